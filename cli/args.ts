@@ -1,0 +1,375 @@
+/**
+ * Options of a command as a table: what each is called, takes and defaults to. From one table come
+ * the parsed values with their types, the help text and the messages for wrong usage. Splitting the
+ * command line into options and values is left to the platform's `parseArgs`.
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { UsageError } from "../src/errors.ts";
+import { resolveUserPath } from "../src/data/files.ts";
+
+export { resolveUserPath };
+
+/** One option: how it reads its values and what the help says about it. */
+export interface Option<T> {
+  /** A flag takes no value, a list takes one or more (`-i a b c`), a positional has no name. */
+  readonly kind: "value" | "flag" | "list" | "positional";
+  readonly help: string;
+  /** One letter, without the dash. */
+  readonly short?: string | undefined;
+  /** What stands for the value in the help (`N`, `FILE`, `high|low`). */
+  readonly placeholder: string;
+  /** The default as a user would type it. */
+  readonly defaultText?: string | undefined;
+  readonly required?: boolean | undefined;
+  /** Part of the contract, but not built: refused with status 2. */
+  readonly unavailable?: boolean | undefined;
+  /** The value when the option is not given. */
+  readonly fallback: () => T;
+  /** Reads the given texts (one, unless a list); `name` is how messages call the option. */
+  readonly read: (texts: readonly string[], name: string) => T;
+}
+
+/** Options of a command by long name (kebab-case), in the order in which the help lists them. */
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+type CamelCase<S extends string> = S extends `${infer A}-${infer B}`
+  ? `${A}${Capitalize<CamelCase<B>>}`
+  : S;
+
+/** The parsed values of a table, by camelCase name. */
+export type Values<S extends OptionTable> = {
+  -readonly [K in keyof S & string as CamelCase<K>]: S[K] extends Option<infer T> ? T : never;
+};
+
+interface Common {
+  readonly short?: string;
+  readonly placeholder?: string;
+  readonly required?: boolean;
+  readonly unavailable?: boolean;
+}
+interface Range {
+  /** Smallest value allowed. */
+  readonly min?: number;
+  /** Largest value allowed. */
+  readonly max?: number;
+  /** `min` and `max` themselves are refused. */
+  readonly open?: boolean;
+}
+/** What is sure to have a value: a default, or an error when it is missing. */
+type Sure<T> = { readonly default: T } | { readonly required: true };
+
+function option<T>(
+  kind: Option<T>["kind"],
+  help: string,
+  placeholder: string,
+  settings: Common & { readonly default?: T },
+  read: Option<T>["read"],
+  fallback: () => T,
+): Option<T> {
+  const given = settings.default;
+  const shown = given === undefined || given === false ? undefined : String(given);
+  return {
+    kind,
+    help,
+    placeholder: settings.placeholder ?? placeholder,
+    short: settings.short,
+    required: settings.required,
+    unavailable: settings.unavailable,
+    defaultText: shown,
+    read,
+    fallback,
+  };
+}
+
+const last = (texts: readonly string[]): string => texts[texts.length - 1] ?? "";
+
+function checkRange(value: number, text: string, range: Range, name: string): number {
+  const { min = -Infinity, max = Infinity, open = false } = range;
+  const outside = open ? value <= min || value >= max : value < min || value > max;
+  if (!outside) return value;
+  const bounds = max === Infinity
+    ? open ? `above ${min}` : `at least ${min}`
+    : min === -Infinity
+    ? open ? `below ${max}` : `at most ${max}`
+    : `between ${min} and ${max}`;
+  const edge = open && (value === min || value === max) ? ` (${value} itself is not possible)` : "";
+  throw new UsageError(`${name} must be ${bounds}, got ${text}${edge}`);
+}
+
+function number(
+  kind: "int" | "float",
+  help: string,
+  settings: Common & Range & { readonly default?: number },
+): Option<number | undefined> {
+  const pattern = kind === "int" ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+  const read = (texts: readonly string[], name: string) => {
+    const text = last(texts);
+    const value = Number(text);
+    if (!pattern.test(text) || !Number.isFinite(value) || Math.abs(value) > 2 ** 53 - 1) {
+      throw new UsageError(
+        `${name} takes a ${kind === "int" ? "whole number" : "number"}, got ${quote(text)}`,
+      );
+    }
+    return checkRange(value, text, settings, name);
+  };
+  return option<number | undefined>(
+    "value",
+    help,
+    kind === "int" ? "N" : "X",
+    settings,
+    read,
+    () => settings.default,
+  );
+}
+
+/** A whole number. */
+export function int(help: string, settings: Common & Range & Sure<number>): Option<number>;
+export function int(help: string, settings?: Common & Range): Option<number | undefined>;
+export function int(
+  help: string,
+  settings: Common & Range & { readonly default?: number } = {},
+): Option<number | undefined> {
+  return number("int", help, settings);
+}
+
+/** A number. */
+export function float(help: string, settings: Common & Range & Sure<number>): Option<number>;
+export function float(help: string, settings?: Common & Range): Option<number | undefined>;
+export function float(
+  help: string,
+  settings: Common & Range & { readonly default?: number } = {},
+): Option<number | undefined> {
+  return number("float", help, settings);
+}
+
+/** Any text that is not empty. */
+export function text(help: string, settings: Common & Sure<string>): Option<string>;
+export function text(help: string, settings?: Common): Option<string | undefined>;
+export function text(
+  help: string,
+  settings: Common & { readonly default?: string } = {},
+): Option<string | undefined> {
+  return option<string | undefined>(
+    "value",
+    help,
+    "TEXT",
+    settings,
+    (texts, name) => notEmpty(last(texts), name),
+    () => settings.default,
+  );
+}
+
+/** A file or folder, made absolute from the folder the user stands in (also the default). */
+export function path(help: string, settings: Common & Sure<string>): Option<string>;
+export function path(help: string, settings?: Common): Option<string | undefined>;
+export function path(
+  help: string,
+  settings: Common & { readonly default?: string } = {},
+): Option<string | undefined> {
+  return option<string | undefined>(
+    "value",
+    help,
+    "FILE",
+    settings,
+    (texts, name) => resolveUserPath(notEmpty(last(texts), name)),
+    () => settings.default === undefined ? undefined : resolveUserPath(settings.default),
+  );
+}
+
+/** One of a few words. */
+export function choice<const C extends string>(
+  help: string,
+  choices: readonly C[],
+  settings: Common & Sure<NoInfer<C>>,
+): Option<C>;
+export function choice<const C extends string>(
+  help: string,
+  choices: readonly C[],
+  settings?: Common,
+): Option<C | undefined>;
+export function choice<const C extends string>(
+  help: string,
+  choices: readonly C[],
+  settings: Common & { readonly default?: C } = {},
+): Option<C | undefined> {
+  return option<C | undefined>(
+    "value",
+    help,
+    choices.join("|"),
+    settings,
+    oneOf(choices),
+    () => settings.default,
+  );
+}
+
+/** A word without a flag before it, such as the `step` of `bench step`. */
+export function positional<const C extends string>(
+  help: string,
+  choices: readonly C[],
+  settings: Common & Sure<NoInfer<C>>,
+): Option<C> {
+  const fallback = "default" in settings ? settings.default : choices[0];
+  if (fallback === undefined) throw new Error("a positional option needs at least one choice");
+  return option<C>("positional", help, choices.join("|"), settings, oneOf(choices), () => fallback);
+}
+
+/** On when given; takes no value. */
+export function flag(help: string, settings: Common = {}): Option<boolean> {
+  return option<boolean>("flag", help, "", settings, () => true, () => false);
+}
+
+/** One value or more (`-i a b c`), may be repeated; empty when not given. */
+export function list(help: string, settings: Common = {}): Option<string[]> {
+  return option<string[]>(
+    "list",
+    help,
+    "FILE",
+    settings,
+    (texts, name) => texts.map((item) => notEmpty(item, name)),
+    () => [],
+  );
+}
+
+function oneOf<C extends string>(
+  choices: readonly C[],
+): (texts: readonly string[], n: string) => C {
+  return (texts, name) => {
+    const found = choices.find((item) => item === last(texts));
+    if (found === undefined) {
+      throw new UsageError(
+        `${name} must be ${choices.join(", ").replace(/, ([^,]*)$/, " or $1")}, ` +
+          `got ${quote(last(texts))}`,
+      );
+    }
+    return found;
+  };
+}
+
+function notEmpty(item: string, name: string): string {
+  if (item === "") throw new UsageError(`${name} needs a value, got an empty one`);
+  return item;
+}
+
+const quote = (item: string): string => `'${item}'`;
+const camelCase = (name: string): string =>
+  name.replace(/-(.)/g, (_, c: string) => c.toUpperCase());
+const isNumber = (item: string): boolean => /^-(\d|\.\d)/.test(item);
+
+/**
+ * Reads a command line by a table.
+ * @throws UsageError naming the option for anything that the table does not allow.
+ */
+export function parseOptions<S extends OptionTable>(table: S, argv: readonly string[]): Values<S> {
+  const texts = collect(table, argv);
+  const values: Record<string, unknown> = {};
+  const missing: string[] = [];
+  for (const [key, spec] of Object.entries(table)) {
+    const name = spec.kind === "positional" ? key : `--${key}`;
+    const given = texts.get(key);
+    if (given !== undefined && spec.unavailable) {
+      throw new UsageError(`${name} is not available yet`);
+    }
+    if (given === undefined && spec.required) missing.push(nameOf(key, spec));
+    values[camelCase(key)] = given === undefined ? spec.fallback() : spec.read(given, name);
+  }
+  if (missing.length > 0) throw new UsageError(`${missing.join(" and ")} must be given`);
+  return values as Values<S>;
+}
+
+function nameOf(key: string, spec: Option<unknown>): string {
+  return spec.kind === "positional" ? spec.placeholder : `--${key}`;
+}
+
+function collect(table: OptionTable, argv: readonly string[]): Map<string, string[]> {
+  const named = Object.entries(table).filter(([, spec]) => spec.kind !== "positional");
+  const positionals = Object.entries(table).filter(([, spec]) => spec.kind === "positional");
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: Object.fromEntries(named.map(([key, spec]) => [key, {
+      type: spec.kind === "flag" ? "boolean" as const : "string" as const,
+      ...(spec.short === undefined ? {} : { short: spec.short }),
+    }])),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const texts = new Map<string, string[]>();
+  let openList: string[] | undefined;
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") {
+      openList = undefined;
+    } else if (token.kind === "positional") {
+      if (openList !== undefined) {
+        openList.push(token.value);
+        continue;
+      }
+      const next = positionals.find(([key]) => !texts.has(key));
+      if (next === undefined) throw new UsageError(`unexpected argument ${quote(token.value)}`);
+      texts.set(next[0], [token.value]);
+    } else {
+      const spec = Object.hasOwn(table, token.name) ? table[token.name] : undefined;
+      if (spec === undefined || spec.kind === "positional") {
+        throw new UsageError(unknownFlag(token.rawName, named));
+      }
+      const value = optionValue(token, spec);
+      const before = texts.get(token.name);
+      const given = spec.kind === "list" ? [...before ?? [], value] : [value];
+      texts.set(token.name, given);
+      openList = spec.kind === "list" ? given : undefined;
+    }
+  }
+  return texts;
+}
+
+function optionValue(
+  token: { name: string; rawName: string; value?: string | undefined; inlineValue?: boolean },
+  spec: Option<unknown>,
+): string {
+  const { value, inlineValue = false } = token;
+  if (spec.kind === "flag") {
+    if (value !== undefined) throw new UsageError(`--${token.name} takes no value`);
+    return "";
+  }
+  // A value that looks like an option is a forgotten value, unless it is a negative number.
+  const looksLikeOption = value !== undefined && !inlineValue && /^-./.test(value) &&
+    !isNumber(value);
+  if (value === undefined || looksLikeOption) {
+    throw new UsageError(`--${token.name} needs a value (${spec.placeholder})`);
+  }
+  const short = !token.rawName.startsWith("--");
+  return short && inlineValue && value.startsWith("=") ? value.slice(1) : value;
+}
+
+function unknownFlag(given: string, named: readonly [string, Option<unknown>][]): string {
+  if (!given.startsWith("--")) return `unknown option ${given}`;
+  const near = nearest(given.slice(2), named.map(([key]) => key));
+  return `unknown option ${given}` + (near === undefined ? "" : `, did you mean --${near}?`);
+}
+
+/** The name closest to what was typed, when it is close enough to be a slip of the hand. */
+export function nearest(typed: string, names: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(typed.length / 3)) + 1;
+  for (const name of names) {
+    const starts = typed.length > 1 && (name.startsWith(typed) || typed.startsWith(name));
+    const distance = starts ? 1 : editDistance(typed, name);
+    if (distance < bestDistance) [best, bestDistance] = [name, distance];
+  }
+  return best;
+}
+
+/** Levenshtein distance: insertions, deletions and replacements of one letter. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

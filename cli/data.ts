@@ -1,0 +1,59 @@
+/** `deno task data`: checks photos and masks and splits them. @module */
+
+import { prepareDataset } from "../src/data/prepare.ts";
+import { shownPath } from "../src/data/files.ts";
+import { float, int, path, type Values } from "./args.ts";
+import { type Command, type Context, defineCommand } from "./command.ts";
+import { Progress } from "./progress.ts";
+
+const options = {
+  data: path("data folder; tables go to interim and processed in it", {
+    default: "data",
+    placeholder: "DIR",
+  }),
+  raw: path("read photos, masks and labels.txt from here instead of raw in the data folder", {
+    placeholder: "DIR",
+  }),
+  ratio: float("share of the pairs that go to training", {
+    default: 0.75,
+    min: 0,
+    max: 1,
+    open: true,
+  }),
+  seed: int("seed of the split", { default: 42, min: 0, max: 2 ** 32 - 1 }),
+  ignore: int("mask value to leave out of training and scores", { min: 0, max: 65535 }),
+  classes: path("class names, one a line, or a .csv of name,r,g,b (default: labels.txt)"),
+};
+
+/** Prepares a data set and says what it found. */
+export async function run(
+  { data, raw, ratio, seed, ignore, classes }: Values<typeof options>,
+  { log }: Context,
+): Promise<number> {
+  log.info(`Reading ${shownPath(raw ?? `${data}/raw`)}`);
+  const { images } = await prepareDataset({ data, raw, ratio, seed, ignore, classes }, {
+    info: (message) => log.info(message),
+    warn: (message) => log.warn(message),
+    progress: (label, total) => new Progress({ label, total }),
+  });
+  log.info(
+    `${images.train} images for training, ${images.valid} for validation, ${images.test} for ` +
+      `testing; tables in ${shownPath(`${data}/processed`)}. Next: deno task train`,
+  );
+  return 0;
+}
+
+/** The command. */
+export const command: Command = defineCommand({
+  name: "data",
+  summary: "Checks that every photo in data/raw/train/images has a mask of the same size in " +
+    "data/raw/train/masks, counts what the masks show, and splits the pairs into training and " +
+    "validation so that every class is in both. Writes tables only: photos and masks stay as " +
+    "they are.",
+  options,
+  examples: [
+    "deno task data",
+    "deno task data --raw ~/photos --data data --ratio 0.8 --ignore 255",
+  ],
+  run,
+});

@@ -1,0 +1,76 @@
+/**
+ * A trained network opened for a command: checkpoint, GPU and the segmenter that runs it.
+ * @module
+ */
+
+import { shownPath } from "../src/data/files.ts";
+import { InputError } from "../src/errors.ts";
+import type { Gpu } from "../src/gpu/device.ts";
+import { type Checkpoint, networkOf } from "../src/io/checkpoint.ts";
+import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
+import { Segmenter } from "../src/nn/segmenter.ts";
+import { describe } from "../src/nn/unet_spec.ts";
+import { path } from "./args.ts";
+import type { Context } from "./command.ts";
+import { openGpu } from "./gpu.ts";
+
+/** The scale of the original tool, for checkpoints that do not tell theirs. */
+const DEFAULT_SCALE = 0.1;
+
+/** The option of every command that uses a trained network. */
+export const modelOption = path("checkpoint of the network", {
+  short: "m",
+  default: "checkpoints/best.safetensors",
+});
+
+/** Photos have red, green and blue; a network of one channel reads their red. */
+const PHOTO_CHANNELS = [1, 3];
+
+/**
+ * Reads the checkpoint that `--model` names.
+ * @throws {InputError} where it cannot be read or photos cannot be predicted with it.
+ */
+export async function readModel(file: string): Promise<Checkpoint> {
+  const checkpoint = await readCheckpointFile(file);
+  const { channels, classes } = checkpoint.config;
+  if (!PHOTO_CHANNELS.includes(channels)) {
+    throw new InputError(
+      `${shownPath(file)} reads images of ${channels} channels, but photos have 3; use a network ` +
+        "for photos",
+    );
+  }
+  if (classes < 2) {
+    throw new InputError(
+      `${shownPath(file)} has one class only, which is not available yet; use a network of two`,
+    );
+  }
+  return checkpoint;
+}
+
+/** The scale to use: the one asked for, else the checkpoint's, else the original tool's. */
+export function scaleOf(asked: number | undefined, { info }: Checkpoint): number {
+  return asked ?? info.scale ?? DEFAULT_SCALE;
+}
+
+/** A network on a GPU. */
+export class Model {
+  private constructor(readonly gpu: Gpu, readonly segmenter: Segmenter) {}
+
+  /** Opens the GPU and puts the network of a checkpoint there. */
+  static async open(
+    checkpoint: Checkpoint,
+    file: string,
+    context: Pick<Context, "adapter" | "log">,
+  ): Promise<Model> {
+    const net = networkOf(checkpoint, shownPath(file));
+    const gpu = await openGpu(context);
+    context.log.info(`Using model ${shownPath(file)}: ${describe(checkpoint.config)}`);
+    return new Model(gpu, new Segmenter(gpu, net));
+  }
+
+  /** Frees everything on the GPU. */
+  [Symbol.dispose](): void {
+    this.segmenter.destroy();
+    this.gpu.destroy();
+  }
+}

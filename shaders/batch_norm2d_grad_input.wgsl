@@ -1,0 +1,91 @@
+// Gradient of batch normalisation with respect to its input.
+//
+// Formula   batch statistics: dx = weight * invstd * (dy - dbias / count
+//                                  - (x - mean) * invstd * dweight / count)
+//           running statistics: dx = weight * invstd * dy
+//           with MASK dy counts only where the normalised value is positive: the gradient of a
+//           ReLU that follows, without reading its output
+// Layout    dy, x, dx: c4; the rest flat [C], read as vec4s, zero past C
+// Bindings  0 params, 1 dy, 2 dx; batch statistics: 3 coefficients, 4 x, 5 mean, MASK: 6 bias;
+//           running statistics: 3 variance, 4 weight, MASK: 5 x, 6 mean, 7 bias
+// Constants MASK: 0 | 1; RUNNING: 1 for running statistics; ROWS: rows of an invocation;
+//           GROUP_ROWS: chunks of rows of a workgroup
+// Grid      pitch in x, chunks of rows in y, planes in z
+
+struct Params {
+  channels: u32,
+  blocks: u32,
+  height: u32,
+  width: u32,
+  pitch: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4f>;
+//@if RUNNING
+@group(0) @binding(3) var<storage, read> variance: array<vec4f>;
+@group(0) @binding(4) var<storage, read> weight: array<vec4f>;
+//@else
+@group(0) @binding(3) var<storage, read> coefficients: array<vec4f>;
+//@end
+//@if MASK || !RUNNING
+@group(0) @binding(${RUNNING ? 5 : 4}) var<storage, read> x: array<vec4f>;
+@group(0) @binding(${RUNNING ? 6 : 5}) var<storage, read> mean: array<vec4f>;
+//@end
+//@if MASK
+@group(0) @binding(${RUNNING ? 7 : 6}) var<storage, read> bias: array<vec4f>;
+//@end
+
+@compute @workgroup_size(16, ${GROUP_ROWS})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let block = group.z % params.blocks;
+//@if RUNNING
+  let scale = 1.0 / sqrt(variance[block] + params.eps) * weight[block];
+//@else
+  let scale = coefficients[block * 3u];
+  let offset = coefficients[block * 3u + 1u];
+  let slope = coefficients[block * 3u + 2u];
+//@end
+  let column = group.x * 16u + local.x;
+  let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
+  // Outside the image dy is zero but its mean is not: there everything counts nothing.
+  let factor = select(vec4f(), scale, channel & vec4<bool>(column - 1u < params.width));
+//@if MASK || !RUNNING
+  let center = mean[block];
+//@end
+//@if MASK
+  let shift = bias[block];
+//@end
+  let pitch = params.pitch;
+  let height = params.height;
+//@if GROUP_ROWS > 1
+  let top = (group.y * ${GROUP_ROWS}u + local.y) * ${ROWS}u;
+//@else
+  let top = group.y * ${ROWS}u;
+//@end
+  let base = group.z * (height + 2u) * pitch + column;
+//@for k in 0..ROWS
+  // The last rows are computed again where there are no more: cheaper than a branch.
+  let row${k} = min(top + ${k}u, height + 1u);
+  let at${k} = base + row${k} * pitch;
+//@if MASK || !RUNNING
+  let d${k} = x[at${k}] - center;
+//@end
+//@if MASK
+  let g${k} = select(vec4f(), dy[at${k}], fma(d${k}, scale, shift) > vec4f());
+//@else
+  let g${k} = dy[at${k}];
+//@end
+//@if RUNNING
+  let value${k} = factor * g${k};
+//@else
+  let value${k} = factor * (g${k} - offset - d${k} * slope);
+//@end
+  dx[at${k}] = select(vec4f(), value${k}, row${k} - 1u < height);
+//@end
+}

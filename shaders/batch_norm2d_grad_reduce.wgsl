@@ -1,0 +1,71 @@
+// Partial sums of the gradients of batch normalisation, first of two levels.
+//
+// Formula   sum of dy and sum of dy * (x - mean) over a chunk of memory, at lane,
+//           lane + CHUNK_LANES, ...; with MASK dy counts only where the normalised value is
+//           positive: the gradient of a ReLU that follows, without reading its output
+// Layout    dy, x: c4 (dy is zero in the padding, so the padding may be summed along); the rest
+//           flat [C], read as vec4s, zero past C; partials: [plane][chunk][lane], two vec4s
+// Bindings  0 params, 1 dy, 2 x, 3 mean, 4 partials; with MASK 5 weight, 6 bias, 7 invstd
+//           (RUNNING: the variance)
+// Constants MASK: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; CHUNK_LANES:
+//           invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup
+// Grid      chunks in y, planes in z
+
+struct Params {
+  blocks: u32,
+  count: u32,     // vec4s of a plane
+  chunkSize: u32, // vec4s of a chunk, a multiple of CHUNK_LANES
+  chunks: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> mean: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4f>;
+//@if MASK
+@group(0) @binding(5) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(6) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(7) var<storage, read> spread: array<vec4f>;
+//@end
+
+@compute @workgroup_size(${CHUNK_LANES}, ${GROUP_CHUNKS})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let chunk = group.y * ${GROUP_CHUNKS}u + local.y;
+  if (chunk >= params.chunks) {
+    return;
+  }
+  let block = group.z % params.blocks;
+  let center = mean[block];
+//@if MASK
+//@if RUNNING
+  let invstd = 1.0 / sqrt(spread[block] + params.eps);
+//@else
+  let invstd = spread[block];
+//@end
+  let scale = invstd * weight[block];
+  let shift = bias[block];
+//@end
+  let base = group.z * params.count;
+  let first = chunk * params.chunkSize;
+  let end = base + min(first + params.chunkSize, params.count);
+  var sum = vec4f();
+  var products = vec4f();
+  for (var i = base + first + local.x; i < end; i += ${CHUNK_LANES}u) {
+    let d = x[i] - center;
+//@if MASK
+    let g = select(vec4f(), dy[i], fma(d, scale, shift) > vec4f());
+//@else
+    let g = dy[i];
+//@end
+    sum += g;
+    products = fma(g, d, products);
+  }
+  let at = ((group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x) * 2u;
+  partials[at] = sum;
+  partials[at + 1u] = products;
+}

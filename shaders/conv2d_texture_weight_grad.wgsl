@@ -1,0 +1,135 @@
+// Weight gradient of a 2-D convolution, stride 1, output as large as the input:
+//   dw[o,i,dy,dx] = sum over n,y,x of dy[n,o,y,x] * x[n,i,y+dy-S/2,x+dx-S/2],  S = KERNEL
+// This dispatch leaves one partial sum a strip of rows; conv2d_texture_weight_grad_reduce adds them.
+//
+// A lane keeps the taps of 4*OUT_PLANES output channels and 4 input channels in registers and walks
+// its strip in tiles of TILE_H x TILE_W pixels. Lanes of a workgroup differ in channels before they
+// differ in strips: the same pixels serve all of them from the cache, and no lane adds to another's.
+//
+// Layout
+//   input, gradient  staged planes of 4 channels with a border of one zero pixel, in columns
+//   partials         [strip][output block][input plane][output plane of block][input lane][tap],
+//                    four output channels a vec4
+// Bindings: 0 params, 1 input, 2 gradient, 3 partials
+// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W (even)
+// Grid: x = input plane groups fastest, then output block groups; y = strip groups.
+
+struct Params {
+  height: u32,
+  width: u32,
+  planeRows: u32,
+  pitch: u32,
+  batch: u32,
+  inputPlanes: u32,
+  inputPlanesPerColumn: u32,
+  gradientPlanes: u32,
+  gradientPlanesPerColumn: u32,
+  blocks: u32,
+  lanesIn: u32,
+  lanesOut: u32,
+  inputGroups: u32,
+  rowsPerStrip: u32,
+  stripsPerImage: u32,
+  imagesPerStrip: u32,
+  strips: u32,
+  iterations: u32,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var input: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var gradient: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+
+fn origin(plane: u32, planesPerColumn: u32) -> vec2<u32> {
+  return vec2<u32>(plane / planesPerColumn * params.pitch, plane % planesPerColumn * params.planeRows);
+}
+
+@compute @workgroup_size(16)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let lanesIn = params.lanesIn;
+  let lanesOut = params.lanesOut;
+  let wantedPlane = group.x % params.inputGroups * lanesIn + lane % lanesIn;
+  let wantedBlock = group.x / params.inputGroups * lanesOut + lane / lanesIn % lanesOut;
+  let wantedStrip = group.y * (16u / (lanesIn * lanesOut)) + lane / (lanesIn * lanesOut);
+  let valid = wantedPlane < params.inputPlanes && wantedBlock < params.blocks &&
+    wantedStrip < params.strips;
+  let plane = min(wantedPlane, params.inputPlanes - 1u);
+  let block = min(wantedBlock, params.blocks - 1u);
+  let strip = min(wantedStrip, params.strips - 1u);
+  let width = params.width;
+  let firstRow = strip % params.stripsPerImage * params.rowsPerStrip;
+  let endRow = min(firstRow + params.rowsPerStrip, params.height);
+  let firstImage = strip / params.stripsPerImage * params.imagesPerStrip;
+  let endImage = min(firstImage + params.imagesPerStrip, params.batch);
+  let iterations = params.iterations;
+  let lastColumn = params.pitch - 1u;
+  let lastRow = params.planeRows - 1u;
+
+  //@for k in 0..4 * OUT_PLANES
+  //@for c in 0..4
+  $each(t in 0..KERNEL * KERNEL){ var sum${k}_${c}_${t} = 0.0; }
+  //@end
+  //@end
+  for (var image = firstImage; image < endImage; image++) {
+    let start = origin(image * params.inputPlanes + plane, params.inputPlanesPerColumn);
+    //@for q in 0..OUT_PLANES
+    let grad${q} = origin(
+      image * params.gradientPlanes +
+        min(block * ${OUT_PLANES}u + ${q}u, params.gradientPlanes - 1u),
+      params.gradientPlanesPerColumn,
+    );
+    //@end
+    var x = 0u;
+    var y = firstRow;
+    for (var tile = 0u; tile < iterations; tile++) {
+      // Tiles may pass the end of a row or a plane, which is zero. What lies behind in the texture is
+      // another plane or the leftovers of another tensor: those reads stop at the end.
+      $each(p in 0..TILE_W + KERNEL - 1){ let column${p} = min(x + ${p + 1 - KERNEL / 2}u, lastColumn); }
+      //@for r in 0..TILE_H + KERNEL - 1
+      let inputRow${r} = min(y + ${r + 1 - KERNEL / 2}u, lastRow);
+      $each(p in 0..TILE_W + KERNEL - 1){ let v${r}_${p} = textureLoad(input, start + vec2<u32>(column${p}, inputRow${r})); }
+      //@end
+      //@for r in 0..TILE_H
+      // Rows past the strip read the gradient's border, which is zero, as does its pitch padding.
+      let row${r} = select(0u, y + ${r + 1}u, y + ${r}u < endRow);
+      //@for q in 0..OUT_PLANES
+      $each(p in 0..TILE_W){ let g${q}_${r}_${p} = textureLoad(gradient, grad${q} + vec2<u32>(column${p + KERNEL / 2}, row${r})); }
+      //@end
+      //@end
+      //@for c in 0..4
+      //@for dy in 0..KERNEL
+      //@for k in 0..4 * OUT_PLANES
+      {
+        //@let q = k / 4
+        //@let t = dy * KERNEL
+        $each(dx in 0..KERNEL){ var s${dx} = v${dy}_${dx}.${lane(c)} * g${q}_0_0.${lane(k % 4)}; }
+        //@for r in 0..TILE_H
+        $each(p in (r == 0)..TILE_W, dx in 0..KERNEL){ s${dx} += v${r + dy}_${p + dx}.${lane(c)} * g${q}_${r}_${p}.${lane(k % 4)}; }
+        //@end
+        $each(dx in 0..KERNEL){ sum${k}_${c}_${t + dx} += s${dx}; }
+      }
+      //@end
+      //@end
+      //@end
+      x += ${TILE_W}u;
+      let wrap = x >= width;
+      y = select(y, y + ${TILE_H}u, wrap);
+      x = select(x, 0u, wrap);
+    }
+  }
+
+  if (valid) {
+    let at = ((strip * params.blocks + block) * params.inputPlanes + plane) *
+      ${OUT_PLANES * 4 * KERNEL * KERNEL}u;
+    //@for q in 0..OUT_PLANES
+    //@for c in 0..4
+    //@for t in 0..KERNEL * KERNEL
+    partials[at + ${(q * 4 + c) * KERNEL * KERNEL + t}u] = vec4<f32>($list(k in 0..4){ sum${q * 4 + k}_${c}_${t} });
+    //@end
+    //@end
+    //@end
+  }
+}

@@ -1,0 +1,88 @@
+// Softmax statistics of every pixel and, where asked for, partial sums of the cross-entropy.
+//
+// Formula   m = max_k x_k,  s = sum_k exp(x_k - m), in one pass over the channels: when the maximum
+//           grows, the sum so far is scaled by exp(old m - new m)
+//           loss = weight[t] * (log(s) + m - x_t); pixels whose class id is `ignored` or no class
+//           add nothing
+//           (Milakov and Gimelshein, 2018, "Online normalizer calculation for softmax")
+// Layout    logits c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s);
+//           partials [N, chunk of ROWS rows, W] of (sum of losses, sum of weights)
+// Bindings  0 params, 1 logits, 2 normaliser; with LOSS: 3 ids, 4 partials; WEIGHTED: 5 weight [K]
+// Constants ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1
+// Grid      x columns, y chunks of ROWS rows, z images
+
+struct Params {
+  classes: u32,
+  blocks: u32, // planes of four channels
+  width: u32,
+  height: u32,
+  pitch: u32,
+  planeSize: u32,
+  chunks: u32,
+  ignored: u32,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> normaliser: array<vec2f>;
+//@if LOSS
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<vec2f>;
+//@end
+//@if WEIGHTED
+@group(0) @binding(5) var<storage, read> weight: array<f32>;
+//@end
+
+const LOWEST = -3.4e38f;
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let x = id.x;
+  let chunk = id.y;
+  let n = id.z;
+  if (x >= params.width || chunk >= params.chunks) {
+    return;
+  }
+//@if LOSS
+  var losses = 0f;
+  var weights = 0f;
+//@end
+  let end = min(params.height, (chunk + 1u) * ${ROWS}u);
+  for (var y = chunk * ${ROWS}u; y < end; y++) {
+    let pixel = (n * params.height + y) * params.width + x;
+    var at = n * params.blocks * params.planeSize + (y + 1u) * params.pitch + x + 1u;
+    var channels = vec4u(0u, 1u, 2u, 3u);
+    var largest = LOWEST;
+    var sum = 0f;
+//@if LOSS
+    let t = ids[pixel];
+    var chosen = 0f;
+//@end
+    for (var block = 0u; block < params.blocks; block++) {
+      let v = select(vec4f(LOWEST), logits[at], channels < vec4u(params.classes));
+      let grown = max(largest, max(max(v.x, v.y), max(v.z, v.w)));
+      sum = sum * exp(largest - grown) + dot(exp(v - grown), vec4f(1f));
+      largest = grown;
+//@if LOSS
+      chosen += dot(select(vec4f(), v, channels == vec4u(t)), vec4f(1f));
+//@end
+      channels += vec4u(4u);
+      at += params.planeSize;
+    }
+    normaliser[pixel] = vec2f(largest, 1f / sum);
+//@if LOSS
+    if (t < params.classes && t != params.ignored) {
+//@if WEIGHTED
+      let w = weight[t];
+//@else
+      let w = 1f;
+//@end
+      losses += w * (log(sum) + (largest - chosen));
+      weights += w;
+    }
+//@end
+  }
+//@if LOSS
+  partials[(n * params.chunks + chunk) * params.width + x] = vec2f(losses, weights);
+//@end
+}

@@ -1,0 +1,75 @@
+// Gradient of soft Dice for the logits, through softmax or sigmoid.
+//
+// Formula   g_k = A_k t_k + B_k;  softmax: dx_k = dy p_k (g_k - sum_j p_j g_j);
+//           BINARY: dx = dy p (1 - p) g; 0 for pixels that do not count
+// Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; coefficients [block] of (A, B) as
+//           soft_dice_finalise left them; normaliser [N, H, W] of (m, 1 / s); dy [1]
+// Bindings  0 params, 1 dy, 2 logits, 3 ids, 4 coefficients, 5 dx; multiclass: 6 normaliser
+// Constants BINARY: 0 | 1
+// Grid      x pitch, y rows of a plane, z images; the border is written, too
+
+struct Params {
+  classes: u32,
+  blocks: u32, // planes of four channels
+  width: u32,
+  height: u32,
+  pitch: u32,
+  planeSize: u32,
+  chunks: u32,
+  ignored: u32,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> logits: array<vec4f>;
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read> coefficients: array<array<vec4f, 2>>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+//@if !BINARY
+@group(0) @binding(6) var<storage, read> normaliser: array<vec2f>;
+//@end
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let n = id.z;
+  if (id.y >= params.height + 2u) {
+    return;
+  }
+  let first = n * params.blocks * params.planeSize + id.y * params.pitch + id.x;
+  // Coordinates wrap below 0, so one comparison tests both ends.
+  let column = id.x - 1u;
+  let row = id.y - 1u;
+  let pixel = (n * params.height + row) * params.width + column;
+  var counts = column < params.width && row < params.height;
+  var t = 0u;
+  if (counts) {
+    t = ids[pixel];
+  }
+//@if BINARY
+  counts = counts && t < 2u && t != params.ignored;
+  let p = 1f / (1f + exp(-logits[first].x));
+  let g = coefficients[0][0].x * f32(t) + coefficients[0][1].x;
+  dx[first] = vec4f(select(0f, dy[0] * p * (1f - p) * g, counts), 0f, 0f, 0f);
+//@else
+  counts = counts && t < params.classes && t != params.ignored;
+  var statistics = vec2f();
+  var mean = 0f;
+  if (counts) {
+    statistics = normaliser[pixel];
+    for (var block = 0u; block < params.blocks; block++) {
+      let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
+      let p = exp(logits[first + block * params.planeSize] - statistics.x) * statistics.y;
+      let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
+      mean += dot(select(vec4f(), p, channels < vec4u(params.classes)), a + coefficients[block][1]);
+    }
+  }
+  for (var block = 0u; block < params.blocks; block++) {
+    let at = first + block * params.planeSize;
+    let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
+    let p = exp(logits[at] - statistics.x) * statistics.y;
+    let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
+    let gradient = dy[0] * p * (a + coefficients[block][1] - mean);
+    dx[at] = select(vec4f(), gradient, vec4<bool>(counts) & (channels < vec4u(params.classes)));
+  }
+//@end
+}

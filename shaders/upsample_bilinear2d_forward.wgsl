@@ -1,0 +1,75 @@
+// Bilinear resizing. An invocation walks down ROWS output rows of one column and keeps the two
+// source rows, already blended along x, in registers: a source row is loaded once for all of the
+// output rows that need it.
+//
+// Formula   y[i, j] = (1 - v) * top + v * bottom, with
+//           top = (1 - u) * x[r, c] + u * x[r, c + 1] and bottom = the same of row r + 1;
+//           u = 0 in the last column and v = 0 in the last row of x
+// Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
+//           row, computed by the host in double precision
+// Bindings  0 params, 1 x, 2 y
+// Constants ROWS
+// Grid      x pitch, y chunks of ROWS rows, z planes of the output; the border is written, too
+
+struct Params {
+  width: u32, // of the output
+  height: u32,
+  pitch: u32,
+  planeSize: u32,
+  inPitch: u32,
+  inPlaneSize: u32,
+  chunks: u32,
+  unused: u32,
+  taps: array<vec2u>,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.y >= params.chunks) {
+    return;
+  }
+  let firstRow = id.y * ${ROWS}u;
+  let end = min(params.height, firstRow + ${ROWS}u);
+  let column = id.z * params.planeSize + id.x;
+  if (firstRow == 0u) {
+    y[column] = vec4f();
+  }
+  if (end == params.height) {
+    y[column + (end + 1u) * params.pitch] = vec4f();
+  }
+  var out = column + (firstRow + 1u) * params.pitch;
+  // Column 0 is border; its coordinate wraps and is no column of the image either.
+  if (id.x - 1u >= params.width) {
+    for (var i = firstRow; i < end; i++) {
+      y[out] = vec4f();
+      out += params.pitch;
+    }
+    return;
+  }
+  let across = params.taps[id.x - 1u];
+  let u = bitcast<f32>(across.y);
+  let left = id.z * params.inPlaneSize + params.inPitch + across.x + 1u;
+  var held = 0xfffffff0u;
+  var top = vec4f();
+  var bottom = vec4f();
+  for (var i = firstRow; i < end; i++) {
+    let down = params.taps[params.width + i];
+    let v = bitcast<f32>(down.y);
+    if (down.x != held) {
+      let at = left + down.x * params.inPitch;
+      if (down.x == held + 1u) {
+        top = bottom;
+      } else {
+        top = (1f - u) * x[at] + u * x[at + 1u];
+      }
+      bottom = (1f - u) * x[at + params.inPitch] + u * x[at + params.inPitch + 1u];
+      held = down.x;
+    }
+    y[out] = (1f - v) * top + v * bottom;
+    out += params.pitch;
+  }
+}

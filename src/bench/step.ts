@@ -1,0 +1,141 @@
+/**
+ * The benchmark step: UNetSmall on weights, input and labels that follow from formulas, so that
+ * other frameworks can run the very same step.
+ * @module
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { parameterGradients } from "../graph/autograd.ts";
+import { Graph, type Tensor } from "../graph/graph.ts";
+import { compile } from "../graph/program.ts";
+import { rmsprop } from "../nn/optimizers.ts";
+import { Stream } from "../nn/random.ts";
+import { UNet } from "../nn/unet.ts";
+import { unetBlocks } from "../nn/unet_spec.ts";
+import { crossEntropy } from "../ops/cross_entropy.ts";
+import type { BatchShape } from "../train/trainer.ts";
+
+const WEIGHT_SEED = 1234;
+const NOISE_SEED = 99;
+const CLASSES = 23;
+const LEARNING_RATE = 0.01;
+
+/** What to measure. */
+export interface StepOptions extends BatchShape {
+  mode: "train" | "infer";
+  /** Timed steps after the first, cold one. */
+  steps: number;
+  /** Channels of the first level. */
+  firstLevel: number;
+}
+
+/** What was measured. */
+export interface StepResult {
+  coldMs: number;
+  medianMs: number;
+  minMs: number;
+  /** FLOPs of the convolutions over the median time. */
+  gflops: number;
+  plannedBytes: number;
+  dispatches: number;
+  /** One a step, the cold one first; training only. */
+  losses?: number[];
+  /** Mean |logit|; inference only. */
+  checksum?: number;
+}
+
+/** Labels in blocks of 16 pixels, and an image that shows them with some noise. */
+export function benchBatch({ batch, height, width }: BatchShape): {
+  image: Float32Array;
+  labels: Uint32Array;
+} {
+  const labels = new Uint32Array(batch * height * width);
+  const image = new Float32Array(batch * 3 * height * width);
+  const noise = new Stream(NOISE_SEED);
+  for (let n = 0; n < batch; n++) {
+    for (let c = 0; c < 3; c++) {
+      for (let y = 0; y < height; y++) {
+        for (let x = 0; x < width; x++) {
+          const label = ((y >> 4) * 7 + (x >> 4) * 3 + n) % CLASSES;
+          const value = ((label * 37 + c * 91) % 101) / 101 + 0.1 * (noise.next() - 0.5);
+          image[((n * 3 + c) * height + y) * width + x] = value;
+          labels[(n * height + y) * width + x] = label;
+        }
+      }
+    }
+  }
+  return { image, labels };
+}
+
+/** FLOPs of all convolutions of a forward pass; multiply and add counted as two. */
+export function convolutionFlops(net: UNet, { batch, height, width }: BatchShape): number {
+  const { encoder, decoder, head } = unetBlocks(net.config);
+  const area = (level: number) => Math.floor(height / 2 ** level) * Math.floor(width / 2 ** level);
+  const double = (b: { in: number; mid: number; out: number }) =>
+    9 * (b.in * b.mid + b.mid * b.out);
+  let macs = head.in * head.out * area(0);
+  encoder.forEach((block, level) => macs += double(block) * area(level));
+  for (const { up, skip, conv } of decoder) {
+    macs += double(conv) * area(skip);
+    if (up) macs += up.in * up.out * 4 * area(skip + 1);
+  }
+  return 2 * macs * batch;
+}
+
+/** Runs the step `options.steps + 1` times. The cold time includes planning and compiling. */
+export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepResult> {
+  const { batch, height, width, mode } = options;
+  const started = performance.now();
+  const net = new UNet({ classes: CLASSES, width: options.firstLevel }, WEIGHT_SEED);
+  const graph = new Graph();
+  const x = graph.input("image", { shape: [batch, 3, height, width], layout: "c4" });
+  const logits = net.forward(x, { training: mode === "train" });
+  const optimizer = rmsprop({ momentum: 0.9, weightDecay: 1e-8 });
+  const training = mode === "train";
+  const outputs: Record<string, Tensor> = training ? { loss: recordLoss() } : { logits };
+  using program = await compile(gpu, graph, {
+    outputs,
+    stores: [net.store],
+    ...(training ? { historyOf: "loss", historyLength: options.steps + 1 } : {}),
+  });
+  const { image, labels } = benchBatch(options);
+  program.write("image", image);
+  if (training) program.write("labels", labels);
+
+  const times: number[] = [];
+  for (let step = 0; step <= options.steps; step++) {
+    const begin = step === 0 ? started : performance.now();
+    if (training) program.write("optimizer", optimizer.stepState(LEARNING_RATE, step + 1));
+    program.run();
+    await gpu.idle();
+    times.push(performance.now() - begin);
+  }
+  const [coldMs = 0, ...warm] = times;
+  warm.sort((a, b) => a - b);
+  const medianMs = warm[warm.length >> 1] ?? coldMs;
+  // By convention a train step counts three times the forward pass.
+  const flops = convolutionFlops(net, options) * (training ? 3 : 1);
+  const result: StepResult = {
+    coldMs,
+    medianMs,
+    minMs: warm[0] ?? coldMs,
+    gflops: flops / medianMs / 1e6,
+    plannedBytes: program.plannedBytes,
+    dispatches: program.dispatches,
+  };
+  if (training) result.losses = Array.from(await program.history(options.steps + 1));
+  else result.checksum = meanAbsolute(await program.read("logits"));
+  return result;
+
+  function recordLoss() {
+    const target = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
+    const loss = crossEntropy(logits, target);
+    optimizer.record(graph, net.store, parameterGradients(loss, net.store));
+    return loss;
+  }
+}
+
+function meanAbsolute(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += Math.abs(value);
+  return sum / values.length;
+}

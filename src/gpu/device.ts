@@ -1,0 +1,220 @@
+/**
+ * The GPU: adapter choice, limits, errors and lifetime.
+ * @module
+ */
+import { DeviceError } from "../errors.ts";
+import type { KernelSpec } from "./kernel_spec.ts";
+import { compileKernel } from "./pipeline.ts";
+
+/** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
+export type AdapterChoice = "high" | "low" | "software";
+
+/** Which convolution kernels to use: by adapter type, or forced. */
+export type KernelFamily = "auto" | "gpu" | "cpu";
+
+/** Options of {@linkcode requestGpu}. */
+export interface GpuOptions {
+  /** Default `high`. */
+  adapter?: AdapterChoice;
+  /** Refuse programs that plan more GPU memory than this; default 8 GiB. */
+  memoryBudgetBytes?: number;
+  /** Default `auto`: `cpu` on software adapters, `gpu` elsewhere. */
+  kernels?: KernelFamily;
+}
+
+const DEFAULT_MEMORY_BUDGET_BYTES = 8 * 2 ** 30;
+
+/** Limits worth having above WebGPU's defaults; asked for at the adapter's own maximum. */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxTextureDimension2D",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+/**
+ * Asks for a GPU and prepares it.
+ *
+ * @throws {DeviceError} where WebGPU or a matching adapter is missing.
+ * @example
+ * ```ts ignore
+ * using gpu = await requestGpu({ adapter: "high" });
+ * console.log(gpu.description);
+ * ```
+ */
+export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
+  if (typeof navigator === "undefined" || !navigator.gpu) {
+    throw new DeviceError(
+      "Asked for a GPU, but this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer, or " +
+        "a browser with WebGPU switched on.",
+    );
+  }
+  const choice = options.adapter ?? "high";
+  const adapter = await navigator.gpu.requestAdapter(
+    choice === "software"
+      ? { forceFallbackAdapter: true }
+      : { powerPreference: choice === "high" ? "high-performance" : "low-power" },
+  );
+  if (!adapter) {
+    throw new DeviceError(
+      `Asked for a GPU adapter (${choice}), but the system offers none; install a Vulkan driver ` +
+        "(on Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers libvulkan1).",
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
+  const requiredFeatures: GPUFeatureName[] = [];
+  for (const feature of ["timestamp-query", "shader-f16"] as const) {
+    if (adapter.features.has(feature)) requiredFeatures.push(feature);
+  }
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "unet" });
+  } catch (error) {
+    throw new DeviceError(
+      `Opening a device on adapter "${describe(adapter.info)}" failed: ${message(error)}.`,
+    );
+  }
+  return new Gpu(device, adapter.info, options);
+}
+
+/** An open device with its pipelines; `dispose` frees everything it made. */
+export class Gpu {
+  /** The WebGPU device underneath. */
+  readonly device: GPUDevice;
+  /** The adapter's name, for people. */
+  readonly description: string;
+  /** Whether the adapter computes on the processor. */
+  readonly isSoftware: boolean;
+  /** Which convolution kernels programs on this device use. */
+  readonly kernelFamily: "gpu" | "cpu";
+  /** Programs that plan more than this are refused. */
+  readonly memoryBudgetBytes: number;
+
+  #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  #firstError: string | undefined;
+  #lost: string | undefined;
+  #destroyed = false;
+
+  /** Use {@linkcode requestGpu}. */
+  constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
+    this.device = device;
+    this.description = describe(info);
+    this.isSoftware = isSoftwareAdapter(info);
+    const family = options.kernels ?? "auto";
+    this.kernelFamily = family === "auto" ? (this.isSoftware ? "cpu" : "gpu") : family;
+    this.memoryBudgetBytes = options.memoryBudgetBytes ?? DEFAULT_MEMORY_BUDGET_BYTES;
+    // Without a listener validation errors vanish and results are silently wrong.
+    device.addEventListener("uncapturederror", (event) => {
+      this.#firstError ??= (event as GPUUncapturedErrorEvent).error.message;
+      event.preventDefault();
+    });
+    device.lost.then((lost) => {
+      if (!this.#destroyed) this.#lost = lost.message || String(lost.reason);
+    });
+  }
+
+  /** The device's limits. */
+  get limits(): GPUSupportedLimits {
+    return this.device.limits;
+  }
+
+  /** The compiled pipeline of a kernel; equal specs share one. */
+  pipeline(spec: KernelSpec): Promise<GPUComputePipeline> {
+    this.check();
+    const key = `${spec.name} ${JSON.stringify(spec.constants)}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = compileKernel(this.device, spec);
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  /**
+   * Fails if anything went wrong on the device since the last call.
+   * @throws {DeviceError} naming the first uncaptured error, or that the device is lost or closed.
+   */
+  check(): void {
+    if (this.#destroyed) throw new DeviceError("Used a GPU device after it was closed.");
+    if (this.#lost !== undefined) {
+      throw new DeviceError(`The GPU device was lost (${this.#lost}); start over.`);
+    }
+    if (this.#firstError !== undefined) {
+      const error = this.#firstError;
+      this.#firstError = undefined;
+      throw new DeviceError(`The GPU reported an error: ${error}`);
+    }
+  }
+
+  /** Resolves when everything submitted so far is done. */
+  async idle(): Promise<void> {
+    this.check();
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /** A labelled buffer, zero-initialised as WebGPU guarantees. */
+  createBuffer(label: string, sizeBytes: number, usage: number): GPUBuffer {
+    this.check();
+    return this.device.createBuffer({ label, size: Math.max(16, sizeBytes), usage });
+  }
+
+  /**
+   * Copies `sizeBytes` of a buffer to the host.
+   * @throws {DeviceError} when the device failed meanwhile.
+   */
+  async readBuffer(
+    source: GPUBuffer,
+    offsetBytes: number,
+    sizeBytes: number,
+  ): Promise<ArrayBuffer> {
+    this.check();
+    const staging = this.createBuffer(
+      `readback of ${source.label}`,
+      sizeBytes,
+      GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    );
+    try {
+      const encoder = this.device.createCommandEncoder({ label: "readback" });
+      encoder.copyBufferToBuffer(source, offsetBytes, staging, 0, sizeBytes);
+      this.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      this.check();
+      return staging.getMappedRange(0, sizeBytes).slice(0);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Closes the device and frees all its memory. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#pipelines.clear();
+    this.device.destroy();
+  }
+
+  /** Same as {@linkcode destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+function describe(info: GPUAdapterInfo): string {
+  return info.description || info.device || info.vendor || "unnamed adapter";
+}
+
+/** Software rasterisers announce themselves as fallback adapters; older ones only by name. */
+export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
+  const flagged = (info as GPUAdapterInfo & { isFallbackAdapter?: boolean }).isFallbackAdapter;
+  const names = `${info.description} ${info.architecture} ${info.device} ${info.vendor}`;
+  return flagged === true || /llvmpipe|lavapipe|swiftshader|basic render|warp/i.test(names);
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

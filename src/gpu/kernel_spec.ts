@@ -1,0 +1,32 @@
+/**
+ * What an op says about one compute dispatch, before any GPU object exists: plain data, so that
+ * planning, counting and testing need no device.
+ * @module
+ */
+
+/** A WGSL template and the constants that make one shader of it. */
+export interface KernelSpec {
+  /** Label in errors and profiles, for example `conv2d_texture_forward`. */
+  readonly name: string;
+  /** Template text of a file in `shaders/`. */
+  readonly source: string;
+  /** Structural constants of the template; shapes travel in the params buffer instead. */
+  readonly constants: Readonly<Record<string, number | string>>;
+}
+
+/** One dispatch: its kernel, the words of its params buffer (binding 0) and its grid. */
+export interface DispatchSpec {
+  readonly kernel: KernelSpec;
+  /** 32-bit words of binding 0; floats go through {@linkcode f32Bits}. */
+  readonly params: readonly number[];
+  /** Workgroups in x, y, z; each at most 65535. */
+  readonly grid: readonly [number, number, number];
+}
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+/** The bits of a float32 as an unsigned integer, for params words declared `f32` in WGSL. */
+export function f32Bits(value: number): number {
+  scratch.setFloat32(0, value);
+  return scratch.getUint32(0);
+}

@@ -1,0 +1,40 @@
+/**
+ * WGSL template -> compute pipeline, with errors that point at the line of the expanded shader.
+ * @module
+ */
+import { DeviceError } from "../errors.ts";
+import type { KernelSpec } from "./kernel_spec.ts";
+import { expandTemplate } from "./template.ts";
+
+/**
+ * Compiles one kernel.
+ * @throws {DeviceError} with the shader's name, line, column and the offending line of code.
+ */
+export async function compileKernel(
+  device: GPUDevice,
+  spec: KernelSpec,
+): Promise<GPUComputePipeline> {
+  const code = expandTemplate(spec.source, spec.constants);
+  const module = device.createShaderModule({ label: spec.name, code });
+  const info = await module.getCompilationInfo();
+  const fault = info.messages.find((m) => m.type === "error");
+  if (fault) {
+    const line = code.split("\n")[fault.lineNum - 1]?.trim() ?? "";
+    throw new DeviceError(
+      `Compiling shader ${spec.name} ${JSON.stringify(spec.constants)} failed at line ` +
+        `${fault.lineNum}, column ${fault.linePos}: ${fault.message} In: ${line}`,
+    );
+  }
+  try {
+    return await device.createComputePipelineAsync({
+      label: spec.name,
+      layout: "auto",
+      compute: { module, entryPoint: "main" },
+    });
+  } catch (error) {
+    throw new DeviceError(
+      `Building the pipeline of shader ${spec.name} ${JSON.stringify(spec.constants)} failed: ` +
+        (error instanceof Error ? error.message : String(error)),
+    );
+  }
+}

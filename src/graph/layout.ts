@@ -1,0 +1,133 @@
+/**
+ * How tensors lie in GPU memory, and the host-side conversions.
+ *
+ * - `flat`: row-major 32-bit elements, rounded up to 16 bytes.
+ * - `c4`: images [N, C, H, W] as planes of four channels (one vec4 a pixel) with a border of one
+ *   pixel. C4 = ceil(C / 4), pitch = W + 2 rounded up to 16, a plane is (H + 2) rows of `pitch`
+ *   vec4s; element (n, c, y, x) is lane c % 4 of vec4
+ *   ((n * C4 + c / 4) * (H + 2) + y + 1) * pitch + x + 1.
+ *
+ * Border, pitch padding and lanes past C are always zero: 3x3 convolutions then need no bounds
+ * checks, and a row is a multiple of 256 bytes, as buffer-to-texture copies demand.
+ * @module
+ */
+
+/** Memory layout of a tensor. */
+export type Layout = "flat" | "c4";
+
+/** Element type of a tensor. */
+export type DType = "f32" | "u32";
+
+/** Sizes of a `c4` tensor; counts are in vec4s of 16 bytes. */
+export interface C4Geometry {
+  batch: number;
+  channels: number;
+  height: number;
+  width: number;
+  /** ceil(channels / 4) */
+  channelBlocks: number;
+  /** vec4s from one row to the next */
+  pitch: number;
+  /** rows of a plane, border included */
+  rows: number;
+  /** vec4s from one plane to the next */
+  planeSize: number;
+  /** batch * channelBlocks */
+  planes: number;
+}
+
+/** The geometry of a `c4` tensor of shape [N, C, H, W]. */
+export function c4Geometry(shape: readonly number[]): C4Geometry {
+  const [batch = 1, channels = 1, height = 1, width = 1] = shape;
+  const channelBlocks = Math.ceil(channels / 4);
+  const pitch = Math.ceil((width + 2) / 16) * 16;
+  const rows = height + 2;
+  return {
+    batch,
+    channels,
+    height,
+    width,
+    channelBlocks,
+    pitch,
+    rows,
+    planeSize: rows * pitch,
+    planes: batch * channelBlocks,
+  };
+}
+
+/** Product of the dimensions; 1 for a scalar. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Bytes a tensor takes on the GPU. */
+export function storageBytes(shape: readonly number[], layout: Layout): number {
+  if (layout === "flat") return Math.ceil(elementCount(shape) / 4) * 16;
+  const g = c4Geometry(shape);
+  return g.planes * g.planeSize * 16;
+}
+
+/** NCHW values as `c4` memory; border and unused lanes are zero. */
+export function packC4(values: ArrayLike<number>, shape: readonly number[]): Float32Array {
+  const g = c4Geometry(shape);
+  const packed = new Float32Array(g.planes * g.planeSize * 4);
+  eachRow(g, (source, target) => {
+    for (let x = 0; x < g.width; x++) packed[target + x * 4] = values[source + x] ?? 0;
+  });
+  return packed;
+}
+
+/** `c4` memory as NCHW values. */
+export function unpackC4(packed: Float32Array, shape: readonly number[]): Float32Array {
+  const g = c4Geometry(shape);
+  const values = new Float32Array(elementCount(shape));
+  eachRow(g, (source, target) => {
+    for (let x = 0; x < g.width; x++) values[source + x] = packed[target + x * 4] ?? 0;
+  });
+  return values;
+}
+
+function eachRow(g: C4Geometry, visit: (source: number, target: number) => void): void {
+  for (let n = 0; n < g.batch; n++) {
+    for (let c = 0; c < g.channels; c++) {
+      const plane = n * g.channelBlocks + (c >> 2);
+      for (let y = 0; y < g.height; y++) {
+        visit(
+          ((n * g.channels + c) * g.height + y) * g.width,
+          (plane * g.planeSize + (y + 1) * g.pitch + 1) * 4 + (c & 3),
+        );
+      }
+    }
+  }
+}
+
+/** How planes are stacked in a texture; sizes in texels. */
+export interface StageGeometry {
+  planesPerColumn: number;
+  width: number;
+  height: number;
+}
+
+/**
+ * Stacks planes of a `c4` tensor in a texture: downwards, and in further columns to the right when
+ * one would be higher than a texture may be. Plane p starts at texel
+ * ((p / planesPerColumn) * pitch, (p % planesPerColumn) * rows).
+ *
+ * @throws {RangeError} when no texture of `maxTextureDimension` holds the planes.
+ */
+export function stageGeometry(
+  planes: number,
+  rows: number,
+  pitch: number,
+  maxTextureDimension: number,
+): StageGeometry {
+  const planesPerColumn = Math.min(planes, Math.floor(maxTextureDimension / rows));
+  const columns = planesPerColumn > 0 ? Math.ceil(planes / planesPerColumn) : Infinity;
+  if (columns * pitch > maxTextureDimension) {
+    throw new RangeError(
+      `${planes} planes of ${rows} x ${pitch} texels do not fit a texture of ` +
+        `${maxTextureDimension} x ${maxTextureDimension}`,
+    );
+  }
+  return { planesPerColumn, width: columns * pitch, height: planesPerColumn * rows };
+}

@@ -1,0 +1,173 @@
+/**
+ * Lowering: every node says which dispatches and copies compute it. The result is plain data: it
+ * can be planned, counted and printed without a GPU.
+ * @module
+ */
+import { InputError } from "../errors.ts";
+import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+
+import type { Node, Tensor } from "./graph.ts";
+import { c4Geometry, stageGeometry } from "./layout.ts";
+import type { BufferMemory, Memory, PersistentBuffer, TextureMemory } from "./memory.ts";
+
+/** What lowering needs to know of the device. */
+export interface LowerTarget {
+  /** Convolution kernels for software adapters (`cpu`) or real GPUs (`gpu`). */
+  kernelFamily: "gpu" | "cpu";
+  maxTextureDimension: number;
+  maxBindingBytes: number;
+}
+
+/** A compute dispatch and the memories bound after its params, in order. */
+export interface DispatchStep {
+  readonly kind: "dispatch";
+  readonly label: string;
+  readonly spec: DispatchSpec;
+  readonly operands: readonly Memory[];
+}
+
+/** A copy of rows of vec4s from a buffer into a texture. */
+export interface TextureCopyStep {
+  readonly kind: "copy-to-texture";
+  readonly label: string;
+  readonly source: BufferMemory;
+  readonly offsetBytes: number;
+  readonly bytesPerRow: number;
+  readonly target: TextureMemory;
+  /** Texel rectangle in the target. */
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A step of a program, in execution order. */
+export type Step = DispatchStep | TextureCopyStep;
+
+/** Staged textures are shared by the nodes of one gradient, not kept for the whole step. */
+const STAGE_REUSE_STEPS = 12;
+
+/** Collects the steps of the nodes. */
+export class LowerContext {
+  readonly target: LowerTarget;
+  readonly steps: Step[] = [];
+  #memories = new Map<Tensor, BufferMemory>();
+  #staged = new Map<string, { texture: TextureMemory; step: number }>();
+  #node = "";
+
+  constructor(target: LowerTarget) {
+    this.target = target;
+  }
+
+  /** Emits the steps of `node`. */
+  lower(node: Node): void {
+    this.#node = node.label;
+    node.spec.lower(this, node);
+  }
+
+  /** The memory of a tensor. */
+  memory(tensor: Tensor): BufferMemory {
+    let memory = this.#memories.get(tensor);
+    if (!memory) {
+      const { label, sizeBytes, home } = tensor;
+      memory = { kind: "buffer", label, sizeBytes, ...(home ? { home } : {}) };
+      this.#memories.set(tensor, memory);
+    }
+    return memory;
+  }
+
+  /** A temporary buffer for this node's steps. */
+  scratch(label: string, sizeBytes: number): BufferMemory {
+    return { kind: "buffer", label: `${this.#node}.${label}`, sizeBytes };
+  }
+
+  /** A temporary texture for this node's steps. */
+  scratchTexture(label: string, width: number, height: number): TextureMemory {
+    return { kind: "texture", label: `${this.#node}.${label}`, width, height };
+  }
+
+  /** A window of a persistent buffer, for ops that work on whole arenas. */
+  window(buffer: PersistentBuffer, offsetBytes: number, sizeBytes: number): BufferMemory {
+    return { kind: "buffer", label: buffer.label, sizeBytes, home: { buffer, offsetBytes } };
+  }
+
+  /**
+   * Emits a dispatch. Binding 0 is the params of `spec`, then `operands` in order.
+   * @throws {InputError} when an operand is larger than one storage binding may be.
+   */
+  dispatch(spec: DispatchSpec, operands: readonly (Tensor | Memory)[]): void {
+    const memories = operands.map((o) => ("kind" in o ? o : this.memory(o)));
+    for (const memory of memories) {
+      if (memory.kind === "buffer" && memory.sizeBytes > this.target.maxBindingBytes) {
+        throw new InputError(
+          `Planning ${this.#node}: tensor "${memory.label}" takes ${mib(memory.sizeBytes)}, but ` +
+            `this adapter binds at most ${
+              mib(this.target.maxBindingBytes)
+            } at once; use a smaller ` +
+            "batch, scale or width.",
+        );
+      }
+    }
+    if (spec.grid.some((n) => !(n >= 1 && n <= 65535))) {
+      throw new InputError(
+        `Planning ${this.#node}: kernel ${spec.kernel.name} would need a grid of ` +
+          `${
+            spec.grid.join(" x ")
+          } workgroups, at most 65535 each way are possible; use a smaller ` +
+          "batch or scale.",
+      );
+    }
+    this.steps.push({ kind: "dispatch", label: this.#node, spec, operands: memories });
+  }
+
+  /** Emits a copy of `height` rows of `width` texels. */
+  copyToTexture(copy: Omit<TextureCopyStep, "kind" | "label">): void {
+    this.steps.push({ kind: "copy-to-texture", label: this.#node, ...copy });
+  }
+
+  /**
+   * A texture that holds the planes of `tensors` (all `c4`, same batch and size), image by image,
+   * one after the other: a concatenation that costs nothing beyond the copy.
+   */
+  stage(tensors: readonly Tensor[]): TextureMemory {
+    const key = tensors.map((t) => t.id).join(",");
+    const known = this.#staged.get(key);
+    if (known && this.steps.length - known.step <= STAGE_REUSE_STEPS) return known.texture;
+    const geometries = tensors.map((t) => c4Geometry(t.shape));
+    const [first] = geometries;
+    if (!first) throw new Error("Nothing to stage");
+    const { pitch, rows, batch } = first;
+    const planes = geometries.reduce((sum, g) => sum + g.planes, 0);
+    const stack = stageGeometry(planes, rows, pitch, this.target.maxTextureDimension);
+    const texture = this.scratchTexture("staged", stack.width, stack.height);
+    let plane = 0;
+    for (let n = 0; n < batch; n++) {
+      tensors.forEach((tensor, i) => {
+        const g = geometries[i] ?? first;
+        let done = 0;
+        while (done < g.channelBlocks) {
+          const row = plane % stack.planesPerColumn;
+          const count = Math.min(g.channelBlocks - done, stack.planesPerColumn - row);
+          this.copyToTexture({
+            source: this.memory(tensor),
+            offsetBytes: (n * g.channelBlocks + done) * g.planeSize * 16,
+            bytesPerRow: pitch * 16,
+            target: texture,
+            x: Math.floor(plane / stack.planesPerColumn) * pitch,
+            y: row * rows,
+            width: pitch,
+            height: count * rows,
+          });
+          done += count;
+          plane += count;
+        }
+      });
+    }
+    this.#staged.set(key, { texture, step: this.steps.length });
+    return texture;
+  }
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}

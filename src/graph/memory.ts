@@ -1,0 +1,110 @@
+/**
+ * Memory as programs see it: persistent buffers that outlive a run, and the symbolic memories that
+ * a plan maps onto slots.
+ * @module
+ */
+import { DeviceError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+
+/** A GPU buffer that outlives single runs: an input, or the arena of a parameter store. */
+export class PersistentBuffer {
+  readonly label: string;
+  #sizeBytes: number;
+  #buffer: GPUBuffer | undefined;
+  #gpu: Gpu | undefined;
+  #users = 0;
+
+  constructor(label: string, sizeBytes = 0) {
+    this.label = label;
+    this.#sizeBytes = sizeBytes;
+  }
+
+  /** Bytes reserved so far. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Reserves a window aligned to 256 bytes and returns its offset; impossible once in use. */
+  reserve(sizeBytes: number): number {
+    if (this.#buffer) {
+      throw new DeviceError(
+        `Tried to add to "${this.label}" after a program was compiled; declare every parameter first.`,
+      );
+    }
+    const offsetBytes = this.#sizeBytes;
+    this.#sizeBytes = Math.ceil((offsetBytes + sizeBytes) / 256) * 256;
+    return offsetBytes;
+  }
+
+  /**
+   * The buffer on `gpu`, created zeroed on first use.
+   * @throws {DeviceError} when it lies on another device already.
+   */
+  on(gpu: Gpu): GPUBuffer {
+    if (this.#buffer && this.#gpu !== gpu) {
+      throw new DeviceError(
+        `Tried to use "${this.label}" on a second GPU device; record a graph and make a parameter ` +
+          "store for each device.",
+      );
+    }
+    this.#gpu = gpu;
+    this.#buffer ??= gpu.createBuffer(
+      this.label,
+      this.#sizeBytes,
+      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    );
+    return this.#buffer;
+  }
+
+  /** The buffer if it exists already. */
+  get existing(): GPUBuffer | undefined {
+    return this.#buffer;
+  }
+
+  /** Counts a user; see {@linkcode release}. */
+  retain(): void {
+    this.#users++;
+  }
+
+  /** Uncounts a user and frees the GPU memory after the last one. */
+  release(): void {
+    this.#users--;
+    if (this.#users <= 0) this.destroy();
+  }
+
+  /** Frees the GPU memory. */
+  destroy(): void {
+    this.#buffer?.destroy();
+    this.#buffer = undefined;
+  }
+}
+
+/** Where a tensor lives when it is not planned: a window of a persistent buffer. */
+export interface Home {
+  buffer: PersistentBuffer;
+  offsetBytes: number;
+}
+
+/** A buffer range that steps read or write; without `home` the planner finds it a slot. */
+export interface BufferMemory {
+  readonly kind: "buffer";
+  readonly label: string;
+  readonly sizeBytes: number;
+  readonly home?: Home;
+}
+
+/** An rgba32float texture that steps read; always planned. */
+export interface TextureMemory {
+  readonly kind: "texture";
+  readonly label: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Anything a step touches. */
+export type Memory = BufferMemory | TextureMemory;
+
+/** Bytes of a memory: 16 per texel for textures. */
+export function memoryBytes(memory: Memory): number {
+  return memory.kind === "buffer" ? memory.sizeBytes : memory.width * memory.height * 16;
+}

@@ -1,0 +1,81 @@
+/**
+ * GPU memory for the slots of plans. Programs that never run at the same time (a network at several
+ * image sizes, training and validation) can share one pool: it holds what the largest needs.
+ * @module
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { Slot } from "./plan.ts";
+
+/** Buffers and textures that programs borrow for their slots. */
+export class MemoryPool {
+  readonly #gpu: Gpu;
+  readonly #buffers: GPUBuffer[] = [];
+  readonly #textures: GPUTexture[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** Bytes allocated so far. */
+  get sizeBytes(): number {
+    return this.#buffers.reduce((sum, b) => sum + b.size, 0) +
+      this.#textures.reduce((sum, t) => sum + t.width * t.height * 16, 0);
+  }
+
+  /**
+   * A buffer or texture for each slot, different ones for different slots of one call; allocates
+   * where nothing fits. Compile the largest program first to allocate least.
+   */
+  take(slots: readonly Slot[]): Map<Slot, GPUBuffer | GPUTexture> {
+    const free = {
+      buffers: [...this.#buffers].sort((a, b) => a.size - b.size),
+      textures: [...this.#textures].sort((a, b) => a.width * a.height - b.width * b.height),
+    };
+    const taken = new Map<Slot, GPUBuffer | GPUTexture>();
+    for (const slot of [...slots].sort((a, b) => slotBytes(b) - slotBytes(a))) {
+      if (slot.kind === "buffer") {
+        const index = free.buffers.findIndex((b) => b.size >= slot.sizeBytes);
+        const [known] = index < 0 ? [] : free.buffers.splice(index, 1);
+        taken.set(slot, known ?? this.#newBuffer(slot.sizeBytes));
+      } else {
+        const index = free.textures.findIndex((t) =>
+          t.width >= slot.width && t.height >= slot.height
+        );
+        const [known] = index < 0 ? [] : free.textures.splice(index, 1);
+        taken.set(slot, known ?? this.#newTexture(slot.width, slot.height));
+      }
+    }
+    return taken;
+  }
+
+  /** Frees everything; programs that borrowed from it must not run any more. */
+  destroy(): void {
+    for (const buffer of this.#buffers.splice(0)) buffer.destroy();
+    for (const texture of this.#textures.splice(0)) texture.destroy();
+  }
+
+  #newBuffer(sizeBytes: number): GPUBuffer {
+    const buffer = this.#gpu.createBuffer(
+      `pool buffer ${this.#buffers.length}`,
+      sizeBytes,
+      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    );
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  #newTexture(width: number, height: number): GPUTexture {
+    const texture = this.#gpu.device.createTexture({
+      label: `pool texture ${this.#textures.length}`,
+      size: [width, height],
+      format: "rgba32float",
+      usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
+    });
+    this.#textures.push(texture);
+    return texture;
+  }
+}
+
+function slotBytes(slot: Slot): number {
+  return slot.kind === "buffer" ? slot.sizeBytes : slot.width * slot.height * 16;
+}

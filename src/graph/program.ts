@@ -1,0 +1,431 @@
+/**
+ * Compile and replay: a recorded graph becomes buffers, pipelines and bind groups made once, and a
+ * list of commands that every run only submits.
+ * @module
+ */
+import { DeviceError, InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { Graph, Tensor } from "./graph.ts";
+import { packC4, unpackC4 } from "./layout.ts";
+import type { Step } from "./lower.ts";
+import { History } from "./history.ts";
+import type { BufferMemory, Memory } from "./memory.ts";
+import type { Slot } from "./plan.ts";
+import { MemoryPool } from "./pool.ts";
+import { profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
+import { lowerTarget, planProgram, type ProgramPlan } from "./program_plan.ts";
+import type { ParameterStore } from "./store.ts";
+
+/** What {@linkcode compile} needs besides the graph. */
+export interface CompileOptions {
+  /** Tensors to be read after a run, by name. */
+  outputs: Record<string, Tensor>;
+  /** Stores whose parameters the graph uses. */
+  stores?: ParameterStore[];
+  /** Name of a scalar output whose last values {@linkcode Program.history} keeps. */
+  historyOf?: string;
+  /** How many values the history holds; default 64. */
+  historyLength?: number;
+  /** A history shared with other programs, instead of one of its own. */
+  history?: History;
+  /** Memory shared with programs that never run at the same time; default: memory of its own. */
+  pool?: MemoryPool;
+}
+
+/**
+ * Makes a program of a graph.
+ *
+ * @throws {InputError} when the plan is over the memory budget or a limit of the device.
+ * @throws {DeviceError} when a shader does not compile or memory runs out.
+ */
+export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
+  const plan = planProgram(graph, options.outputs, lowerTarget(gpu));
+  if (plan.plannedBytes > gpu.memoryBudgetBytes) {
+    throw new InputError(
+      `The program plans ${mib(plan.plannedBytes)} of GPU memory, but the budget is ` +
+        `${mib(gpu.memoryBudgetBytes)}; use a smaller batch, scale or width.`,
+    );
+  }
+  const pipelines = await Promise.all(
+    plan.steps.map((s) => s.kind === "dispatch" ? gpu.pipeline(s.spec.kernel) : undefined),
+  );
+  const { device } = gpu;
+  device.pushErrorScope("out-of-memory");
+  let program: Program | undefined;
+  let fault: GPUError | null;
+  try {
+    program = new Program(gpu, graph, plan, pipelines, options);
+  } finally {
+    fault = await device.popErrorScope();
+  }
+  if (fault) {
+    program.destroy();
+    throw new DeviceError(
+      `Allocating ${mib(plan.plannedBytes)} of GPU memory failed (${fault.message}); use a ` +
+        "smaller batch, scale or width.",
+    );
+  }
+  gpu.check();
+  return program;
+}
+
+interface DispatchCommand {
+  kind: "dispatch";
+  pipeline: GPUComputePipeline;
+  group: GPUBindGroup;
+  grid: readonly number[];
+}
+
+interface CopyCommand {
+  kind: "copy-to-texture";
+  source: GPUTexelCopyBufferInfo;
+  target: GPUTexelCopyTextureInfo;
+  size: [number, number, number];
+}
+
+type Command = DispatchCommand | CopyCommand;
+
+function encodeDispatch(pass: GPUComputePassEncoder, command: DispatchCommand): void {
+  pass.setPipeline(command.pipeline);
+  pass.setBindGroup(0, command.group);
+  const [x = 1, y = 1, z = 1] = command.grid;
+  pass.dispatchWorkgroups(x, y, z);
+}
+
+function encodeCopy(encoder: GPUCommandEncoder, command: CopyCommand): void {
+  encoder.copyBufferToTexture(command.source, command.target, command.size);
+}
+
+/** A compiled graph: write its inputs, run it, read its outputs. */
+export class Program {
+  /** What was planned. */
+  readonly plan: ProgramPlan;
+  readonly #gpu: Gpu;
+  readonly #graph: Graph;
+  readonly #stores: ParameterStore[];
+  readonly #commands: Command[] = [];
+  readonly #slots: Map<Slot, GPUBuffer | GPUTexture>;
+  readonly #ownPool: MemoryPool | undefined;
+  readonly #params: GPUBuffer;
+  readonly #history: History;
+  readonly #ownHistory: boolean;
+  readonly #historySource: BufferMemory | undefined;
+  #runs = 0;
+  #inFlight: Promise<unknown>[] = [];
+  #destroyed = false;
+
+  /** Use {@linkcode compile}. */
+  constructor(
+    gpu: Gpu,
+    graph: Graph,
+    plan: ProgramPlan,
+    pipelines: readonly (GPUComputePipeline | undefined)[],
+    options: CompileOptions,
+  ) {
+    this.plan = plan;
+    this.#gpu = gpu;
+    this.#graph = graph;
+    this.#stores = options.stores ?? [];
+    this.#ownHistory = options.history === undefined;
+    this.#history = options.history ?? new History(options.historyLength);
+    this.#historySource = options.historyOf === undefined
+      ? undefined
+      : this.#scalar(options.historyOf);
+    this.#params = gpu.createBuffer(
+      "params",
+      plan.params.byteLength,
+      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+    );
+    gpu.device.queue.writeBuffer(this.#params, 0, plan.params.buffer as ArrayBuffer);
+    this.#ownPool = options.pool ? undefined : new MemoryPool(gpu);
+    this.#slots = (options.pool ?? this.#ownPool ?? new MemoryPool(gpu)).take(plan.memory.slots);
+    plan.steps.forEach((step, i) => this.#commands.push(this.#command(step, i, pipelines[i])));
+    for (const { tensor, values } of graph.constants) this.#writeRaw(tensor, values);
+    for (const tensor of graph.inputs.values()) tensor.home?.buffer.retain();
+  }
+
+  /** GPU memory of this program, parameters included. */
+  get plannedBytes(): number {
+    return this.plan.plannedBytes;
+  }
+
+  /** Dispatches of one run. */
+  get dispatches(): number {
+    return this.plan.dispatches;
+  }
+
+  /** Runs so far. */
+  get runs(): number {
+    return this.#runs;
+  }
+
+  /**
+   * Sets an input. Values are row-major (NCHW for images); 8-bit or 32-bit words for u32 inputs.
+   * @throws {InputError} for an unknown input or a wrong number of values.
+   */
+  write(label: string, values: Float32Array | Uint32Array | Uint8Array): void {
+    this.#check();
+    const tensor = this.#graph.inputs.get(label);
+    if (!tensor) {
+      throw new InputError(
+        `Wrote input "${label}", but this program has ${
+          [...this.#graph.inputs.keys()].join(", ")
+        }.`,
+      );
+    }
+    if (tensor.layout === "c4") {
+      if (!(values instanceof Float32Array)) {
+        throw new InputError(`Input "${label}" is ${tensor.describe()}; write a Float32Array.`);
+      }
+      expectCount(tensor, values.length);
+      this.#writeRaw(tensor, packC4(values, tensor.shape));
+    } else {
+      expectCount(tensor, values instanceof Uint8Array ? values.length / 4 : values.length);
+      this.#writeRaw(tensor, values);
+    }
+  }
+
+  /** Submits one run; does not wait for it. */
+  run(): void {
+    this.#check();
+    for (const store of this.#stores) store.upload(this.#gpu);
+    const { device } = this.#gpu;
+    const encoder = device.createCommandEncoder({ label: "run" });
+    let pass: GPUComputePassEncoder | undefined;
+    for (const command of this.#commands) {
+      if (command.kind === "dispatch") {
+        pass ??= encoder.beginComputePass();
+        encodeDispatch(pass, command);
+      } else {
+        pass?.end();
+        pass = undefined;
+        encodeCopy(encoder, command);
+      }
+    }
+    pass?.end();
+    if (this.#historySource) {
+      const { buffer, offset } = this.#range(this.#historySource);
+      this.#history.record(this.#gpu, encoder, buffer, offset);
+    }
+    device.queue.submit([encoder.finish()]);
+    this.#runs++;
+  }
+
+  /**
+   * Like {@linkcode run}, but first waits until at most `depth` earlier runs are unfinished, so
+   * that a fast host does not queue without bound.
+   */
+  async runQueued(depth = 2): Promise<void> {
+    while (this.#inFlight.length > depth) await this.#inFlight.shift();
+    this.run();
+    this.#inFlight.push(this.#gpu.device.queue.onSubmittedWorkDone());
+  }
+
+  /** Makes one run and says where its time went; slower than an ordinary run. */
+  async profile(): Promise<ProfileEntry[]> {
+    this.#check();
+    for (const store of this.#stores) store.upload(this.#gpu);
+    const entries = await profileCommands(
+      this.#gpu,
+      this.#commands.map((command, i): ProfiledCommand => {
+        const step = this.plan.steps[i];
+        const label = step?.label ?? "";
+        return command.kind === "dispatch"
+          ? {
+            label,
+            kernel: step?.kind === "dispatch" ? step.spec.kernel.name : "",
+            dispatch: (pass) => encodeDispatch(pass, command),
+          }
+          : { label, kernel: "copy", copy: (encoder) => encodeCopy(encoder, command) };
+      }),
+    );
+    this.#runs++;
+    return entries;
+  }
+
+  /** Reads an output, row-major (NCHW for images). Waits for the device. */
+  async read(name: string): Promise<Float32Array> {
+    const { tensor, memory } = this.#output(name);
+    const bytes = await this.#readMemory(memory);
+    return tensor.layout === "c4"
+      ? unpackC4(new Float32Array(bytes), tensor.shape)
+      : new Float32Array(bytes, 0, tensor.shape.reduce((a, b) => a * b, 1));
+  }
+
+  /** Reads an output of whole numbers, such as class ids. */
+  async readInts(name: string): Promise<Uint32Array> {
+    const { tensor, memory } = this.#output(name);
+    const bytes = await this.#readMemory(memory);
+    return new Uint32Array(bytes, 0, tensor.shape.reduce((a, b) => a * b, 1));
+  }
+
+  /** Reads an output's memory as it lies on the GPU. */
+  async readRaw(name: string): Promise<ArrayBuffer> {
+    return await this.#readMemory(this.#output(name).memory);
+  }
+
+  /** The last `count` values of the scalar chosen by `historyOf`, oldest first. */
+  async history(count: number): Promise<Float32Array> {
+    this.#check();
+    return await this.#history.read(this.#gpu, count);
+  }
+
+  /**
+   * Fills all planned memory with `value`. With NaN, whatever a kernel forgets to write shows up
+   * in the results: for tests.
+   */
+  fill(value: number): void {
+    this.#check();
+    const { queue } = this.#gpu.device;
+    for (const memory of this.#slots.values()) {
+      if (memory instanceof GPUBuffer) {
+        queue.writeBuffer(memory, 0, new Float32Array(memory.size / 4).fill(value));
+      } else {
+        const { width, height } = memory;
+        const texels = new Float32Array(width * height * 4).fill(value);
+        queue.writeTexture({ texture: memory }, texels, { bytesPerRow: width * 16 }, [
+          width,
+          height,
+        ]);
+      }
+    }
+  }
+
+  /** Frees the memory of this program; parameter stores stay. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#ownPool?.destroy();
+    for (const tensor of this.#graph.inputs.values()) tensor.home?.buffer.release();
+    if (this.#ownHistory) this.#history.destroy();
+    this.#params.destroy();
+  }
+
+  /** Same as {@linkcode destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  #check(): void {
+    if (this.#destroyed) throw new DeviceError("Used a program after it was destroyed.");
+    this.#gpu.check();
+  }
+
+  #output(name: string): { tensor: Tensor; memory: BufferMemory } {
+    const output = this.plan.outputs.get(name);
+    if (!output) {
+      throw new InputError(
+        `Asked for output "${name}", but this program has ${
+          [...this.plan.outputs.keys()].join(", ")
+        }.`,
+      );
+    }
+    return output;
+  }
+
+  #scalar(name: string): BufferMemory {
+    const { tensor, memory } = this.#output(name);
+    if (tensor.shape.some((size) => size !== 1)) {
+      throw new InputError(
+        `Asked for the history of output "${name}" ${tensor.describe()}; choose a scalar such as ` +
+          "the loss.",
+      );
+    }
+    return memory;
+  }
+
+  #command(step: Step, index: number, pipeline: GPUComputePipeline | undefined): Command {
+    if (step.kind === "copy-to-texture") {
+      const { buffer, offset } = this.#range(step.source);
+      return {
+        kind: "copy-to-texture",
+        source: { buffer, offset: offset + step.offsetBytes, bytesPerRow: step.bytesPerRow },
+        target: { texture: this.#texture(step.target), origin: [step.x, step.y] },
+        size: [step.width, step.height, 1],
+      };
+    }
+    if (!pipeline) throw new Error(`Step ${step.label} has no pipeline`);
+    const size = Math.max(64, Math.ceil(step.spec.params.length / 64) * 64) * 4;
+    const entries: GPUBindGroupEntry[] = [
+      {
+        binding: 0,
+        resource: { buffer: this.#params, offset: this.plan.paramsOffsets[index] ?? 0, size },
+      },
+    ];
+    step.operands.forEach((operand, i) => {
+      entries.push({
+        binding: i + 1,
+        resource: operand.kind === "buffer" ? this.#range(operand) : this.#texture(operand)
+          .createView(),
+      });
+    });
+    const group = this.#gpu.device.createBindGroup({
+      label: step.label,
+      layout: pipeline.getBindGroupLayout(0),
+      entries,
+    });
+    return { kind: "dispatch", pipeline, group, grid: step.spec.grid };
+  }
+
+  #range(memory: BufferMemory): { buffer: GPUBuffer; offset: number; size: number } {
+    const size = Math.max(16, memory.sizeBytes);
+    if (memory.home) {
+      const { buffer, offsetBytes } = memory.home;
+      return { buffer: buffer.on(this.#gpu), offset: offsetBytes, size };
+    }
+    const buffer = this.#slot(memory);
+    if (!(buffer instanceof GPUBuffer)) throw new Error(`${memory.label} has no buffer`);
+    return { buffer, offset: 0, size };
+  }
+
+  #texture(memory: Memory): GPUTexture {
+    const texture = this.#slot(memory);
+    if (texture instanceof GPUBuffer) throw new Error(`${memory.label} has no texture`);
+    return texture;
+  }
+
+  #slot(memory: Memory): GPUBuffer | GPUTexture {
+    const slot = this.plan.memory.slotOf.get(memory);
+    const found = slot && this.#slots.get(slot);
+    if (!found) {
+      throw new InputError(
+        `Output "${memory.label}" is computed by no step of the program; ask for a tensor that an ` +
+          "op makes.",
+      );
+    }
+    return found;
+  }
+
+  async #readMemory(memory: BufferMemory): Promise<ArrayBuffer> {
+    this.#check();
+    for (const store of this.#stores) store.upload(this.#gpu);
+    const { buffer, offset } = this.#range(memory);
+    return await this.#gpu.readBuffer(buffer, offset, memory.sizeBytes);
+  }
+
+  #writeRaw(tensor: Tensor, values: Float32Array | Uint32Array | Uint8Array): void {
+    this.#gpu.check();
+    if (!tensor.home) throw new Error(`${tensor.label} has no memory`);
+    this.#gpu.device.queue.writeBuffer(
+      tensor.home.buffer.on(this.#gpu),
+      tensor.home.offsetBytes,
+      values.buffer as ArrayBuffer,
+      values.byteOffset,
+      values.byteLength,
+    );
+  }
+}
+
+function expectCount(tensor: Tensor, count: number): void {
+  const expected = tensor.shape.reduce((a, b) => a * b, 1);
+  if (count !== expected) {
+    throw new InputError(
+      `Writing input "${tensor.label}" got ${count} values, expected ${expected} for shape ` +
+        `[${tensor.shape.join(",")}].`,
+    );
+  }
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}

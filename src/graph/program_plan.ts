@@ -1,0 +1,93 @@
+/**
+ * From a recorded graph to everything a program needs, as plain data: steps, slots, params. Nothing
+ * here touches a GPU, so that a plan can be judged before anything is allocated.
+ * @module
+ */
+import { ShapeError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { Graph, Tensor } from "./graph.ts";
+import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
+import type { BufferMemory, PersistentBuffer } from "./memory.ts";
+import { type MemoryPlan, planMemory } from "./plan.ts";
+import { rewrite } from "./rewrite.ts";
+
+/** What a program would do and need, known before anything runs. */
+export interface ProgramPlan {
+  steps: Step[];
+  memory: MemoryPlan;
+  outputs: Map<string, { tensor: Tensor; memory: BufferMemory }>;
+  /** Params of all dispatches, each at a multiple of 256 bytes. */
+  params: Uint32Array;
+  paramsOffsets: number[];
+  /** Slots, inputs, parameters and params together. */
+  plannedBytes: number;
+  dispatches: number;
+}
+
+/** What a device allows and prefers, for {@linkcode planProgram}. */
+export function lowerTarget(gpu: Gpu): LowerTarget {
+  return {
+    kernelFamily: gpu.kernelFamily,
+    maxTextureDimension: gpu.limits.maxTextureDimension2D,
+    maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
+  };
+}
+
+/** Rewrites, lowers and plans a graph without touching a GPU. */
+export function planProgram(
+  graph: Graph,
+  outputs: Record<string, Tensor>,
+  target: LowerTarget,
+): ProgramPlan {
+  const tensors = Object.values(outputs);
+  for (const [name, tensor] of Object.entries(outputs)) {
+    if (tensor.graph !== graph) {
+      throw new ShapeError(
+        `Compiling got output "${name}", tensor "${tensor.label}" of another graph; ask for a ` +
+          "tensor of the graph that is compiled.",
+      );
+    }
+  }
+  const context = new LowerContext(target);
+  for (const node of rewrite(graph, tensors)) context.lower(node);
+  const { steps } = context;
+  const named = new Map(
+    Object.entries(outputs).map(([name, tensor]) => [name, {
+      tensor,
+      memory: context.memory(tensor),
+    }]),
+  );
+  const memory = planMemory(steps, new Set([...named.values()].map((o) => o.memory)));
+  const { params, paramsOffsets } = layOutParams(steps);
+  const persistent = new Set<PersistentBuffer>();
+  for (const step of steps) {
+    const operands = step.kind === "dispatch" ? step.operands : [step.source];
+    for (const m of operands) if (m.kind === "buffer" && m.home) persistent.add(m.home.buffer);
+  }
+  const persistentBytes = [...persistent].reduce((sum, b) => sum + b.sizeBytes, 0);
+  return {
+    steps,
+    memory,
+    outputs: named,
+    params,
+    paramsOffsets,
+    plannedBytes: memory.slotBytes + persistentBytes + params.byteLength,
+    dispatches: steps.filter((s) => s.kind === "dispatch").length,
+  };
+}
+
+function layOutParams(steps: readonly Step[]): { params: Uint32Array; paramsOffsets: number[] } {
+  const paramsOffsets: number[] = [];
+  let words = 0;
+  for (const step of steps) {
+    paramsOffsets.push(words * 4);
+    if (step.kind === "dispatch") {
+      words += Math.max(64, Math.ceil(step.spec.params.length / 64) * 64);
+    }
+  }
+  const params = new Uint32Array(Math.max(64, words));
+  steps.forEach((step, i) => {
+    if (step.kind === "dispatch") params.set(step.spec.params, (paramsOffsets[i] ?? 0) / 4);
+  });
+  return { params, paramsOffsets };
+}

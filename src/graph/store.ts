@@ -1,0 +1,156 @@
+/**
+ * Parameters and running statistics: named arrays that outlive programs and are shared by them.
+ * Trainable ones lie in one arena with a gradient arena of the same offsets, so that one dispatch
+ * updates all of them.
+ * @module
+ */
+import { InputError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { elementCount } from "./layout.ts";
+import { type Home, PersistentBuffer } from "./memory.ts";
+
+/** A named array of a {@linkcode ParameterStore}, float32, row-major, PyTorch's shape. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly trainable: boolean;
+  readonly home: Home;
+}
+
+/** Named arrays on the GPU, with their initial values until a GPU is known. */
+export class ParameterStore {
+  /** Trainable arrays. */
+  readonly parameters: PersistentBuffer = new PersistentBuffer("parameters");
+  /** Arrays that training updates without gradients, such as running means. */
+  readonly statistics: PersistentBuffer = new PersistentBuffer("statistics");
+  #companions = new Map<string, PersistentBuffer>();
+  #tensors = new Map<string, StoredTensor>();
+  #pending = new Map<string, Float32Array>();
+
+  /** Declares an array and its initial values. */
+  add(
+    name: string,
+    shape: readonly number[],
+    values: Float32Array,
+    trainable = true,
+  ): StoredTensor {
+    if (this.#tensors.has(name)) throw new InputError(`Declared parameter "${name}" twice.`);
+    checkCount(name, shape, values);
+    const buffer = trainable ? this.parameters : this.statistics;
+    const offsetBytes = buffer.reserve(values.byteLength);
+    if (trainable) {
+      for (const arena of this.#companions.values()) {
+        arena.reserve(values.byteLength);
+      }
+    }
+    const stored = { name, shape: [...shape], trainable, home: { buffer, offsetBytes } };
+    this.#tensors.set(name, stored);
+    this.#pending.set(name, values);
+    return stored;
+  }
+
+  /** Every array, in order of declaration. */
+  get tensors(): StoredTensor[] {
+    return [...this.#tensors.values()];
+  }
+
+  /** The trainable arrays, in order of declaration. */
+  get trainable(): StoredTensor[] {
+    return this.tensors.filter((t) => t.trainable);
+  }
+
+  /** Number of trainable values. */
+  get parameterCount(): number {
+    return this.trainable.reduce((sum, t) => sum + elementCount(t.shape), 0);
+  }
+
+  /** An array by name. */
+  get(name: string): StoredTensor {
+    const stored = this.#tensors.get(name);
+    if (!stored) throw new InputError(`Asked for parameter "${name}", which does not exist.`);
+    return stored;
+  }
+
+  /**
+   * An arena with one float for every trainable one at the same offset: gradients, momentum and
+   * the like. Zero at first.
+   */
+  companion(name: string): PersistentBuffer {
+    let arena = this.#companions.get(name);
+    if (!arena) {
+      arena = new PersistentBuffer(name);
+      arena.reserve(this.parameters.sizeBytes);
+      this.#companions.set(name, arena);
+    }
+    return arena;
+  }
+
+  /** Names of the companion arenas in use. */
+  get companions(): string[] {
+    return [...this.#companions.keys()];
+  }
+
+  /** Replaces the values of an array. */
+  set(name: string, values: Float32Array): void {
+    checkCount(name, this.get(name).shape, values);
+    this.#pending.set(name, values);
+  }
+
+  /** Brings pending values to the GPU; programs call it before they run. */
+  upload(gpu: Gpu): void {
+    for (const [name, values] of this.#pending) {
+      const { home } = this.get(name);
+      gpu.device.queue.writeBuffer(
+        home.buffer.on(gpu),
+        home.offsetBytes,
+        values.buffer as ArrayBuffer,
+        values.byteOffset,
+        values.byteLength,
+      );
+    }
+    this.#pending.clear();
+  }
+
+  /** All values as they are now on the GPU (or pending), by name. */
+  async read(gpu: Gpu): Promise<Map<string, Float32Array>> {
+    this.upload(gpu);
+    const arenas = new Map<PersistentBuffer, ArrayBuffer>();
+    for (const arena of [this.parameters, this.statistics]) {
+      if (arena.sizeBytes > 0) {
+        arenas.set(arena, await gpu.readBuffer(arena.on(gpu), 0, arena.sizeBytes));
+      }
+    }
+    return new Map(this.tensors.map(({ name, shape, home }) => {
+      const bytes = arenas.get(home.buffer);
+      if (!bytes) throw new InputError(`Parameter "${name}" has no memory.`);
+      return [name, new Float32Array(bytes, home.offsetBytes, elementCount(shape)).slice()];
+    }));
+  }
+
+  /** A companion arena's values by name of the parameter they belong to. */
+  async readCompanion(gpu: Gpu, arenaName: string): Promise<Map<string, Float32Array>> {
+    const arena = this.companion(arenaName);
+    const bytes = await gpu.readBuffer(arena.on(gpu), 0, arena.sizeBytes);
+    return new Map(
+      this.trainable.map((
+        { name, shape, home },
+      ) => [name, new Float32Array(bytes, home.offsetBytes, elementCount(shape)).slice()]),
+    );
+  }
+
+  /** Frees the GPU memory; values not read before are lost. */
+  destroy(): void {
+    for (const arena of [this.parameters, this.statistics, ...this.#companions.values()]) {
+      arena.destroy();
+    }
+  }
+}
+
+function checkCount(name: string, shape: readonly number[], values: Float32Array): void {
+  if (values.length !== elementCount(shape)) {
+    throw new InputError(
+      `Parameter "${name}" of shape [${shape.join(",")}] got ${values.length} values, expected ` +
+        `${elementCount(shape)}.`,
+    );
+  }
+}

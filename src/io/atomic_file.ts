@@ -1,0 +1,46 @@
+/**
+ * Writing whole files so that a crash, a full disk or a stopped run never costs the previous one.
+ * @module
+ */
+import { basename, dirname, join } from "node:path";
+import { shownPath } from "../data/files.ts";
+import { InputError } from "../errors.ts";
+
+/**
+ * Writes `bytes` under a temporary name beside `path`, flushes them to the disk and puts them in
+ * place by renaming. The folder is made where it is missing.
+ * @throws {InputError} naming the file; what was there before is untouched then.
+ */
+export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${Deno.pid}.tmp`);
+  try {
+    await Deno.mkdir(dirname(path), { recursive: true });
+    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+    for (let written = 0; written < bytes.length;) {
+      written += await file.write(bytes.subarray(written));
+    }
+    // Without this a rename can reach the disk before the contents do.
+    await file.sync();
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => undefined);
+    throw unwritable(path, error);
+  }
+  // The file is closed by now: Windows renames no open ones.
+  try {
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => undefined);
+    throw unwritable(path, error);
+  }
+}
+
+function unwritable(path: string, error: unknown): InputError {
+  const reason = error instanceof Deno.errors.PermissionDenied
+    ? "its permissions forbid it"
+    : error instanceof Deno.errors.NotCapable
+    ? "Deno was started without --allow-write for it"
+    : error instanceof Error
+    ? error.message
+    : String(error);
+  return new InputError(`cannot write ${shownPath(path)}: ${reason}`);
+}

@@ -1,0 +1,115 @@
+/**
+ * Inference: photos in, class maps out. Compiles a program for each image size it meets and keeps
+ * the latest ones; all share one pool of memory.
+ * @module
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { Graph } from "../graph/graph.ts";
+import { MemoryPool } from "../graph/pool.ts";
+import { compile, type Program } from "../graph/program.ts";
+import { imageInput } from "../ops/image_input.ts";
+import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
+import type { UNet } from "./unet.ts";
+
+/** A batch of equally sized photos. */
+export interface PhotoBatch {
+  batch: number;
+  height: number;
+  width: number;
+  /** RGBA bytes, row by row, photo after photo; alpha is not looked at by RGB networks. */
+  pixels: Uint8Array;
+}
+
+/** Options of {@linkcode Segmenter.predict}. */
+export interface PredictOptions {
+  /** [height, width] of the class map; default: the photo's. */
+  size?: readonly [number, number];
+  /** Two-class networks: class 1 where its probability is above this; default 0.5. */
+  threshold?: number;
+}
+
+const CACHED_PROGRAMS = 12;
+
+/** A network ready to segment photos of any size. */
+export class Segmenter {
+  readonly #gpu: Gpu;
+  readonly #net: UNet;
+  readonly #pool: MemoryPool;
+  readonly #programs = new Map<string, Program>();
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(gpu: Gpu, net: UNet) {
+    this.#gpu = gpu;
+    this.#net = net;
+    this.#pool = new MemoryPool(gpu);
+  }
+
+  /** Bytes of GPU memory held for activations. */
+  get poolBytes(): number {
+    return this.#pool.sizeBytes;
+  }
+
+  /**
+   * The class of every pixel: ids [batch * H * W] at `options.size`. Calls may overlap; they run
+   * one after the other.
+   *
+   * @throws {InputError} when the plan does not fit the memory budget.
+   * @throws {ShapeError} when the photo is too small for the network.
+   */
+  predict(photos: PhotoBatch, options: PredictOptions = {}): Promise<Uint8Array> {
+    const result = this.#queue.then(() => this.#predict(photos, options));
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Frees the programs and their memory; the network stays. */
+  destroy(): void {
+    for (const program of this.#programs.values()) program.destroy();
+    this.#programs.clear();
+    this.#pool.destroy();
+  }
+
+  /** Same as {@linkcode destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  async #predict(photos: PhotoBatch, options: PredictOptions): Promise<Uint8Array> {
+    const [height, width] = options.size ?? [photos.height, photos.width];
+    const program = await this.#program(photos, [height, width], options.threshold);
+    program.write("pixels", photos.pixels);
+    program.run();
+    return unpackIds(await program.readInts("ids"), height, width);
+  }
+
+  async #program(
+    { batch, height, width }: PhotoBatch,
+    size: readonly [number, number],
+    threshold: number | undefined,
+  ): Promise<Program> {
+    // 0.5 is what the argmax of two classes decides anyway.
+    const cut = threshold === 0.5 ? undefined : threshold;
+    const key = [batch, height, width, ...size, cut].join();
+    let program = this.#programs.get(key);
+    this.#programs.delete(key);
+    if (!program) {
+      const graph = new Graph();
+      const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
+      const image = imageInput(pixels, this.#net.config.channels);
+      const logits = this.#net.forward(image, { training: false });
+      const ids = resizeArgmax(logits, { size, ...(cut === undefined ? {} : { threshold: cut }) });
+      program = await compile(this.#gpu, graph, {
+        outputs: { ids },
+        stores: [this.#net.store],
+        pool: this.#pool,
+      });
+    }
+    this.#programs.set(key, program);
+    for (const [oldest, old] of this.#programs) {
+      if (this.#programs.size <= CACHED_PROGRAMS) break;
+      old.destroy();
+      this.#programs.delete(oldest);
+    }
+    return program;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * How work over the planes of an image is cut into invocations: sums in two levels, and maps that
+ * read per-channel values once for several rows.
+ * @module
+ */
+import type { C4Geometry } from "../graph/layout.ts";
+
+/** Which kind of adapter the kernels run on. */
+export type Family = "gpu" | "cpu";
+
+const MAX_WORKGROUPS = 65535;
+
+/** Template constants of the first level of a sum. */
+export interface ChunkConstants {
+  /** Invocations that share a chunk and walk through it side by side. */
+  CHUNK_LANES: number;
+  /** Chunks of a workgroup. */
+  GROUP_CHUNKS: number;
+}
+
+/**
+ * A GPU reads 16 vec4s, 256 bytes, at once. On the processor 8 invocations are one vector that runs
+ * through its chunk alone: with 8 the chunk is read as one stream, with 16 in two passes that skip
+ * every other 128 bytes, at half the speed.
+ */
+const CHUNK: Record<Family, ChunkConstants> = {
+  gpu: { CHUNK_LANES: 16, GROUP_CHUNKS: 4 },
+  cpu: { CHUNK_LANES: 8, GROUP_CHUNKS: 1 },
+};
+
+/**
+ * How many vec4s an invocation of the first level takes. A GPU hides latency by many invocations;
+ * on the processor every partial costs a slow store and second-level work.
+ */
+const PARTIAL_LENGTH: Record<Family, number> = { gpu: 64, cpu: 1024 };
+
+/**
+ * Rows that an invocation of a map takes, and such chunks of rows in a workgroup. On the processor
+ * addresses are cheap only where the row is the same for the whole workgroup.
+ */
+const MAP_ROWS: Record<Family, { ROWS: number; GROUP_ROWS: number }> = {
+  gpu: { ROWS: 4, GROUP_ROWS: 4 },
+  cpu: { ROWS: 8, GROUP_ROWS: 1 },
+};
+
+/** Invocations of the second level that share a block of four channels. */
+export function finishLanes(family: Family): number {
+  return family === "gpu" ? 64 : 1;
+}
+
+/** Chunks of a plane for the first level of a sum. */
+export interface PlaneChunks {
+  constants: ChunkConstants;
+  /** vec4s of a chunk, a multiple of CHUNK_LANES */
+  chunkSize: number;
+  chunks: number;
+  /** Partial results of a plane. */
+  length: number;
+  /** Workgroups for `planes` planes: chunks in y, planes in z. */
+  grid(planes: number): [number, number, number];
+}
+
+/** Cuts a plane of `count` vec4s into runs of memory. */
+export function planeChunks(count: number, family: Family): PlaneChunks {
+  const { CHUNK_LANES, GROUP_CHUNKS } = CHUNK[family];
+  const lanes = Math.max(
+    PARTIAL_LENGTH[family],
+    Math.ceil(count / (MAX_WORKGROUPS * GROUP_CHUNKS * CHUNK_LANES)),
+  );
+  return cut(count, lanes * CHUNK_LANES, family);
+}
+
+/** Cuts the rows of an image, without its border, into runs of whole rows. */
+export function rowChunks(g: C4Geometry, family: Family): PlaneChunks & { chunkRows: number } {
+  const wanted = Math.ceil(PARTIAL_LENGTH[family] * CHUNK[family].CHUNK_LANES / g.pitch);
+  const chunkRows = Math.min(g.height, wanted);
+  return { chunkRows, ...cut(g.height * g.pitch, chunkRows * g.pitch, family) };
+}
+
+function cut(count: number, chunkSize: number, family: Family): PlaneChunks {
+  const constants = CHUNK[family];
+  const chunks = Math.ceil(count / chunkSize);
+  return {
+    constants,
+    chunkSize,
+    chunks,
+    length: chunks * constants.CHUNK_LANES,
+    grid: (planes) => [1, Math.ceil(chunks / constants.GROUP_CHUNKS), planes],
+  };
+}
+
+/** The grid of a map: pitch in x, chunks of rows in y, planes in z. */
+export interface MapGrid {
+  grid: [number, number, number];
+  /** Template constants that go with the grid. */
+  constants: { ROWS: number; GROUP_ROWS: number };
+}
+
+/** Cuts whole planes, border included, into columns of a few rows. */
+export function mapGrid(g: C4Geometry, family: Family): MapGrid {
+  const constants = MAP_ROWS[family];
+  const groups = Math.ceil(g.rows / (constants.ROWS * constants.GROUP_ROWS));
+  return { grid: [g.pitch / 16, groups, g.planes], constants };
+}

@@ -1,0 +1,70 @@
+/**
+ * The norm of all gradients, for clipping (PyTorch: `clip_grad_norm_`). Clipping by value needs no
+ * op of its own: the optimizer's kernel does it.
+ * @module
+ */
+import code from "../../shaders/gradient_norm.wgsl" with { type: "text" };
+import { ShapeError } from "../errors.ts";
+import { f32Bits } from "../gpu/kernel_spec.ts";
+import type { ParameterGradient } from "../graph/autograd.ts";
+import type { Graph, Tensor } from "../graph/graph.ts";
+import type { ParameterStore } from "../graph/store.ts";
+import { arenaWindows } from "./arena_windows.ts";
+
+/** Partial sums at most, so that the one workgroup that adds them stays quick. */
+const MAX_PARTIALS = 16384;
+
+/**
+ * Euclidean norm over all of `gradients` together, before clipping, and the factor that clips.
+ *
+ * @param gradients of `store`, as `parameterGradients` pins them
+ * @param maxNorm norm allowed; `Infinity` to measure only
+ * @returns flat [2]: the norm, and min(1, maxNorm / (norm + 1e-6))
+ * @throws {ShapeError} without gradients or for a maximum that is not positive.
+ */
+export function gradientNorm(
+  graph: Graph,
+  store: ParameterStore,
+  gradients: readonly ParameterGradient[],
+  maxNorm: number,
+): Tensor {
+  if (gradients.length === 0 || !(maxNorm > 0)) {
+    throw new ShapeError(
+      `gradientNorm got ${gradients.length} gradients and a maximum of ${maxNorm}, expected at ` +
+        "least one gradient and a positive maximum.",
+    );
+  }
+  const arena = store.companion("gradients");
+  return graph.record({
+    op: "gradient_norm",
+    inputs: gradients.map(({ gradient }) => gradient),
+    outputs: [{ shape: [2] }],
+    attributes: { maxNorm },
+    lower(context, node) {
+      const windows = arenaWindows(gradients, context.target.maxBindingBytes);
+      const vectors = windows.reduce((sum, { sizeBytes }) => sum + sizeBytes / 16, 0);
+      const chunk = Math.max(16, Math.ceil(vectors / MAX_PARTIALS));
+      const counts = windows.map(({ sizeBytes }) => Math.ceil(sizeBytes / 16 / (chunk * 64)) * 64);
+      const total = counts.reduce((sum, count) => sum + count, 0);
+      const partials = context.scratch("partials", total * 4);
+      let first = 0;
+      windows.forEach(({ offsetBytes, sizeBytes }, i) => {
+        const count = counts[i] ?? 0;
+        const groups = count / 64;
+        const across = Math.min(groups, 65535);
+        context.dispatch({
+          kernel: { name: "gradient_norm_partial", source: code, constants: { PASS: "partial" } },
+          params: [sizeBytes / 16, chunk, across, first, 0],
+          grid: [across, Math.ceil(groups / across), 1],
+        }, [context.window(arena, offsetBytes, sizeBytes), partials]);
+        first += count;
+      });
+      const limit = Math.min(maxNorm, 3e38);
+      context.dispatch({
+        kernel: { name: "gradient_norm_final", source: code, constants: { PASS: "final" } },
+        params: [total, 0, 0, 0, f32Bits(limit)],
+        grid: [1, 1, 1],
+      }, [partials, node.output]);
+    },
+  }).output;
+}

@@ -1,0 +1,108 @@
+/**
+ * Concatenation along channels and its gradient, channel slices.
+ * @module
+ */
+import code from "../../shaders/channel_copy.wgsl" with { type: "text" };
+import { ShapeError } from "../errors.ts";
+import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import type { Tensor } from "../graph/graph.ts";
+import { c4Geometry } from "../graph/layout.ts";
+import { imageDims } from "./conv_shape.ts";
+import { MAX_SEGMENTS, planesOf } from "./conv_texture_geometry.ts";
+
+/**
+ * Joins images [N, C_i, H, W] to [N, sum C_i, H, W] (PyTorch: `torch.cat(tensors, 1)`).
+ *
+ * A convolution reads the parts themselves; only another reader makes the program build the joined
+ * tensor.
+ * @throws {ShapeError} when batch, height or width differ.
+ */
+export function concat(tensors: readonly Tensor[]): Tensor {
+  const parts = flatten(tensors);
+  const [first, ...others] = parts;
+  if (!first) throw new ShapeError("concat needs at least one tensor.");
+  if (others.length === 0) return first;
+  if (parts.length > MAX_SEGMENTS) {
+    return concat([concat(parts.slice(0, MAX_SEGMENTS)), ...parts.slice(MAX_SEGMENTS)]);
+  }
+  const [batch, , height, width] = imageDims("concat", first);
+  const channels = parts.map((part) => {
+    const [n, c, h, w] = imageDims("concat", part);
+    if (n !== batch || h !== height || w !== width) {
+      throw new ShapeError(
+        `concat got "${first.label}" ${first.describe()} and "${part.label}" ${part.describe()}; ` +
+          "all but the channels must be equal.",
+      );
+    }
+    return c;
+  });
+  const starts = channels.map((_, i) => channels.slice(0, i).reduce((sum, c) => sum + c, 0));
+  const total = channels.reduce((sum, c) => sum + c, 0);
+  const shape = [batch, total, height, width];
+  return first.graph.record({
+    op: "concat",
+    inputs: parts,
+    outputs: [{ shape, layout: "c4" }],
+    lower(context, node) {
+      const segments = channels.map((c, i) => {
+        const start = starts[i] ?? 0;
+        return { begin: start, end: start + c, shift: -start, channels: c };
+      });
+      context.dispatch(channelCopy(shape, segments), [...node.inputs, node.output]);
+    },
+    backward: ([dy], needs) =>
+      channels.map((c, i) => dy && needs[i] ? sliceChannels(dy, starts[i] ?? 0, c) : undefined),
+  }).output;
+}
+
+/** The tensors that make up `tensor`: a concatenation's parts, or itself. */
+export function concatParts(tensor: Tensor): readonly Tensor[] {
+  return tensor.producer?.op === "concat" ? tensor.producer.inputs : [tensor];
+}
+
+/** Parts of parts, as long as the kernels can take them all. */
+function flatten(tensors: readonly Tensor[]): readonly Tensor[] {
+  const flat = tensors.flatMap(concatParts);
+  return flat.length <= MAX_SEGMENTS ? flat : tensors;
+}
+
+/** Channels [start, start + count) of [N, C, H, W]. */
+function sliceChannels(x: Tensor, start: number, count: number): Tensor {
+  const [batch, channels, height, width] = imageDims("slice_channels", x);
+  const shape = [batch, count, height, width];
+  return x.graph.record({
+    op: "slice_channels",
+    inputs: [x],
+    outputs: [{ shape, layout: "c4" }],
+    attributes: { start },
+    lower(context, node) {
+      const segments = [{ begin: 0, end: count, shift: start, channels }];
+      context.dispatch(channelCopy(shape, segments), [...node.inputs, node.output]);
+    },
+  }).output;
+}
+
+/** Output channels [begin, end) are channels + `shift` of an input of `channels` channels. */
+interface Segment {
+  begin: number;
+  end: number;
+  shift: number;
+  channels: number;
+}
+
+function channelCopy(shape: readonly number[], segments: readonly Segment[]): DispatchSpec {
+  const { channelBlocks, planeSize, batch } = c4Geometry(shape);
+  return {
+    kernel: {
+      name: "channel_copy",
+      source: code,
+      constants: { SEGMENTS: segments.length },
+    },
+    params: [
+      planeSize,
+      channelBlocks,
+      ...segments.flatMap((s) => [s.begin, s.end, s.shift >>> 0, planesOf(s.channels)]),
+    ],
+    grid: [Math.ceil(planeSize / 64), channelBlocks, batch],
+  };
+}

@@ -1,0 +1,248 @@
+/**
+ * Where things lie in the storage textures of the texture family of convolutions: staged
+ * activations and packed weights. Pure arithmetic, in texels (one texel = 4 channels, 16 bytes).
+ * @module
+ */
+
+import { InputError } from "../errors.ts";
+
+/** A convolution with stride 1 and as many output as input pixels (3x3 pad 1, or 1x1 pad 0). */
+export interface ConvDims {
+  readonly batch: number;
+  readonly height: number;
+  readonly width: number;
+  /** Channels of each concatenated input, in order; one to four of them. */
+  readonly inputChannels: readonly number[];
+  readonly outputChannels: number;
+  readonly kernel: 1 | 3;
+}
+
+/** Bytes of one rgba32float texel. */
+export const TEXEL_BYTES = 16;
+
+/** How many concatenated inputs the kernels can tell apart. */
+export const MAX_SEGMENTS = 4;
+
+/** Planes of four channels that hold `channels`. */
+export function planesOf(channels: number): number {
+  return Math.ceil(channels / 4);
+}
+
+/** Planes of one image of all inputs, each padded to planes on its own. */
+export function inputPlanesOf(dims: ConvDims): number {
+  return dims.inputChannels.reduce((sum, channels) => sum + planesOf(channels), 0);
+}
+
+/** Planes stacked vertically in columns of a texture. */
+export interface StageGeometry {
+  readonly planes: number;
+  /** Texels from one column to the next; a multiple of 16, so rows are multiples of 256 bytes. */
+  readonly pitch: number;
+  /** Rows of a plane: the image and its border. */
+  readonly planeRows: number;
+  readonly planesPerColumn: number;
+  readonly columns: number;
+  /** Size of the texture in texels. */
+  readonly width: number;
+  readonly height: number;
+  readonly bytes: number;
+}
+
+/**
+ * How `planes` planes of `height` x `width` pixels stack in one texture: plane p starts at texel
+ * (floor(p / planesPerColumn) * pitch, (p % planesPerColumn) * planeRows).
+ * @throws {InputError} where they do not fit into a texture of `maxTextureDimension` squared
+ */
+export function stageGeometry(
+  planes: number,
+  height: number,
+  width: number,
+  maxTextureDimension: number,
+): StageGeometry {
+  const pitch = Math.ceil((width + 2) / 16) * 16;
+  const planeRows = height + 2;
+  const planesPerColumn = Math.min(planes, Math.floor(maxTextureDimension / planeRows));
+  const columns = planesPerColumn > 0 ? Math.ceil(planes / planesPerColumn) : Infinity;
+  if (columns * pitch > maxTextureDimension) {
+    throw new InputError(
+      `Staging ${planes} planes of ${height}x${width} pixels for a convolution needs a texture ` +
+        `larger than this device's limit of ${maxTextureDimension} texels a side; use a smaller ` +
+        `batch or smaller images.`,
+    );
+  }
+  const textureWidth = columns * pitch;
+  const textureHeight = planesPerColumn * planeRows;
+  return {
+    planes,
+    pitch,
+    planeRows,
+    planesPerColumn,
+    columns,
+    width: textureWidth,
+    height: textureHeight,
+    bytes: textureWidth * textureHeight * TEXEL_BYTES,
+  };
+}
+
+/** One buffer-to-texture copy of a staging. */
+export interface StageCopy {
+  /** Which of the concatenated inputs to copy from. */
+  readonly input: number;
+  readonly bufferOffsetBytes: number;
+  readonly bytesPerRow: number;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * The copies that stage c4 buffers: all planes of an image of the first input, then of the next
+ * input, then the next image. Neighbouring planes travel in one copy.
+ * @param inputPlanes planes of one image of each input
+ */
+export function stageCopies(
+  inputPlanes: readonly number[],
+  batch: number,
+  geometry: StageGeometry,
+): StageCopy[] {
+  const { pitch, planeRows, planesPerColumn } = geometry;
+  const runs = inputPlanes.length === 1
+    ? [{ input: 0, source: 0, planes: (inputPlanes[0] ?? 0) * batch }]
+    : Array.from(
+      { length: batch },
+      (_, image) => inputPlanes.map((planes, input) => ({ input, source: image * planes, planes })),
+    ).flat();
+  const copies: StageCopy[] = [];
+  let target = 0;
+  for (const run of runs) {
+    for (let done = 0; done < run.planes;) {
+      const inColumn = target % planesPerColumn;
+      const count = Math.min(run.planes - done, planesPerColumn - inColumn);
+      copies.push({
+        input: run.input,
+        bufferOffsetBytes: (run.source + done) * planeRows * pitch * TEXEL_BYTES,
+        bytesPerRow: pitch * TEXEL_BYTES,
+        x: Math.floor(target / planesPerColumn) * pitch,
+        y: inColumn * planeRows,
+        width: pitch,
+        height: count * planeRows,
+      });
+      done += count;
+      target += count;
+    }
+  }
+  return copies;
+}
+
+/** Packed weights: a buffer that is the image of a texture, copied with one call. */
+export interface PackedWeightGeometry {
+  /** Planes of four output channels an invocation computes; a block. */
+  readonly outPlanes: number;
+  readonly inputPlanes: number;
+  readonly blocks: number;
+  readonly blocksPerColumn: number;
+  readonly columns: number;
+  readonly pitch: number;
+  /** Size of the texture in texels. */
+  readonly width: number;
+  readonly height: number;
+  readonly bytesPerRow: number;
+  readonly bytes: number;
+}
+
+/** Planes of output channels an invocation computes: fewer where there is only one. */
+export function outPlanesOf(outputChannels: number): 1 | 2 {
+  return outputChannels <= 4 ? 1 : 2;
+}
+
+/**
+ * The texture of packed weights for a convolution that computes `dims.outputChannels`. For an input
+ * gradient pass the dims of that convolution, see `inputGradDims`.
+ * @throws {InputError} where it does not fit into a texture of `maxTextureDimension` squared
+ */
+export function packedWeightGeometry(
+  dims: ConvDims,
+  maxTextureDimension: number,
+): PackedWeightGeometry {
+  const outPlanes = outPlanesOf(dims.outputChannels);
+  const inputPlanes = inputPlanesOf(dims);
+  const blocks = Math.ceil(planesOf(dims.outputChannels) / outPlanes);
+  const blocksPerColumn = Math.min(blocks, Math.floor(maxTextureDimension / inputPlanes));
+  const pitch = Math.ceil(dims.kernel * dims.kernel * 4 * outPlanes / 16) * 16;
+  const columns = blocksPerColumn > 0 ? Math.ceil(blocks / blocksPerColumn) : Infinity;
+  if (columns * pitch > maxTextureDimension) {
+    throw new InputError(
+      `Packing the weights of a convolution from ${dims.inputChannels.join(" + ")} to ` +
+        `${dims.outputChannels} channels needs a texture larger than this device's limit of ` +
+        `${maxTextureDimension} texels a side; use fewer channels.`,
+    );
+  }
+  const width = columns * pitch;
+  const height = blocksPerColumn * inputPlanes;
+  const bytesPerRow = width * TEXEL_BYTES;
+  return {
+    outPlanes,
+    inputPlanes,
+    blocks,
+    blocksPerColumn,
+    columns,
+    pitch,
+    width,
+    height,
+    bytesPerRow,
+    bytes: bytesPerRow * height,
+  };
+}
+
+/**
+ * The convolution that computes the gradient of one of the inputs: from the output's channels to
+ * that input's.
+ * @param input index into `dims.inputChannels`
+ */
+export function inputGradDims(dims: ConvDims, input: number): ConvDims {
+  const channels = dims.inputChannels[input];
+  if (channels === undefined) {
+    throw new RangeError(`input ${input} of ${dims.inputChannels.length} does not exist`);
+  }
+  return { ...dims, inputChannels: [dims.outputChannels], outputChannels: channels };
+}
+
+/** Whether forward and both gradients of a convolution fit the texture family on a device. */
+export function fitsTextureFamily(dims: ConvDims, maxTextureDimension: number): boolean {
+  if (dims.inputChannels.length > MAX_SEGMENTS) return false;
+  try {
+    const { batch, height, width } = dims;
+    stageGeometry(batch * inputPlanesOf(dims), height, width, maxTextureDimension);
+    stageGeometry(batch * planesOf(dims.outputChannels), height, width, maxTextureDimension);
+    packedWeightGeometry(dims, maxTextureDimension);
+    dims.inputChannels.forEach((_, input) =>
+      packedWeightGeometry(inputGradDims(dims, input), maxTextureDimension)
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof InputError) return false;
+    throw error;
+  }
+}
+
+/** The params words of the inputs' channel ranges, padded to {@linkcode MAX_SEGMENTS}. */
+export function segmentWords(inputChannels: readonly number[]): number[] {
+  const words: number[] = [];
+  let plane = 0;
+  let channel = 0;
+  for (const channels of inputChannels) {
+    words.push(plane, channel, channels);
+    plane += planesOf(channels);
+    channel += channels;
+  }
+  while (words.length < 3 * MAX_SEGMENTS) words.push(0xffffffff, 0, 0);
+  return words;
+}
+
+/** A grid of `count` workgroups in two dimensions that stay within WebGPU's 65535. */
+export function splitGrid(count: number, perUnit = 1): { perRow: number; rows: number } {
+  const most = Math.max(1, Math.floor(65535 / perUnit));
+  const rows = Math.ceil(count / most);
+  return { perRow: Math.ceil(count / rows), rows };
+}

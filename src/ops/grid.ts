@@ -1,0 +1,20 @@
+/**
+ * Dispatch grids within WebGPU's 65535 workgroups a dimension.
+ * @module
+ */
+
+const MAX_WORKGROUPS = 65535;
+
+/** A grid for `count` independent invocations, and the invocations in one grid row. */
+export interface LinearGrid {
+  grid: [number, number, number];
+  /** Invocation index = global id y * stride + global id x. */
+  stride: number;
+}
+
+/** Spreads `count` invocations over x, then y. */
+export function linearGrid(count: number, workgroupSize = 64): LinearGrid {
+  const groups = Math.max(1, Math.ceil(count / workgroupSize));
+  const x = Math.min(groups, MAX_WORKGROUPS);
+  return { grid: [x, Math.ceil(groups / x), 1], stride: x * workgroupSize };
+}

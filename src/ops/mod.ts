@@ -1,0 +1,18 @@
+/**
+ * The ops a graph can be recorded from.
+ * @module
+ */
+export * from "./batch_norm2d.ts";
+export * from "./bce_with_logits.ts";
+export * from "./concat.ts";
+export { conv2d, type Conv2dOptions } from "./conv2d.ts";
+export * from "./conv_transpose2d.ts";
+export * from "./cross_entropy.ts";
+export * from "./elementwise.ts";
+export * from "./image_input.ts";
+export * from "./max_pool2d.ts";
+export * from "./pad2d.ts";
+export * from "./reduce.ts";
+export * from "./resize_argmax.ts";
+export * from "./soft_dice.ts";
+export * from "./upsample_bilinear2d.ts";

@@ -1,0 +1,131 @@
+/**
+ * Scores of a network on photos with masks, at the masks' own resolution: photos are scaled as in
+ * training, the logits are brought back to the mask's size, and the mask is never resized.
+ * @module
+ */
+import type { Sample, ValueMap } from "../data/dataset.ts";
+import { readBytes, shownPath } from "../data/files.ts";
+import { readMask } from "../data/mask.ts";
+import { decodePhoto, type Photo } from "../data/photo.ts";
+import { prefetch } from "../data/prefetch.ts";
+import { resizeArea, scaledSize } from "../data/resize.ts";
+import { rgbToRgba } from "../data/samples.ts";
+import { InputError, ShapeError } from "../errors.ts";
+import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
+import { ConfusionMatrix, type Scores } from "./metrics.ts";
+
+/** What {@linkcode evaluateSamples} needs to know. */
+export interface EvaluateOptions {
+  /** Photos are scaled by this before the network sees them. */
+  readonly scale: number;
+  /** From the masks' values to class ids. */
+  readonly valueMap: ValueMap;
+  /** Classes of the network. */
+  readonly classes: number;
+  /** Called after each image. */
+  readonly onProgress?: (image: ImageScore) => void;
+}
+
+/** The score of one image by itself. */
+export interface ImageScore {
+  /** Path of the photo. */
+  readonly image: string;
+  /** Mean over the classes that occur in its truth or prediction. */
+  readonly meanIoU: number;
+}
+
+/** Scores of a set of images. */
+export interface Evaluation {
+  /** From one confusion matrix over all pixels. */
+  readonly scores: Scores;
+  readonly matrix: ConfusionMatrix;
+  /** In the order of the samples. */
+  readonly images: readonly ImageScore[];
+}
+
+/** Class ids of a photo or mask. */
+interface Truth {
+  readonly height: number;
+  readonly width: number;
+  /** 255 where ignored. */
+  readonly labels: Uint8Array;
+}
+
+/**
+ * Predicts every sample and compares it with its mask.
+ * @throws {InputError} naming the file that cannot be read, has no mask, holds a value that is no
+ *   class, or does not fit the network or memory.
+ */
+export async function evaluateSamples(
+  segmenter: Pick<Segmenter, "predict">,
+  samples: readonly Sample[],
+  { scale, valueMap, classes, onProgress }: EvaluateOptions,
+): Promise<Evaluation> {
+  const matrix = new ConfusionMatrix(classes);
+  const images: ImageScore[] = [];
+  const load = async ({ image, mask }: Sample) => {
+    const photo = await readPhoto(image);
+    return {
+      image,
+      photo: scalePhoto(photo, scale),
+      truth: await readTruth(image, mask, valueMap),
+    };
+  };
+  for await (const { image, photo, truth } of prefetch(samples, load)) {
+    const { height, width, labels } = truth;
+    const ids = await predictPhoto(segmenter, photo, image, { size: [height, width] });
+    const own = new ConfusionMatrix(classes);
+    own.add(labels, ids);
+    own.counts.forEach((count, cell) => matrix.counts[cell] = (matrix.counts[cell] ?? 0) + count);
+    const score = { image, meanIoU: own.scores().meanIoU };
+    images.push(score);
+    onProgress?.(score);
+  }
+  return { scores: matrix.scores(), matrix, images };
+}
+
+/** Reads and decodes a photo. @throws {InputError} naming it. */
+export async function readPhoto(path: string): Promise<Photo> {
+  return await decodePhoto(await readBytes(path), shownPath(path));
+}
+
+/** A photo as the network sees it: scaled by an area filter, RGBA. */
+export function scalePhoto(photo: Photo, scale: number): PhotoBatch {
+  const { width, height } = scaledSize(photo.width, photo.height, scale);
+  return { batch: 1, width, height, pixels: rgbToRgba(resizeArea(photo, width, height).data) };
+}
+
+/**
+ * The class of every pixel of one photo.
+ * @param path Named in errors.
+ * @throws {InputError} when the scaled photo is too small for the network or too large for memory.
+ */
+export async function predictPhoto(
+  segmenter: Pick<Segmenter, "predict">,
+  photo: PhotoBatch,
+  path: string,
+  options: PredictOptions,
+): Promise<Uint8Array> {
+  try {
+    return await segmenter.predict(photo, options);
+  } catch (error) {
+    if (!(error instanceof InputError || error instanceof ShapeError)) throw error;
+    throw new InputError(
+      `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ` +
+        error.message,
+    );
+  }
+}
+
+async function readTruth(
+  image: string,
+  mask: string | undefined,
+  valueMap: ValueMap,
+): Promise<Truth> {
+  if (mask === undefined) {
+    throw new InputError(`${shownPath(image)} has no mask to compare its prediction with`);
+  }
+  const name = shownPath(mask);
+  const { width, height, data } = readMask(await readBytes(mask), name);
+  return { width, height, labels: valueMap.toLabels(data, name) };
+}

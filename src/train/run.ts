@@ -1,0 +1,142 @@
+/**
+ * A training run: epochs of shuffled batches, validation, schedule and checkpoints.
+ * @module
+ */
+import type { SampleSource } from "../data/samples.ts";
+import { InputError } from "../errors.ts";
+import type { Segmenter } from "../nn/segmenter.ts";
+import { batchShapes, planBatches } from "./batches.ts";
+import { ConfusionMatrix, type Scores } from "./metrics.ts";
+import type { ReduceOnPlateau } from "./schedule.ts";
+import type { Trainer } from "./trainer.ts";
+
+/** How often the screen gets a fresh loss. */
+const LOSS_EVERY_MS = 3000;
+
+/** What a run works on and with. */
+export interface RunOptions {
+  trainer: Trainer;
+  segmenter: Segmenter;
+  train: SampleSource;
+  valid: SampleSource;
+  schedule: ReduceOnPlateau;
+  classes: number;
+  batchSize: number;
+  seed: number;
+  /** Epochs done before, by a loaded checkpoint. */
+  firstEpoch: number;
+  epochs: number;
+}
+
+/** What an epoch came to. */
+export interface EpochResult {
+  /** Counted from 1, over all runs that led here. */
+  epoch: number;
+  /** Mean loss over the epoch's batches. */
+  loss: number;
+  scores: Scores;
+  learningRate: number;
+  /** Whether the mean IoU is the best so far. */
+  best: boolean;
+  trainMs: number;
+  validMs: number;
+}
+
+/** What a run tells while it goes on. */
+export interface RunEvents {
+  /** Programs are being compiled; the first time takes seconds. */
+  compiling(shapes: number): void;
+  /** `images` more were trained or, in validation, predicted. */
+  advance(phase: "train" | "valid", images: number, loss: number | undefined): void;
+  phase(phase: "train" | "valid", epoch: number, images: number): void;
+  /** An epoch is complete: the time to save. */
+  epoch(result: EpochResult): Promise<void>;
+}
+
+/**
+ * Trains for `options.epochs` epochs.
+ * @throws {InputError} when the loss stops being a number, naming the step.
+ */
+export async function runTraining(options: RunOptions, events: RunEvents): Promise<void> {
+  const { trainer, train, batchSize, seed, schedule } = options;
+  let bestScore = -1;
+  const shapes = batchShapes(planBatches(train.sizes, batchSize, seed, options.firstEpoch));
+  events.compiling(shapes.length);
+  for (const shape of shapes) await trainer.prepare(shape);
+
+  for (let i = 0; i < options.epochs; i++) {
+    const epoch = options.firstEpoch + i + 1;
+    const started = performance.now();
+    trainer.learningRate = schedule.learningRate;
+    const learningRate = schedule.learningRate;
+    events.phase("train", epoch, train.length);
+    const losses = await trainEpoch(options, epoch, events);
+    const trained = performance.now();
+    events.phase("valid", epoch, options.valid.length);
+    const scores = await validate(options, events);
+    schedule.step(scores.meanIoU);
+    const best = scores.meanIoU > bestScore;
+    if (best) bestScore = scores.meanIoU;
+    await events.epoch({
+      epoch,
+      loss: losses.reduce((a, b) => a + b, 0) / Math.max(1, losses.length),
+      scores,
+      learningRate,
+      best,
+      trainMs: trained - started,
+      validMs: performance.now() - trained,
+    });
+  }
+}
+
+async function trainEpoch(
+  { trainer, train, batchSize, seed }: RunOptions,
+  epoch: number,
+  events: RunEvents,
+): Promise<number[]> {
+  const losses: number[] = [];
+  const collect = async () => {
+    for (const loss of await trainer.losses()) {
+      losses.push(loss);
+      if (!Number.isFinite(loss)) {
+        throw new InputError(
+          `Training stopped in epoch ${epoch} at batch ${losses.length}: the loss became ${loss}; ` +
+            "start again from the last checkpoint (-f) with a lower learning rate (-l).",
+        );
+      }
+    }
+  };
+  const batches = planBatches(train.sizes, batchSize, seed, epoch);
+  let read = performance.now();
+  let next = batches[0] && train.batch(batches[0]);
+  for (let i = 0; i < batches.length && next; i++) {
+    const batch = await next;
+    const following = batches[i + 1];
+    // Decoding the next batch overlaps with the GPU's work on this one.
+    next = following && train.batch(following);
+    next?.catch(() => {});
+    await trainer.train(batch);
+    // Reading waits for the device, so only now and then.
+    if (trainer.lossesDue || performance.now() - read > LOSS_EVERY_MS) {
+      await collect();
+      read = performance.now();
+    }
+    events.advance("train", batch.batch, losses.at(-1));
+  }
+  await collect();
+  return losses;
+}
+
+/** Scores of the validation split at the training scale. */
+async function validate(
+  { segmenter, valid, classes, batchSize }: RunOptions,
+  events: RunEvents,
+): Promise<Scores> {
+  const matrix = new ConfusionMatrix(classes);
+  for (const plan of planBatches(valid.sizes, batchSize, 0, 0)) {
+    const batch = await valid.batch(plan);
+    matrix.add(batch.labels, await segmenter.predict(batch));
+    events.advance("valid", batch.batch, undefined);
+  }
+  return matrix.scores();
+}

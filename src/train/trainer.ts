@@ -1,0 +1,157 @@
+/**
+ * The training step: network, loss, gradients, clipping and optimizer recorded as one program for
+ * each shape of batch; all of them share parameters, memory and one history of losses.
+ * @module
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { parameterGradients } from "../graph/autograd.ts";
+import { Graph } from "../graph/graph.ts";
+import { History } from "../graph/history.ts";
+import type { LowerTarget } from "../graph/lower.ts";
+import { MemoryPool } from "../graph/pool.ts";
+import { compile, type Program } from "../graph/program.ts";
+import { planProgram, type ProgramPlan } from "../graph/program_plan.ts";
+import type { Clipping, Optimizer } from "../nn/optimizers.ts";
+import type { UNet } from "../nn/unet.ts";
+import { crossEntropy } from "../ops/cross_entropy.ts";
+import { imageInput } from "../ops/image_input.ts";
+import { IGNORED } from "./metrics.ts";
+
+/** The shape of a batch. */
+export interface BatchShape {
+  batch: number;
+  height: number;
+  width: number;
+}
+
+/** A batch of photos with the class of every pixel. */
+export interface TrainingBatch extends BatchShape {
+  /** RGBA bytes, photo after photo. */
+  pixels: Uint8Array;
+  /** Class ids, {@linkcode IGNORED} for pixels that count nowhere. */
+  labels: Uint8Array;
+}
+
+/** Options of {@linkcode Trainer}. */
+export interface TrainerOptions {
+  optimizer: Optimizer;
+  learningRate: number;
+  /** Limits on the gradients; default none. */
+  clipping?: Clipping;
+}
+
+const LOSSES_KEPT = 256;
+
+/** Trains a network step by step. */
+export class Trainer {
+  /** Used from the next step on. */
+  learningRate: number;
+  /** Steps done. */
+  step = 0;
+  readonly #gpu: Gpu;
+  readonly #net: UNet;
+  readonly #optimizer: Optimizer;
+  readonly #clipping: Clipping;
+  readonly #pool: MemoryPool;
+  readonly #history = new History(LOSSES_KEPT);
+  readonly #programs = new Map<string, Program>();
+  #unread = 0;
+
+  constructor(gpu: Gpu, net: UNet, options: TrainerOptions) {
+    this.#gpu = gpu;
+    this.#net = net;
+    this.#optimizer = options.optimizer;
+    this.#clipping = options.clipping ?? {};
+    this.learningRate = options.learningRate;
+    this.#pool = new MemoryPool(gpu);
+  }
+
+  /** GPU memory of the largest program, parameters and optimizer state included. */
+  get plannedBytes(): number {
+    return Math.max(0, ...[...this.#programs.values()].map((p) => p.plannedBytes));
+  }
+
+  /** Compiles the program for a shape of batch; the largest first needs least memory. */
+  async prepare(shape: BatchShape): Promise<Program> {
+    const key = [shape.batch, shape.height, shape.width].join();
+    let program = this.#programs.get(key);
+    if (!program) {
+      const { graph, loss } = recordStep(this.#net, this.#optimizer, shape, this.#clipping);
+      program = await compile(this.#gpu, graph, {
+        outputs: { loss },
+        stores: [this.#net.store],
+        historyOf: "loss",
+        history: this.#history,
+        pool: this.#pool,
+      });
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+
+  /**
+   * Submits one step; waits only when several are unfinished already.
+   * @throws {InputError} when the step does not fit the memory budget.
+   */
+  async train(batch: TrainingBatch): Promise<void> {
+    const program = await this.prepare(batch);
+    program.write("pixels", batch.pixels);
+    program.write("labels", Uint32Array.from(batch.labels));
+    program.write("optimizer", this.#optimizer.stepState(this.learningRate, this.step + 1));
+    await program.runQueued();
+    this.step++;
+    this.#net.batchesTracked++;
+    this.#unread++;
+  }
+
+  /** Whether {@linkcode losses} must be read before older ones are overwritten. */
+  get lossesDue(): boolean {
+    return this.#unread >= LOSSES_KEPT / 4;
+  }
+
+  /** The losses of the steps since the last call, in order. Waits for the device. */
+  async losses(): Promise<Float32Array> {
+    const count = this.#unread;
+    this.#unread = 0;
+    return count === 0 ? new Float32Array() : await this.#history.read(this.#gpu, count);
+  }
+
+  /** Frees programs and activations; parameters stay. */
+  destroy(): void {
+    for (const program of this.#programs.values()) program.destroy();
+    this.#programs.clear();
+    this.#pool.destroy();
+    this.#history.destroy();
+  }
+
+  /** Same as {@linkcode destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+/** What a training step would need, without a GPU. */
+export function planStep(
+  net: UNet,
+  optimizer: Optimizer,
+  shape: BatchShape,
+  target: LowerTarget,
+): ProgramPlan {
+  const { graph, loss } = recordStep(net, optimizer, shape);
+  return planProgram(graph, { loss }, target);
+}
+
+function recordStep(
+  net: UNet,
+  optimizer: Optimizer,
+  { batch, height, width }: BatchShape,
+  clipping?: Clipping,
+) {
+  const graph = new Graph();
+  const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
+  const labels = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
+  const logits = net.forward(imageInput(pixels, net.config.channels), { training: true });
+  const loss = crossEntropy(logits, labels, { ignoreIndex: IGNORED });
+  optimizer.record(graph, net.store, parameterGradients(loss, net.store), clipping);
+  return { graph, loss };
+}

@@ -1,0 +1,232 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { ShapeError } from "../../src/errors.ts";
+import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
+import { Graph, type Tensor } from "../../src/graph/graph.ts";
+import { planProgram } from "../../src/graph/program_plan.ts";
+import { add } from "../../src/ops/elementwise.ts";
+import { concat } from "../../src/ops/concat.ts";
+import { chooseConvFamily, conv2d } from "../../src/ops/conv2d.ts";
+import { type Array64, type Pair, random } from "../reference/array.ts";
+import * as concatReference from "../reference/concat.ts";
+import * as reference from "../reference/conv2d.ts";
+import { checkOp, type OpCase } from "./harness.ts";
+
+interface Sizes {
+  batch: number;
+  channels: number[];
+  size: Pair;
+  out: number;
+  kernel: Pair;
+  options?: reference.Conv2dOptions;
+  bias?: boolean;
+}
+
+/** A case of conv2d over the concatenation of inputs a, b, c, d. */
+function convCase(s: Sizes, seed = 1): OpCase {
+  const [h, w] = s.size;
+  const names = s.channels.map((_, i) => "abcd"[i] ?? "?");
+  const parts = s.channels.map((c, i) => random(seed + i, [s.batch, c, h, w]));
+  const total = s.channels.reduce((sum, c) => sum + c, 0);
+  const weight = random(seed + 10, [s.out, total, ...s.kernel]);
+  const bias = s.bias ?? true ? random(seed + 11, [s.out]) : undefined;
+  const output = reference.conv2d(parts, weight, bias, s.options);
+  const dy = random(seed + 12, output.shape);
+  const expected = reference.conv2dBackward(dy, parts, weight, s.options);
+  const images = Object.fromEntries(
+    names.map((name, i) => [name, { value: parts[i] ?? weight }]),
+  );
+  const gradients: Record<string, Array64> = { weight: expected.weight };
+  names.forEach((name, i) => gradients[name] = expected.inputs[i] ?? weight);
+  if (bias) gradients.bias = expected.bias;
+  const { stride = [1, 1], padding = [0, 0], dilation = [1, 1] } = s.options ?? {};
+  return {
+    name:
+      `conv2d [${s.batch},${s.channels.join("+")},${s.size}] -> ${s.out}, kernel ${s.kernel}, ` +
+      `stride ${stride}, padding ${padding}, dilation ${dilation}${bias ? ", bias" : ""}`,
+    inputs: {
+      ...images,
+      weight: { value: weight, layout: "flat" },
+      ...(bias ? { bias: { value: bias } } : {}),
+    },
+    record: (t) => {
+      const x = concat(names.map((name) => t[name]!));
+      return conv2d(x, t.weight!, t.bias, s.options);
+    },
+    output,
+    outputGradient: dy,
+    gradients,
+  };
+}
+
+const same3: reference.Conv2dOptions = { padding: [1, 1] };
+
+/** Sizes that both families take. */
+const common: Sizes[] = [
+  { batch: 2, channels: [5], size: [7, 11], out: 6, kernel: [3, 3], options: same3 },
+  { batch: 1, channels: [3, 5], size: [9, 6], out: 9, kernel: [3, 3], options: same3 },
+  { batch: 3, channels: [16, 16], size: [5, 5], out: 16, kernel: [3, 3], options: same3 },
+  { batch: 2, channels: [1], size: [1, 1], out: 1, kernel: [3, 3], options: same3 },
+  { batch: 1, channels: [3], size: [37, 31], out: 8, kernel: [3, 3], options: same3, bias: false },
+  { batch: 2, channels: [7], size: [6, 19], out: 2, kernel: [1, 1] },
+  { batch: 1, channels: [64], size: [1, 1], out: 33, kernel: [1, 1], bias: false },
+  { batch: 2, channels: [1, 6, 4, 3], size: [4, 14], out: 5, kernel: [3, 3], options: same3 },
+];
+
+/** More planes than one column of a texture of 16384 texels holds: activations, then weights. */
+const columns: Sizes[] = [
+  { batch: 5, channels: [40, 24], size: [256, 2], out: 4, kernel: [3, 3], options: same3 },
+  { batch: 5, channels: [4], size: [256, 1], out: 64, kernel: [1, 1] },
+  { batch: 1, channels: [1024], size: [1, 1], out: 1032, kernel: [1, 1] },
+];
+
+/** Sizes that only the direct family takes. */
+const direct: Sizes[] = [
+  { batch: 2, channels: [3], size: [8, 9], out: 5, kernel: [3, 3] },
+  {
+    batch: 1,
+    channels: [5],
+    size: [11, 13],
+    out: 9,
+    kernel: [3, 3],
+    options: { stride: [2, 2], padding: [1, 1] },
+  },
+  {
+    batch: 2,
+    channels: [2, 6],
+    size: [40, 21],
+    out: 3,
+    kernel: [2, 4],
+    options: { stride: [3, 1], padding: [0, 2], dilation: [2, 1] },
+  },
+  {
+    batch: 1,
+    channels: [4],
+    size: [9, 12],
+    out: 4,
+    kernel: [5, 3],
+    options: { padding: [4, 3], dilation: [2, 3] },
+  },
+  { batch: 1, channels: [3], size: [15, 14], out: 8, kernel: [7, 7], options: { padding: [3, 3] } },
+  { batch: 3, channels: [4], size: [7, 7], out: 6, kernel: [1, 1], options: { stride: [2, 3] } },
+  { batch: 2, channels: [3], size: [1, 1], out: 2, kernel: [3, 3], options: { padding: [2, 1] } },
+];
+
+const families: Record<string, Promise<Gpu>> = {};
+
+/** One device a family; software adapters run the texture family unless told otherwise. */
+function gpuOf(family: "cpu" | "gpu"): Promise<Gpu> {
+  return families[family] ??= requestGpu({ kernels: family });
+}
+
+function testFamily(family: "cpu" | "gpu", cases: Iterable<OpCase>): void {
+  for (const opCase of cases) {
+    Deno.test({
+      name: `${opCase.name} (${family} kernels)`,
+      // The device is shared, so leak checks cannot apply.
+      sanitizeOps: false,
+      sanitizeResources: false,
+      fn: async () => await checkOp(await gpuOf(family), opCase),
+    });
+  }
+}
+
+/** Small sizes drawn at random, the same every time. */
+function* randomSizes(count: number): Generator<Sizes> {
+  let state = 12345;
+  const next = (from: number, to: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return from + Math.floor(state / 2 ** 32 * (to - from + 1));
+  };
+  for (let i = 0; i < count; i++) {
+    const kernel = next(0, 1) ? 3 : 1;
+    yield {
+      batch: next(1, 5),
+      channels: Array.from({ length: next(1, 3) }, () => next(1, 20)),
+      size: [next(1, 24), next(1, 24)],
+      out: next(1, 20),
+      kernel: [kernel, kernel],
+      options: { padding: [(kernel - 1) / 2, (kernel - 1) / 2] },
+      bias: next(0, 1) === 1,
+    };
+  }
+}
+
+const shared = [...common, ...randomSizes(8)].map((s, i) => convCase(s, i * 20 + 1));
+testFamily("cpu", shared);
+testFamily("cpu", columns.map((s, i) => convCase(s, i * 20 + 301)));
+testFamily("gpu", shared);
+testFamily("gpu", direct.map((s, i) => convCase(s, i * 20 + 501)));
+
+function concatCase(channels: number[]): OpCase {
+  const parts = channels.map((c, i) => random(i + 1, [2, c, 3, 15]));
+  const output = concatReference.concat(parts);
+  const dy = random(9, output.shape);
+  const expected = concatReference.concatBackward(dy, channels);
+  const entries = parts.map((value, i) => [`x${i}`, value] as const);
+  return {
+    name: `concat ${channels.join("+")}, built`,
+    inputs: Object.fromEntries(entries.map(([name, value]) => [name, { value }])),
+    record: (t) => concat(channels.map((_, i) => t[`x${i}`]!)),
+    output,
+    outputGradient: dy,
+    gradients: Object.fromEntries(
+      entries.map(([name, value], i) => [name, expected[i] ?? value]),
+    ),
+  };
+}
+
+testFamily("cpu", [[3, 5], [1, 1, 1, 6], [4, 8], [2, 3, 1, 4, 5]].map(concatCase));
+
+const target = { maxTextureDimension: 8192, maxBindingBytes: 2 ** 27 };
+
+function images(graph: Graph, label: string, shape: number[]): Tensor {
+  return graph.input(label, { shape, layout: "c4" });
+}
+
+Deno.test("conv2d reads the parts of a concatenation, which is then never built", () => {
+  for (const kernelFamily of ["cpu", "gpu"] as const) {
+    const graph = new Graph();
+    const joined = concat([images(graph, "a", [1, 5, 4, 4]), images(graph, "b", [1, 3, 4, 4])]);
+    const weight = graph.input("w", { shape: [4, 8, 3, 3] });
+    const y = conv2d(joined, weight, undefined, { padding: 1 });
+    const plan = (output: Tensor) =>
+      planProgram(graph, { y: output }, { ...target, kernelFamily }).steps.map((s) => s.label);
+    assertEquals(plan(y).includes("concat"), false);
+    assertEquals(plan(add(joined, joined)).includes("concat"), true);
+  }
+});
+
+Deno.test("chooseConvFamily takes textures only where they are fast and fit", () => {
+  const base = {
+    batch: 1,
+    inputChannels: [64],
+    inputSize: [100, 100] as const,
+    outputChannels: 64,
+    outputSize: [100, 100] as const,
+    kernel: [3, 3] as const,
+    stride: [1, 1] as const,
+    padding: [1, 1] as const,
+    dilation: [1, 1] as const,
+  };
+  const cpu = { ...target, kernelFamily: "cpu" as const };
+  assertEquals(chooseConvFamily(cpu, base), "texture");
+  assertEquals(chooseConvFamily({ ...cpu, kernelFamily: "gpu" }, base), "direct");
+  assertEquals(chooseConvFamily(cpu, { ...base, stride: [2, 2] }), "direct");
+  assertEquals(chooseConvFamily(cpu, { ...base, padding: [0, 0] }), "direct");
+  assertEquals(chooseConvFamily({ ...cpu, maxTextureDimension: 256 }, base), "direct");
+});
+
+Deno.test("conv2d refuses shapes that do not fit, naming both", () => {
+  const graph = new Graph();
+  const x = images(graph, "photo", [1, 3, 4, 4]);
+  const w = (label: string, shape: number[]) => graph.input(label, { shape });
+  assertThrows(() => conv2d(x, w("w1", [8, 4, 3, 3])), ShapeError, "photo");
+  assertThrows(() => conv2d(x, w("w2", [8, 3, 5, 5])), ShapeError, "smaller than the kernel");
+  assertThrows(
+    () => conv2d(x, w("w3", [8, 3, 3, 3]), w("b", [3])),
+    ShapeError,
+    "expected shape [8]",
+  );
+  assertThrows(() => conv2d(x, w("w4", [8, 3, 3, 3]), undefined, { stride: 0 }), ShapeError);
+  assertThrows(() => concat([x, images(graph, "other", [1, 3, 4, 5])]), ShapeError, "other");
+});

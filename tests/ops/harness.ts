@@ -1,0 +1,148 @@
+/**
+ * Holds GPU ops to the float64 reference: records an op, runs it forward and backward on memory
+ * poisoned with NaN, and compares values, gradients and the zero padding of `c4` tensors.
+ * @module
+ */
+import { assert } from "@std/assert";
+import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
+import { backpropagate } from "../../src/graph/autograd.ts";
+import { Graph, type Tensor } from "../../src/graph/graph.ts";
+import { type Layout, packC4, unpackC4 } from "../../src/graph/layout.ts";
+import { compile } from "../../src/graph/program.ts";
+import type { Array64 } from "../reference/array.ts";
+
+/** An input of a case; float images are `c4` unless said otherwise. */
+export interface CaseInput {
+  value: Array64;
+  /** Default: `c4` for rank 4, `flat` otherwise. */
+  layout?: Layout;
+  /** Default `f32`; whole numbers such as labels are `u32` and get no gradient. */
+  dtype?: "f32" | "u32";
+}
+
+/** One op with concrete inputs and what the reference says about it. */
+export interface OpCase {
+  name: string;
+  inputs: Record<string, CaseInput>;
+  /** Records the op on the inputs of the same names. */
+  record(tensors: Record<string, Tensor>): Tensor;
+  /** The expected output. */
+  output: Array64;
+  /** Gradient of the output that flows back; without it only the forward pass is tested. */
+  outputGradient?: Array64;
+  /** Expected gradients by input name. */
+  gradients?: Record<string, Array64>;
+  /** Bounds on max|d| / max|ref|; defaults 1e-5 and 1e-4. Say why when a case loosens them. */
+  tolerance?: { forward?: number; backward?: number };
+}
+
+let shared: Promise<Gpu> | undefined;
+
+/** One device for all tests of a file: opening one takes longer than most tests. */
+export function testGpu(): Promise<Gpu> {
+  shared ??= requestGpu();
+  return shared;
+}
+
+/** Registers a test for each case. The device is shared, so leak checks cannot apply. */
+export function testOps(cases: Iterable<OpCase>): void {
+  for (const opCase of cases) {
+    Deno.test({
+      name: opCase.name,
+      sanitizeOps: false,
+      sanitizeResources: false,
+      fn: async () => await checkOp(await testGpu(), opCase),
+    });
+  }
+}
+
+/** Runs one case and throws on the first difference beyond its tolerance. */
+export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
+  const graph = new Graph();
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, { value, layout, dtype }] of Object.entries(opCase.inputs)) {
+    tensors[name] = graph.input(name, {
+      shape: value.shape.length ? value.shape : [1],
+      dtype: dtype ?? "f32",
+      layout: layout ?? (value.shape.length === 4 && dtype !== "u32" ? "c4" : "flat"),
+    });
+  }
+  const y = opCase.record(tensors);
+  const outputs: Record<string, Tensor> = { y };
+  const expected: Record<string, Array64> = { y: opCase.output };
+  if (opCase.outputGradient) {
+    const dy = graph.input("dy", { shape: y.shape, layout: y.layout });
+    const names = Object.keys(opCase.gradients ?? {});
+    const gradients = backpropagate(y, dy, names.map((n) => tensor(tensors, n)));
+    for (const name of names) {
+      const gradient = gradients.get(tensor(tensors, name));
+      assert(gradient, `${opCase.name}: no gradient reaches input ${name}`);
+      outputs[`d${name}`] = gradient;
+      const reference = opCase.gradients?.[name];
+      assert(reference);
+      expected[`d${name}`] = reference;
+    }
+  }
+  const program = await compile(gpu, graph, { outputs });
+  try {
+    program.fill(NaN);
+    for (const [name, { value, dtype }] of Object.entries(opCase.inputs)) {
+      program.write(name, dtype === "u32" ? Uint32Array.from(value.data) : f32(value));
+    }
+    if (opCase.outputGradient) program.write("dy", f32(opCase.outputGradient));
+    program.run();
+    for (const [name, reference] of Object.entries(expected)) {
+      const actual = tensor(outputs, name);
+      const raw = await program.readRaw(name);
+      const bound = name === "y"
+        ? opCase.tolerance?.forward ?? 1e-5
+        : opCase.tolerance?.backward ?? 1e-4;
+      compare(`${opCase.name}: ${name}`, actual, raw, reference, bound);
+    }
+  } finally {
+    program.destroy();
+  }
+}
+
+function compare(
+  what: string,
+  tensor: Tensor,
+  raw: ArrayBuffer,
+  reference: Array64,
+  bound: number,
+): void {
+  let values: ArrayLike<number> = tensor.dtype === "u32"
+    ? new Uint32Array(raw)
+    : new Float32Array(raw);
+  if (tensor.layout === "c4") {
+    const packed = new Float32Array(raw);
+    values = unpackC4(packed, tensor.shape);
+    const clean = packC4(values, tensor.shape);
+    const dirty = packed.findIndex((v, i) => v !== clean[i] && clean[i] === 0);
+    assert(dirty < 0, `${what}: padding at float ${dirty} is ${packed[dirty]}, expected 0`);
+  }
+  let worst = 0;
+  let largest = 0;
+  for (let i = 0; i < reference.data.length; i++) {
+    const r = reference.data[i] ?? NaN;
+    const v = values[i] ?? NaN;
+    assert(Number.isFinite(v), `${what}: element ${i} is ${v}, expected ${r}`);
+    worst = Math.max(worst, Math.abs(v - r));
+    largest = Math.max(largest, Math.abs(r));
+  }
+  const relative = worst / Math.max(largest, 1e-30);
+  assert(
+    worst === 0 || relative <= bound,
+    `${what}: max|d| / max|ref| is ${relative.toExponential(2)}, allowed ${bound}`,
+  );
+}
+
+function tensor(tensors: Record<string, Tensor>, name: string): Tensor {
+  const found = tensors[name];
+  assert(found, `no tensor ${name}`);
+  return found;
+}
+
+function f32(value: Array64): Float32Array {
+  return Float32Array.from(value.data);
+}
