@@ -6,14 +6,14 @@ import { SampleSource } from "../src/data/samples.ts";
 import { InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
-import { encodeCheckpoint } from "../src/io/checkpoint.ts";
+import { type CheckpointInfo, encodeCheckpoint } from "../src/io/checkpoint.ts";
 import { readCheckpointFile, writeCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { adamw, type Optimizer, rmsprop, sgd } from "../src/nn/optimizers.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
 import { batchShapes, planBatches } from "../src/train/batches.ts";
-import { suggestFit } from "../src/train/fit.ts";
+import { suggestFit, suggestWidth } from "../src/train/fit.ts";
 import { type EpochResult, runTraining } from "../src/train/run.ts";
 import { ReduceOnPlateau } from "../src/train/schedule.ts";
 import { Trainer } from "../src/train/trainer.ts";
@@ -67,6 +67,8 @@ export async function run(o: Options, context: Context): Promise<number> {
   using gpu = await openGpu(context);
   const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load);
   const config = chooseConfig(o, dataset, loaded?.config);
+  const tooWide = suggestWidth(config, gpu.memoryBudgetBytes);
+  if (tooWide !== undefined) throw new InputError(tooWide);
   const net = new UNet(config, o.seed);
   if (loaded && o.load !== undefined) net.load(loaded.tensors, shownPath(o.load));
   const firstEpoch = loaded?.info.epoch ?? 0;
@@ -84,7 +86,6 @@ export async function run(o: Options, context: Context): Promise<number> {
     learningRate,
     clipping: { clipValue: CLIP_VALUE },
   });
-  trainer.step = loaded?.info.step ?? 0;
   using segmenter = new Segmenter(gpu, net);
   const started = performance.now();
   let bar: Progress | undefined;
@@ -104,6 +105,12 @@ export async function run(o: Options, context: Context): Promise<number> {
       log.info(
         `Compiling shaders for ${shapes} batch shape${shapes > 1 ? "s" : ""} ` +
           "(some seconds the first time, cached by the driver later)",
+      );
+    },
+    freezing() {
+      log.info(
+        "Images have several sizes, so a batch is no fair sample of them: from here on batch norm " +
+          "uses the statistics of the whole training set",
       );
     },
     phase(phase, epoch, images) {
@@ -126,7 +133,7 @@ export async function run(o: Options, context: Context): Promise<number> {
           `${rate.toFixed(1)} img/s, learning rate ${result.learningRate.toPrecision(3)})` +
           (result.best ? ", best so far" : ""),
       );
-      await save(gpu, net, trainer, dataset, o, firstEpoch, result);
+      await save(gpu, net, trainer, dataset, o, loaded?.info, result);
     },
   });
   log.info(
@@ -191,7 +198,7 @@ async function save(
   trainer: Trainer,
   dataset: Dataset,
   o: Options,
-  firstEpoch: number,
+  before: Pick<CheckpointInfo, "epoch" | "step"> = { epoch: 0, step: 0 },
   { epoch, loss, scores, best }: EpochResult,
 ): Promise<void> {
   const { classes, ignore } = dataset.info;
@@ -201,7 +208,7 @@ async function save(
     normalization: "divide by 255",
     ignore,
     epoch,
-    step: trainer.step,
+    step: before.step + trainer.step,
     metrics: {
       loss,
       meanIoU: scores.meanIoU,
@@ -217,7 +224,7 @@ async function save(
   });
   const names = ["last"];
   if (best) names.push("best");
-  if (epoch % SAVE_EVERY === 0 || epoch === firstEpoch + o.epochs) names.push(`CP_epoch${epoch}`);
+  if (epoch % SAVE_EVERY === 0 || epoch === before.epoch + o.epochs) names.push(`CP_epoch${epoch}`);
   for (const name of names) {
     await writeCheckpointFile(`${o.checkpoints}/${name}.safetensors`, bytes);
   }

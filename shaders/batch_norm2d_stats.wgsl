@@ -53,7 +53,8 @@ fn main(
     column = select(column, local.x, column >= pitch);
   }
   // Columns lane, lane + CHUNK_LANES, ... up to width; column 0 is the border.
-  let columns = (width + ${CHUNK_LANES}u - local.x) / ${CHUNK_LANES}u - select(0u, 1u, local.x == 0u);
+  let border = select(0u, 1u, local.x == 0u);
+  let columns = (width + ${CHUNK_LANES}u - local.x) / ${CHUNK_LANES}u - border;
   let shift = sum / max(f32(columns * rows), 1.0);
   let at = ((group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x) * 2u;
   partials[at] = pivot + shift;

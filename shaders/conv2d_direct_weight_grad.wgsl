@@ -1,7 +1,10 @@
-// Weight gradient of a 2-D convolution with respect to the weights of one of its inputs:
-//   dw[o,i,u,v] = sum over n,y,x of dy[n,o,y,x] * x[n, i, y*strideY + u*dilationY - paddingY,
-//                                                         x*strideX + v*dilationX - paddingX]
-// This dispatch leaves one partial sum a strip of rows; conv2d_direct_weight_grad_reduce adds them.
+// Weight gradient of a 2-D convolution with respect to the weights of one of its inputs.
+//
+// Formula   dw[o,i,u,v] = sum over n,y,x of dy[n,o,y,x] * x[n,i,Y,X], where
+//           Y = y*strideY + u*dilationY - paddingY, X = x*strideX + v*dilationX - paddingX
+//           This dispatch leaves one partial sum a strip of rows;
+//           conv2d_direct_weight_grad_reduce adds them.
+//
 // An invocation keeps TAPS taps of a kernel row for 4 * OUT_PLANES output and 4 input channels in
 // registers and walks the rows of its strip. Positions outside the input are moved to its border,
 // and columns past the output gradient read its padding; both are zero.

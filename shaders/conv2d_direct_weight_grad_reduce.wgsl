@@ -1,5 +1,6 @@
 // Adds the partial sums of conv2d_direct_weight_grad and brings them into PyTorch's layout.
 //
+// Formula   dw[o,i,u,v] = sum over strips of partials[strip][place of o,i,u,v]
 // Layout    partials  [strip][output block][input plane][kernel row][tap group][tap][input lane]
 //                     [output plane of block], four output channels a vec4
 //           result    dW [O, I, kH, kW], flat; lanes that are no channel or tap are dropped

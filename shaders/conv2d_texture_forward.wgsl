@@ -1,6 +1,8 @@
-// 2-D convolution, stride 1, output as large as the input:
-//   y[n,o,y,x] = bias[o] + sum over i,dy,dx of x[n,i,y+dy-S/2,x+dx-S/2] * w[o,i,dy,dx],  S = KERNEL
-// The input gradient is the same sum over the output gradient with flipped, transposed weights.
+// 2-D convolution, stride 1, output as large as the input.
+//
+// Formula: y[n,o,y,x] = bias[o] +
+//     sum over i,dy,dx of x[n,i,y+dy-S/2,x+dx-S/2] * w[o,i,dy,dx],  S = KERNEL
+//   The input gradient is the same sum over the output gradient with flipped, transposed weights.
 //
 // Made for adapters that run shaders on the processor, where a read of a storage texture costs a
 // fifth of a read of a buffer: an invocation keeps 4*OUT_PLANES channels of TILE_H x TILE_W pixels

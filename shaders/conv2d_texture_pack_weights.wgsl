@@ -1,7 +1,8 @@
 // Packs convolution weights for conv2d_texture_forward.
+//
+// Formula
 //   forward    p[o][i][tap] = w[o][i][tap]
 //   TRANSPOSED p[o][i][tap] = w[i][firstOutput + o][TAPS - 1 - tap]   (for the input gradient)
-//
 // Layout
 //   weights  PyTorch's [O, I, kH, kW], flat
 //   packed   the image of a texture: rows of columns * pitch texels; texel

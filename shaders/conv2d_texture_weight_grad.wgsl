@@ -1,6 +1,8 @@
-// Weight gradient of a 2-D convolution, stride 1, output as large as the input:
-//   dw[o,i,dy,dx] = sum over n,y,x of dy[n,o,y,x] * x[n,i,y+dy-S/2,x+dx-S/2],  S = KERNEL
-// This dispatch leaves one partial sum a strip of rows; conv2d_texture_weight_grad_reduce adds them.
+// Weight gradient of a 2-D convolution, stride 1, output as large as the input.
+//
+// Formula: dw[o,i,dy,dx] = sum over n,y,x of dy[n,o,y,x] * x[n,i,y+dy-S/2,x+dx-S/2],  S = KERNEL
+//   This dispatch leaves one partial sum a strip of rows;
+//   conv2d_texture_weight_grad_reduce adds them.
 //
 // A lane keeps the taps of 4*OUT_PLANES output channels and 4 input channels in registers and walks
 // its strip in tiles of TILE_H x TILE_W pixels. Lanes of a workgroup differ in channels before they

@@ -1,5 +1,6 @@
 // Adds the partial sums of conv2d_texture_weight_grad and brings them into PyTorch's layout.
 //
+// Formula: dw[o,i,tap] = sum over strips of partials[strip][place of o,i,tap]
 // Layout
 //   partials  [strip][output block][input plane][output plane of block][input lane][tap],
 //             four output channels a vec4

@@ -14,9 +14,12 @@ export const canWrite: boolean = Deno.permissions.querySync({ name: "write" }).s
 /** Whether this run may start processes without being asked. */
 export const canRun: boolean = Deno.permissions.querySync({ name: "run" }).state === "granted";
 
+/** Whether this run may serve and fetch on this machine without being asked. */
+export const canListen: boolean =
+  Deno.permissions.querySync({ name: "net", host: "127.0.0.1" }).state === "granted";
+
 /** Whether native image codecs may be loaded without being asked. */
-export const canDecode: boolean =
-  Deno.permissions.querySync({ name: "ffi" }).state === "granted" &&
+export const canDecode: boolean = Deno.permissions.querySync({ name: "ffi" }).state === "granted" &&
   Deno.permissions.querySync({ name: "env" }).state === "granted";
 
 /**

@@ -374,7 +374,7 @@ function people(canvas: SceneCanvas, random: Random, street: Street): void {
     kind === Kind.paved || kind === Kind.grass || kind === Kind.soil;
   let paved = 0;
   scatter(canvas, random, random.int(9, 14), 400, (spot) => {
-    if (!canvas.boxIs(spot, 0.9, 0.9, walkable)) return false;
+    if (!canvas.boxIs(spot, 1.1, 1.1, walkable)) return false;
     const inTraffic = Math.abs(spot.y - street.frame.y) < roadHalfWidth &&
       Math.abs(spot.x - (street.zebraAt ?? Infinity)) > 2;
     if (inTraffic && random.chance(0.85)) return false;
@@ -384,8 +384,8 @@ function people(canvas: SceneCanvas, random: Random, street: Street): void {
     const heading = random.range(-Math.PI, Math.PI);
     const at = { ...spot, angle: heading };
     person(canvas, random, at);
-    const beside = within(at, 0.2, 1.5, random.range(-0.3, 0.3));
-    if (random.chance(0.3) && canvas.boxIs(beside, 0.7, 0.7, walkable)) {
+    const beside = within(at, 0.2, 1.9, random.range(-0.3, 0.3));
+    if (random.chance(0.3) && canvas.boxIs(beside, 0.9, 0.9, walkable)) {
       person(canvas, random, beside);
     }
     return true;

@@ -298,7 +298,10 @@ function onLimb(
   return (x - ax - t * dx) ** 2 + (y - ay - t * dy) ** 2 < radius * radius;
 }
 
-/** A person walking along x of `frame`, about 1.3 m with limbs: larger than life, to be seen. */
+/** Larger than life: at the demo's few pixels a metre nothing smaller could be learnt. */
+const personSize = 1.3;
+
+/** A person walking along x of `frame`, about 1.7 m across with limbs. */
 export function person(canvas: SceneCanvas, random: Random, frame: Frame): void {
   const shirt = random.pick(clothes);
   const legs = random.pick(trousers);
@@ -312,7 +315,9 @@ export function person(canvas: SceneCanvas, random: Random, frame: Frame): void 
     sample.height = height;
     return true;
   };
-  canvas.paint(frame, reach, reach, (x, y, sample) => {
+  const half = reach * personSize;
+  canvas.paint(frame, half, half, (left, up, sample) => {
+    const [x, y] = [left / personSize, up / personSize];
     sample.kind = Kind.person;
     if ((x - 0.06) ** 2 + y * y < 0.062) return set(sample, crown, 1 - x, 1.8);
     if ((x / 0.34) ** 2 + (y / 0.56) ** 2 < 1) {

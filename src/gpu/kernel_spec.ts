@@ -16,6 +16,7 @@ export interface KernelSpec {
 
 /** One dispatch: its kernel, the words of its params buffer (binding 0) and its grid. */
 export interface DispatchSpec {
+  /** The shader; compiled once a device for each name and set of constants. */
   readonly kernel: KernelSpec;
   /** 32-bit words of binding 0; floats go through {@linkcode f32Bits}. */
   readonly params: readonly number[];

@@ -81,7 +81,9 @@ function dependents(nodes: readonly Node[], roots: readonly Tensor[]): Set<Tenso
 
 /** A parameter and the gradient that lies at its offset in the store's `gradients` arena. */
 export interface ParameterGradient {
+  /** The array that the optimizer is to update. */
   stored: StoredTensor;
+  /** Derivative of the loss, `flat`, of the parameter's shape. */
   gradient: Tensor;
 }
 

@@ -51,6 +51,7 @@ export class Tensor {
 
 /** Shape, element type and layout of a tensor to be made. */
 export interface TensorSpec {
+  /** Sizes of at least 1, outermost first; [N, C, H, W] for images, empty for a scalar. */
   shape: readonly number[];
   /** Default `f32`. */
   dtype?: DType;
@@ -66,9 +67,13 @@ export type InputGradients = (Tensor | undefined)[];
 
 /** What an op gives to {@linkcode Graph.record}. */
 export interface NodeSpec {
+  /** Name in labels, errors and graph listings, for example `conv2d`. */
   op: string;
+  /** Tensors of the same graph that the op reads. */
   inputs: readonly Tensor[];
+  /** Tensors to be made, in the order `backward` gets their gradients. */
   outputs: readonly TensorSpec[];
+  /** Read by `lower` and shown when a graph is printed; default none. */
   attributes?: Attributes;
   /** Set for nodes that change persistent memory: they are never dropped. */
   effect?: boolean;
@@ -85,11 +90,17 @@ export interface NodeSpec {
 
 /** A recorded op. */
 export class Node {
+  /** Position in {@linkcode Graph.nodes}. */
   readonly id: number;
+  /** Scopes and op, joined by dots, for example `inc.double_conv.0.conv2d`. */
   readonly label: string;
+  /** How it is computed and differentiated. */
   readonly spec: NodeSpec;
+  /** Tensors it reads. */
   readonly inputs: readonly Tensor[];
+  /** Tensors it makes; empty when its only effect is on persistent memory. */
   readonly outputs: readonly Tensor[];
+  /** Those of the spec, and what rewrites add, such as `relu` for a fused ReLU. */
   readonly attributes: Attributes;
 
   /** Use {@linkcode Graph.record}. */
@@ -117,7 +128,9 @@ export class Node {
 
 /** An input that carries initial values, so that nobody has to write it. */
 export interface ConstantInput {
+  /** The input, `flat`. */
   tensor: Tensor;
+  /** Row-major, one for each element; programs upload them when they are compiled. */
   values: Float32Array | Uint32Array;
 }
 

@@ -14,6 +14,7 @@ export class History {
   readonly #buffer: PersistentBuffer;
   #count = 0;
 
+  /** Keeps the last `length` values, 4 bytes each; default 64. */
   constructor(length = 64) {
     this.length = length;
     this.#buffer = new PersistentBuffer("history", length * 4);

@@ -14,30 +14,45 @@ import type { BufferMemory, Memory, PersistentBuffer, TextureMemory } from "./me
 export interface LowerTarget {
   /** Convolution kernels for software adapters (`cpu`) or real GPUs (`gpu`). */
   kernelFamily: "gpu" | "cpu";
+  /** Largest width and height of a texture, in texels. */
   maxTextureDimension: number;
+  /** Bytes of the largest buffer range that one binding can hold. */
   maxBindingBytes: number;
 }
 
 /** A compute dispatch and the memories bound after its params, in order. */
 export interface DispatchStep {
+  /** Tells it from a {@linkcode TextureCopyStep}. */
   readonly kind: "dispatch";
+  /** Label of the node that emitted it. */
   readonly label: string;
+  /** Kernel, params and grid. */
   readonly spec: DispatchSpec;
+  /** Bindings 1, 2, ... of the kernel. */
   readonly operands: readonly Memory[];
 }
 
 /** A copy of rows of vec4s from a buffer into a texture. */
 export interface TextureCopyStep {
+  /** Tells it from a {@linkcode DispatchStep}. */
   readonly kind: "copy-to-texture";
+  /** Label of the node that emitted it. */
   readonly label: string;
+  /** Buffer of vec4s, 16 bytes each. */
   readonly source: BufferMemory;
+  /** Start of the first row within `source`. */
   readonly offsetBytes: number;
+  /** From one row to the next in `source`, a multiple of 256 as WebGPU demands. */
   readonly bytesPerRow: number;
+  /** Texture that receives the rows. */
   readonly target: TextureMemory;
   /** Texel rectangle in the target. */
   readonly x: number;
+  /** Top row of the rectangle, in texels. */
   readonly y: number;
+  /** Texels of a row. */
   readonly width: number;
+  /** Rows copied. */
   readonly height: number;
 }
 
@@ -49,12 +64,15 @@ const STAGE_REUSE_STEPS = 12;
 
 /** Collects the steps of the nodes. */
 export class LowerContext {
+  /** Limits and kernel family the steps are made for. */
   readonly target: LowerTarget;
+  /** Steps emitted so far, in execution order. */
   readonly steps: Step[] = [];
   #memories = new Map<Tensor, BufferMemory>();
   #staged = new Map<string, { texture: TextureMemory; step: number }>();
   #node = "";
 
+  /** Starts without steps; a program's nodes share one context, in recording order. */
   constructor(target: LowerTarget) {
     this.target = target;
   }

@@ -8,12 +8,14 @@ import type { Gpu } from "../gpu/device.ts";
 
 /** A GPU buffer that outlives single runs: an input, or the arena of a parameter store. */
 export class PersistentBuffer {
+  /** Name in errors and of the GPUBuffer. */
   readonly label: string;
   #sizeBytes: number;
   #buffer: GPUBuffer | undefined;
   #gpu: Gpu | undefined;
   #users = 0;
 
+  /** Reserves `sizeBytes` at offset 0; allocates nothing until {@linkcode on} is called. */
   constructor(label: string, sizeBytes = 0) {
     this.label = label;
     this.#sizeBytes = sizeBytes;
@@ -81,23 +83,33 @@ export class PersistentBuffer {
 
 /** Where a tensor lives when it is not planned: a window of a persistent buffer. */
 export interface Home {
+  /** The buffer that outlives runs. */
   buffer: PersistentBuffer;
+  /** Start of the window, a multiple of 256 as bindings demand. */
   offsetBytes: number;
 }
 
 /** A buffer range that steps read or write; without `home` the planner finds it a slot. */
 export interface BufferMemory {
+  /** Tells it from a {@linkcode TextureMemory}. */
   readonly kind: "buffer";
+  /** Name in errors: the tensor's, or the node's and the scratch buffer's. */
   readonly label: string;
+  /** Bytes that are bound. */
   readonly sizeBytes: number;
+  /** Window of a persistent buffer; such memory is not planned. */
   readonly home?: Home;
 }
 
 /** An rgba32float texture that steps read; always planned. */
 export interface TextureMemory {
+  /** Tells it from a {@linkcode BufferMemory}. */
   readonly kind: "texture";
+  /** The node's label and the texture's name, in errors. */
   readonly label: string;
+  /** Texels of 16 bytes. */
   readonly width: number;
+  /** Rows of texels. */
   readonly height: number;
 }
 

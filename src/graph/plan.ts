@@ -8,14 +8,19 @@ import type { Step } from "./lower.ts";
 
 /** A buffer of a plan. */
 export interface BufferSlot {
+  /** Tells it from a {@linkcode TextureSlot}. */
   kind: "buffer";
+  /** Size of the largest memory it holds. */
   sizeBytes: number;
 }
 
 /** A texture of a plan. */
 export interface TextureSlot {
+  /** Tells it from a {@linkcode BufferSlot}. */
   kind: "texture";
+  /** Texels of 16 bytes, rgba32float. */
   width: number;
+  /** Rows of texels. */
   height: number;
 }
 
@@ -24,7 +29,9 @@ export type Slot = BufferSlot | TextureSlot;
 
 /** Which slot holds which memory. */
 export interface MemoryPlan {
+  /** Every allocation, each a buffer or texture of its own. */
   slots: Slot[];
+  /** The slot of each memory without a home; several memories may share one. */
   slotOf: Map<Memory, Slot>;
   /** Bytes of all slots. */
   slotBytes: number;

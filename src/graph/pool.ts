@@ -12,6 +12,7 @@ export class MemoryPool {
   readonly #buffers: GPUBuffer[] = [];
   readonly #textures: GPUTexture[] = [];
 
+  /** Starts empty; memory is allocated on `gpu` when programs are compiled. */
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
   }

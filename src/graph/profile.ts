@@ -11,6 +11,7 @@ export interface ProfileEntry {
   label: string;
   /** Kernel, or `copy`. */
   kernel: string;
+  /** Milliseconds on the device, by its timestamps. */
   timeMs: number;
 }
 

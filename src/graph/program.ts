@@ -325,10 +325,10 @@ export class Program {
 
   #scalar(name: string): BufferMemory {
     const { tensor, memory } = this.#output(name);
-    if (tensor.shape.some((size) => size !== 1)) {
+    if (tensor.layout !== "flat" || tensor.shape.some((size) => size !== 1)) {
       throw new InputError(
-        `Asked for the history of output "${name}" ${tensor.describe()}; choose a scalar such as ` +
-          "the loss.",
+        `Asked for the history of output "${name}" ${tensor.describe()} (${tensor.layout}); choose ` +
+          "a flat scalar such as the loss.",
       );
     }
     return memory;

@@ -13,14 +13,19 @@ import { rewrite } from "./rewrite.ts";
 
 /** What a program would do and need, known before anything runs. */
 export interface ProgramPlan {
+  /** Dispatches and copies in execution order. */
   steps: Step[];
+  /** Allocations for everything that is not persistent. */
   memory: MemoryPlan;
+  /** By the name given to the compiler: the tensor and where it lies. */
   outputs: Map<string, { tensor: Tensor; memory: BufferMemory }>;
   /** Params of all dispatches, each at a multiple of 256 bytes. */
   params: Uint32Array;
+  /** Byte offset into `params` for each step; copies have one too and do not use it. */
   paramsOffsets: number[];
   /** Slots, inputs, parameters and params together. */
   plannedBytes: number;
+  /** Dispatches of one run, copies not counted. */
   dispatches: number;
 }
 

@@ -4,10 +4,11 @@
  * @module
  */
 import type { Graph, Node, Tensor } from "./graph.ts";
+import { fuseBatchNormReluGrad } from "./rewrite_batch_norm.ts";
 
 /** The nodes to lower, in execution order, for the given outputs. */
 export function rewrite(graph: Graph, outputs: readonly Tensor[]): Node[] {
-  return fuseRelu(liveNodes(graph.nodes, outputs), outputs);
+  return fuseRelu(fuseBatchNormReluGrad(liveNodes(graph.nodes, outputs), outputs), outputs);
 }
 
 /** Nodes that an output or an effect depends on. */

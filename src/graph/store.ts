@@ -11,9 +11,13 @@ import { type Home, PersistentBuffer } from "./memory.ts";
 
 /** A named array of a {@linkcode ParameterStore}, float32, row-major, PyTorch's shape. */
 export interface StoredTensor {
+  /** Unique in its store; the U-Nets use PyTorch's state_dict names. */
   readonly name: string;
+  /** Sizes, outermost first; [out, in, kH, kW] for a convolution's weight. */
   readonly shape: readonly number[];
+  /** Whether optimizers update it; running statistics are not trainable. */
   readonly trainable: boolean;
+  /** Its window of the store's `parameters` or `statistics`. */
   readonly home: Home;
 }
 

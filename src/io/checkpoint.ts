@@ -17,6 +17,7 @@ import {
 
 /** A class as a checkpoint knows it; its position is its id. */
 export interface CheckpointClass {
+  /** For people and for lookups by name, such as `tree`. */
   name: string;
   /** Red, green, blue, 0 to 255. */
   color: readonly [number, number, number];
@@ -26,6 +27,7 @@ export interface CheckpointClass {
 
 /** What a checkpoint says about its network. */
 export interface CheckpointInfo {
+  /** One for each channel of the logits, in order. */
   classes: CheckpointClass[];
   /** Photos were scaled by this before the network saw them; absent when unknown. */
   scale?: number;
@@ -45,7 +47,9 @@ export interface CheckpointInfo {
 
 /** A checkpoint in memory. */
 export interface Checkpoint {
+  /** Architecture, recognised from the tensors' names and shapes. */
   config: UnetConfig;
+  /** What the file says of its training; defaults where it says nothing. */
   info: CheckpointInfo;
   /** By state_dict name. */
   tensors: Map<string, Float32Array>;

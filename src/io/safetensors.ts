@@ -24,11 +24,15 @@ const elementBytes = {
   F64: 8,
 } as const;
 
-/** An element type, by the format's name. */
+/**
+ * An element type by the format's name: `BOOL`, or `U`, `I`, `F`, `BF` followed by its bits.
+ * @internal
+ */
 export type Dtype = keyof typeof elementBytes;
 
 /** A tensor in a file. */
 export interface SafeTensor {
+  /** Type of its elements, as in the file. */
   dtype: Dtype;
   /** Sizes in row-major order; empty for a scalar. */
   shape: readonly number[];

@@ -47,6 +47,7 @@ export interface Optimizer {
 
 /** Options of {@linkcode sgd}; all default to 0 and false. */
 export interface SgdOptions {
+  /** Share of the previous update that is kept, from 0 to below 1. */
   momentum?: number;
   /** Needs momentum. */
   nesterov?: boolean;

@@ -13,8 +13,11 @@ import type { UNet } from "./unet.ts";
 
 /** A batch of equally sized photos. */
 export interface PhotoBatch {
+  /** Photos, at least 1. */
   batch: number;
+  /** Rows of pixels of each photo. */
   height: number;
+  /** Pixels of a row. */
   width: number;
   /** RGBA bytes, row by row, photo after photo; alpha is not looked at by RGB networks. */
   pixels: Uint8Array;
@@ -38,6 +41,7 @@ export class Segmenter {
   readonly #programs = new Map<string, Program>();
   #queue: Promise<unknown> = Promise.resolve();
 
+  /** Uses the parameters that `net` has at each prediction; compiles nothing yet. */
   constructor(gpu: Gpu, net: UNet) {
     this.#gpu = gpu;
     this.#net = net;

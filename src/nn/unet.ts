@@ -34,6 +34,14 @@ export function unetConfig(options: UnetOptions): UnetConfig {
   return { model: "unet-small", width: 64, upsample: "bilinear", channels: 3, ...options };
 }
 
+/** How batch norm behaves in {@linkcode UNet.forward}. */
+export interface ForwardOptions {
+  /** Normalise by the batch and update the running statistics; else normalise by those. */
+  training: boolean;
+  /** Share of the batch in the updated running statistics; default 0.1. */
+  momentum?: number;
+}
+
 /** A U-Net for semantic segmentation (Ronneberger et al., 2015) with its parameters. */
 export class UNet {
   /** What decides its shapes. */
@@ -89,11 +97,10 @@ export class UNet {
    * Records the network.
    *
    * @param x image [N, channels, H, W], RGB divided by 255.
-   * @param options `training` normalises by the batch and updates the running statistics.
    * @returns logits [N, classes, H, W].
    * @throws {ShapeError} when the image has other channels or is too small for the deepest level.
    */
-  forward(x: Tensor, options: { training: boolean }): Tensor {
+  forward(x: Tensor, options: ForwardOptions): Tensor {
     const [, channels = 0, height = 0, width = 0] = x.shape;
     const smallest = smallestSize(this.config.model);
     if (channels !== this.config.channels || height < smallest || width < smallest) {
@@ -106,15 +113,15 @@ export class UNet {
     let y = x;
     for (const block of this.#blocks.encoder) {
       if (skips.length > 0) y = x.graph.scope(block.name, () => maxPool2d(y, 2));
-      y = this.#doubleConv(y, block, options.training);
+      y = this.#doubleConv(y, block, options);
       skips.push(y);
     }
-    for (const level of this.#blocks.decoder) y = this.#up(y, level, skips, options.training);
+    for (const level of this.#blocks.decoder) y = this.#up(y, level, skips, options);
     const { name } = this.#blocks.head;
     return x.graph.scope(name, () => this.#conv(y, name));
   }
 
-  #up(below: Tensor, level: UpSpec, skips: readonly Tensor[], training: boolean): Tensor {
+  #up(below: Tensor, level: UpSpec, skips: readonly Tensor[], options: ForwardOptions): Tensor {
     const { graph } = below;
     const skip = skips[level.skip];
     if (!skip) throw new Error(`${level.name} has no skip connection`);
@@ -129,16 +136,16 @@ export class UNet {
         : upsampleBilinear2d(below, { scaleFactor: 2, alignCorners: true });
       return concat([skip, padTo(up, skip)]);
     });
-    return this.#doubleConv(merged, level.conv, training);
+    return this.#doubleConv(merged, level.conv, options);
   }
 
-  #doubleConv(x: Tensor, block: DoubleConvSpec, training: boolean): Tensor {
+  #doubleConv(x: Tensor, block: DoubleConvSpec, options: ForwardOptions): Tensor {
     let y = x;
     for (const layer of [0, 3]) {
       const conv = `${block.name}.double_conv.${layer}`;
       y = x.graph.scope(conv, () => this.#conv(y, conv));
       const norm = `${block.name}.double_conv.${layer + 1}`;
-      y = x.graph.scope(norm, () => relu(this.#batchNorm(y, norm, training)));
+      y = x.graph.scope(norm, () => relu(this.#batchNorm(y, norm, options)));
     }
     return y;
   }
@@ -155,14 +162,14 @@ export class UNet {
     );
   }
 
-  #batchNorm(x: Tensor, name: string, training: boolean): Tensor {
+  #batchNorm(x: Tensor, name: string, options: ForwardOptions): Tensor {
     const parameter = (leaf: string) => x.graph.parameter(this.store.get(`${name}.${leaf}`));
     return batchNorm2d(x, {
       weight: parameter("weight"),
       bias: parameter("bias"),
       runningMean: parameter("running_mean"),
       runningVar: parameter("running_var"),
-    }, { training });
+    }, options);
   }
 }
 

@@ -16,9 +16,11 @@ export type Upsample = "bilinear" | "transposed";
 
 /** Everything that decides the shapes of a U-Net's parameters. */
 export interface UnetConfig {
+  /** Depth: two or four levels below the first. */
   model: UnetModel;
   /** Channels of the first level; every deeper level has a multiple of it. */
   width: number;
+  /** Bilinear has fewer parameters; see {@linkcode Upsample}. */
   upsample: Upsample;
   /** Channels of the input image. */
   channels: number;

@@ -21,8 +21,11 @@ import { finishLanes, mapGrid, rowChunks } from "./channel_chunks.ts";
 
 /** The parameters and running statistics of a batch normalisation, `flat` [C] each. */
 export interface BatchNorm2dState {
+  /** Scale of the normalised values (gamma). */
   weight: Tensor;
+  /** Added after scaling (beta). */
   bias: Tensor;
+  /** Moving average of the batch means; read at inference, updated in training. */
   runningMean: Tensor;
   /** Unbiased variance. */
   runningVar: Tensor;

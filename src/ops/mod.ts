@@ -2,6 +2,7 @@
  * The ops a graph can be recorded from.
  * @module
  */
+export * from "./argmax.ts";
 export * from "./batch_norm2d.ts";
 export * from "./bce_with_logits.ts";
 export * from "./concat.ts";
@@ -14,5 +15,7 @@ export * from "./max_pool2d.ts";
 export * from "./pad2d.ts";
 export * from "./reduce.ts";
 export * from "./resize_argmax.ts";
+export * from "./sigmoid.ts";
 export * from "./soft_dice.ts";
+export * from "./softmax.ts";
 export * from "./upsample_bilinear2d.ts";

@@ -9,9 +9,13 @@ import { c4Geometry } from "../graph/layout.ts";
 
 /** Pixels added at each side; negative ones are cropped. */
 export interface Pad2dOptions {
+  /** Columns before the first; floor(difference / 2) in the U-Nets' decoder. */
   left: number;
+  /** Columns after the last. */
   right: number;
+  /** Rows above the first; floor(difference / 2) in the U-Nets' decoder. */
   top: number;
+  /** Rows below the last. */
   bottom: number;
 }
 

@@ -6,6 +6,7 @@ import { InputError } from "../errors.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
+import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
 import { type BatchShape, planStep } from "./trainer.ts";
 
 /** Scales are suggested down to this share of the one asked for. */
@@ -78,6 +79,28 @@ export function suggestFit(
   }
   const what = advice.length > 0 ? `what would fit: ${advice.join(" or ")}` : "use a smaller scale";
   return `${problem}; ${what}`;
+}
+
+/** Values kept for each parameter while training: itself, its gradient, two of the optimizer. */
+const VALUES_PER_PARAMETER = 4;
+
+/**
+ * A sentence that says that the parameters alone are too many, and which width would fit;
+ * `undefined` when they fit. Looks at counts only, so that nothing huge is ever drawn.
+ */
+export function suggestWidth(config: UnetConfig, budgetBytes: number): string | undefined {
+  const bytesOf = (width: number) =>
+    parameterCount({ ...config, width }) * 4 * VALUES_PER_PARAMETER;
+  const needed = bytesOf(config.width);
+  if (needed <= budgetBytes) return undefined;
+  let width = config.width;
+  while (width > 4 && bytesOf(width) > budgetBytes / 2) width = Math.floor(width / 2);
+  return `${describe(config)} takes ${
+    mib(needed)
+  } for parameters, gradients and optimizer state, ` +
+    `but ${mib(budgetBytes)} may be used; what would fit: --width ${width} (${
+      mib(bytesOf(width))
+    })`;
 }
 
 function mib(bytes: number): string {

@@ -8,6 +8,7 @@ export const IGNORED = 255;
 
 /** Scores of one class; `null` when it occurs neither in truth nor in prediction. */
 export interface ClassScore {
+  /** Position of the class, from 0. */
   id: number;
   /** |P and T| / |P or T| */
   iou: number | null;
@@ -23,19 +24,24 @@ export interface ClassScore {
 
 /** Scores of a split. */
 export interface Scores {
+  /** Share of the counted pixels whose class is right; 0 when none were counted. */
   pixelAccuracy: number;
   /** Mean over the classes that occur in truth or prediction. */
   meanIoU: number;
+  /** Mean over the same classes as `meanIoU`. */
   meanDice: number;
+  /** One for each class id, in order. */
   classes: ClassScore[];
 }
 
 /** Counts of (true class, predicted class) pairs. */
 export class ConfusionMatrix {
+  /** Number of classes; pixels with other ids are not counted. */
   readonly classes: number;
   /** counts[t * classes + p] */
   readonly counts: Float64Array;
 
+  /** Starts with nothing counted, for ids 0 to `classes` - 1. */
   constructor(classes: number) {
     this.classes = classes;
     this.counts = new Float64Array(classes * classes);

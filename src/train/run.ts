@@ -5,13 +5,16 @@
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
 import type { Segmenter } from "../nn/segmenter.ts";
-import { batchShapes, planBatches } from "./batches.ts";
+import { batchShapes, type ImageSize, planBatches } from "./batches.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 import type { ReduceOnPlateau } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** How often the screen gets a fresh loss. */
 const LOSS_EVERY_MS = 3000;
+
+/** Share of the epochs after which sets of mixed sizes go on with the set's own statistics. */
+const BATCH_STATISTICS_SHARE = 1 / 3;
 
 /** What a run works on and with. */
 export interface RunOptions {
@@ -49,6 +52,8 @@ export interface RunEvents {
   /** `images` more were trained or, in validation, predicted. */
   advance(phase: "train" | "valid", images: number, loss: number | undefined): void;
   phase(phase: "train" | "valid", epoch: number, images: number): void;
+  /** Batch norm goes on with statistics of the whole set. */
+  freezing(): void;
   /** An epoch is complete: the time to save. */
   epoch(result: EpochResult): Promise<void>;
 }
@@ -64,9 +69,11 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
   events.compiling(shapes.length);
   for (const shape of shapes) await trainer.prepare(shape);
 
+  const freezeAt = epochToFreeze(options, shapes);
   for (let i = 0; i < options.epochs; i++) {
     const epoch = options.firstEpoch + i + 1;
     const started = performance.now();
+    if (i === freezeAt) await freezeStatistics(options, events);
     trainer.learningRate = schedule.learningRate;
     const learningRate = schedule.learningRate;
     events.phase("train", epoch, train.length);
@@ -74,7 +81,8 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
     const trained = performance.now();
     events.phase("valid", epoch, options.valid.length);
     const scores = await validate(options, events);
-    schedule.step(scores.meanIoU);
+    // Until then the running statistics, and with them these scores, say little.
+    if (trainer.frozenStatistics || freezeAt === undefined) schedule.step(scores.meanIoU);
     const best = scores.meanIoU > bestScore;
     if (best) bestScore = scores.meanIoU;
     await events.epoch({
@@ -87,6 +95,32 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
       validMs: performance.now() - trained,
     });
   }
+}
+
+/**
+ * When training stops normalising by the batch; `undefined` for never, because all images have one
+ * size and a batch is a fair sample of the set.
+ */
+function epochToFreeze(options: RunOptions, shapes: readonly ImageSize[]): number | undefined {
+  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size < 2) return undefined;
+  // Loaded weights come with statistics that they were trained for.
+  return options.firstEpoch > 0
+    ? 0
+    : Math.max(1, Math.floor(options.epochs * BATCH_STATISTICS_SHARE));
+}
+
+async function freezeStatistics(
+  { trainer, train, batchSize, seed, firstEpoch }: RunOptions,
+  events: RunEvents,
+): Promise<void> {
+  events.freezing();
+  if (firstEpoch === 0) {
+    const plans = planBatches(train.sizes, batchSize, seed, 0);
+    await trainer.gatherStatistics(async function* () {
+      for (const plan of plans) yield await train.batch(plan);
+    }());
+  }
+  trainer.frozenStatistics = true;
 }
 
 async function trainEpoch(

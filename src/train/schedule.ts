@@ -26,6 +26,7 @@ export class ReduceOnPlateau {
   #best = -Infinity;
   #bad = 0;
 
+  /** Starts at `learningRate`; patience 2, factor 0.1, threshold 1e-4, minimum 0 by default. */
   constructor(learningRate: number, options: PlateauOptions = {}) {
     this.learningRate = learningRate;
     this.#options = { patience: 2, factor: 0.1, threshold: 1e-4, minimum: 0, ...options };

@@ -16,11 +16,15 @@ import type { UNet } from "../nn/unet.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { IGNORED } from "./metrics.ts";
+import { gatherStatistics } from "./statistics.ts";
 
 /** The shape of a batch. */
 export interface BatchShape {
+  /** Photos of a step, at least 1. */
   batch: number;
+  /** Rows of pixels of each photo. */
   height: number;
+  /** Pixels of a row. */
   width: number;
 }
 
@@ -34,7 +38,9 @@ export interface TrainingBatch extends BatchShape {
 
 /** Options of {@linkcode Trainer}. */
 export interface TrainerOptions {
+  /** Its state lies in the network's store, zero at first. */
   optimizer: Optimizer;
+  /** The first rate; {@linkcode Trainer.learningRate} can be set between steps. */
   learningRate: number;
   /** Limits on the gradients; default none. */
   clipping?: Clipping;
@@ -46,7 +52,12 @@ const LOSSES_KEPT = 256;
 export class Trainer {
   /** Used from the next step on. */
   learningRate: number;
-  /** Steps done. */
+  /**
+   * Whether steps normalise by the running statistics, which then stay as they are, instead of by
+   * the batch. See {@linkcode Trainer.gatherStatistics}.
+   */
+  frozenStatistics = false;
+  /** Steps of this trainer's optimizer, which starts fresh. */
   step = 0;
   readonly #gpu: Gpu;
   readonly #net: UNet;
@@ -57,6 +68,7 @@ export class Trainer {
   readonly #programs = new Map<string, Program>();
   #unread = 0;
 
+  /** Trains `net` in place on `gpu`; programs are compiled when batches arrive. */
   constructor(gpu: Gpu, net: UNet, options: TrainerOptions) {
     this.#gpu = gpu;
     this.#net = net;
@@ -73,10 +85,12 @@ export class Trainer {
 
   /** Compiles the program for a shape of batch; the largest first needs least memory. */
   async prepare(shape: BatchShape): Promise<Program> {
-    const key = [shape.batch, shape.height, shape.width].join();
+    const training = !this.frozenStatistics;
+    const key = [shape.batch, shape.height, shape.width, training].join();
     let program = this.#programs.get(key);
     if (!program) {
-      const { graph, loss } = recordStep(this.#net, this.#optimizer, shape, this.#clipping);
+      const settings = { clipping: this.#clipping, training };
+      const { graph, loss } = recordStep(this.#net, this.#optimizer, shape, settings);
       program = await compile(this.#gpu, graph, {
         outputs: { loss },
         stores: [this.#net.store],
@@ -116,6 +130,11 @@ export class Trainer {
     return count === 0 ? new Float32Array() : await this.#history.read(this.#gpu, count);
   }
 
+  /** Replaces the network's running statistics by those of all the batches together. */
+  async gatherStatistics(batches: AsyncIterable<TrainingBatch>): Promise<void> {
+    await gatherStatistics(this.#gpu, this.#net, batches, this.#pool);
+  }
+
   /** Frees programs and activations; parameters stay. */
   destroy(): void {
     for (const program of this.#programs.values()) program.destroy();
@@ -145,12 +164,12 @@ function recordStep(
   net: UNet,
   optimizer: Optimizer,
   { batch, height, width }: BatchShape,
-  clipping?: Clipping,
+  { clipping, training }: { clipping?: Clipping; training: boolean } = { training: true },
 ) {
   const graph = new Graph();
   const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
   const labels = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
-  const logits = net.forward(imageInput(pixels, net.config.channels), { training: true });
+  const logits = net.forward(imageInput(pixels, net.config.channels), { training });
   const loss = crossEntropy(logits, labels, { ignoreIndex: IGNORED });
   optimizer.record(graph, net.store, parameterGradients(loss, net.store), clipping);
   return { graph, loss };

@@ -9,9 +9,13 @@ import { Stream } from "../../src/nn/random.ts";
 import { batchNorm2d } from "../../src/ops/batch_norm2d.ts";
 import { concat } from "../../src/ops/concat.ts";
 import { conv2d } from "../../src/ops/conv2d.ts";
+import { convTranspose2d } from "../../src/ops/conv_transpose2d.ts";
 import { add, mul, relu, scale } from "../../src/ops/elementwise.ts";
 import { maxPool2d } from "../../src/ops/max_pool2d.ts";
 import { pad2d } from "../../src/ops/pad2d.ts";
+import { sigmoid } from "../../src/ops/sigmoid.ts";
+import { softmax } from "../../src/ops/softmax.ts";
+import { upsampleBilinear2d } from "../../src/ops/upsample_bilinear2d.ts";
 import * as reference from "../reference/mod.ts";
 import type { Array64 } from "../reference/mod.ts";
 
@@ -38,6 +42,8 @@ export interface RandomGraph {
 /** Values this near to a kink of relu or max may fall on its other side in float32. */
 const KINK = 1e-4;
 const LARGEST = 8;
+/** Of an image: the float64 convolutions take their time. */
+const MOST_PIXELS = 400;
 
 /** The same program for the same seed; `length` ops at most. */
 export function randomGraph(seed: number, length: number): RandomGraph {
@@ -87,7 +93,7 @@ class Recorder implements RandomGraph {
 
   /** Records one op, or none where the drawn one does not apply. */
   step(): void {
-    switch (this.#from(0, 9)) {
+    switch (this.#from(0, 12)) {
       case 0:
         return this.#conv();
       case 1:
@@ -99,7 +105,13 @@ class Recorder implements RandomGraph {
       case 4:
         return this.#concat();
       case 5:
+        return this.#upsample();
       case 6:
+        return this.#convTranspose();
+      case 7:
+        return this.#squash();
+      case 8:
+      case 9:
         return this.#relu(this.#pick());
       default:
         return this.elementwise();
@@ -168,6 +180,51 @@ class Recorder implements RandomGraph {
         return [...gradient.inputs, gradient.weight, gradient.bias];
       },
     );
+  }
+
+  #convTranspose(): void {
+    const x = this.#pick();
+    const [, channels = 1, h = 1, w = 1] = x.array.shape;
+    if (h * w > MOST_PIXELS / 4) return;
+    const outputs = this.#from(1, 6);
+    const bound = 1 / Math.sqrt(outputs * 4);
+    const weight = this.#variable(this.#random([channels, outputs, 2, 2], bound));
+    const bias = this.#variable(this.#random([outputs], bound));
+    const options = { stride: [2, 2] as const };
+    this.#push(
+      convTranspose2d(x.tensor, weight.tensor, bias.tensor, options),
+      reference.convTranspose2d(x.array, weight.array, bias.array, options),
+      [x, weight, bias],
+      (dy) => {
+        const gradient = reference.convTranspose2dBackward(dy, x.array, weight.array, options);
+        return [gradient.x, gradient.weight, gradient.bias];
+      },
+    );
+  }
+
+  #upsample(): void {
+    const x = this.#pick();
+    const [, , h = 1, w = 1] = x.array.shape;
+    if (h * w > MOST_PIXELS / 4) return;
+    const alignCorners = this.#from(0, 1) === 1;
+    const options = { scaleFactor: [2, 2] as const, alignCorners };
+    this.#push(
+      upsampleBilinear2d(x.tensor, { scaleFactor: 2, alignCorners }),
+      reference.upsampleBilinear2d(x.array, options),
+      [x],
+      (dy) => [reference.upsampleBilinear2dBackward(dy, x.array, options)],
+    );
+  }
+
+  #squash(): void {
+    const x = this.#pick();
+    if (this.#from(0, 1)) {
+      const y = reference.sigmoid(x.array);
+      this.#push(sigmoid(x.tensor), y, [x], (dy) => [reference.sigmoidBackward(dy, y)]);
+    } else {
+      const y = reference.softmax(x.array);
+      this.#push(softmax(x.tensor), y, [x], (dy) => [reference.softmaxBackward(dy, y)]);
+    }
   }
 
   #norm(): void {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ShapeError } from "../../src/errors.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { backpropagate } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { compile } from "../../src/graph/program.ts";
@@ -9,7 +10,7 @@ import { relu } from "../../src/ops/elementwise.ts";
 import { type Array64, map, random, relativeError } from "../reference/array.ts";
 import * as reference from "../reference/batch_norm2d.ts";
 import { relu as referenceRelu, reluBackward } from "../reference/relu.ts";
-import { type OpCase, testGpu, testOps } from "./harness.ts";
+import { checkOp, type OpCase, testGpu, testOps } from "./harness.ts";
 
 // The last two take several chunks of rows, and several images of many chunks.
 const shapes = [
@@ -119,6 +120,19 @@ function* cases(): Generator<OpCase> {
 }
 
 testOps(cases());
+
+// The adapter at hand chooses one way to cut sums into invocations; both must be right.
+for (const kernels of ["cpu", "gpu"] as const) {
+  Deno.test({
+    name: `batchNorm2d with the kernels for a ${kernels}`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: async () => {
+      using gpu = await requestGpu({ kernels });
+      for (const opCase of cases()) await checkOp(gpu, opCase);
+    },
+  });
+}
 
 for (const training of [true, false]) {
   const name = `batchNorm2d ${training ? "training" : "inference"}, gradient of the ReLU fused`;

@@ -44,7 +44,15 @@ function opCase({ name, logits, target, referenceTarget, weight, ignoreIndex }: 
 }
 
 function* cases(): Generator<OpCase> {
-  for (const shape of [[1, 1, 1, 1], [2, 3, 5, 7], [1, 4, 1, 33], [2, 23, 19, 30]] as const) {
+  for (
+    const shape of [
+      [1, 1, 1, 1],
+      [2, 3, 5, 7],
+      [1, 4, 1, 33],
+      [2, 23, 19, 30],
+      [1, 2, 70, 35],
+    ] as const
+  ) {
     const [n, k, h, w] = shape;
     const logits = random(1, [...shape], 4);
     yield opCase({ name: "plain", logits, target: randomLabels(2, [n, h, w], k) });

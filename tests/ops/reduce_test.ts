@@ -1,10 +1,12 @@
-import { assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ShapeError } from "../../src/errors.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { Graph } from "../../src/graph/graph.ts";
+import { compile } from "../../src/graph/program.ts";
 import { channelSum, mean, sum } from "../../src/ops/reduce.ts";
 import { fromValues, random } from "../reference/array.ts";
 import * as reference from "../reference/reduce.ts";
-import { type OpCase, testOps } from "./harness.ts";
+import { checkOp, type OpCase, testGpu, testOps } from "./harness.ts";
 
 // The last one takes several chunks on each level.
 const images = [[1, 1, 1, 1], [2, 5, 3, 17], [3, 4, 16, 14], [2, 6, 150, 270]];
@@ -48,6 +50,40 @@ function* cases(): Generator<OpCase> {
 }
 
 testOps(cases());
+
+// The adapter at hand chooses one way to cut sums into invocations; both must be right.
+for (const kernels of ["cpu", "gpu"] as const) {
+  Deno.test({
+    name: `sums with the kernels for a ${kernels}`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: async () => {
+      using gpu = await requestGpu({ kernels });
+      for (const opCase of cases()) await checkOp(gpu, opCase);
+    },
+  });
+}
+
+Deno.test({
+  name: "sum leaves out what lies past the end of a flat tensor",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const gpu = await testGpu();
+    const graph = new Graph();
+    const x = graph.input("x", { shape: [5] });
+    const program = await compile(gpu, graph, { outputs: { y: sum(x) } });
+    try {
+      const values = new Float32Array([1, 2, 3, 4, 5, NaN, NaN, NaN]);
+      assert(x.home);
+      gpu.device.queue.writeBuffer(x.home.buffer.on(gpu), x.home.offsetBytes, values);
+      program.run();
+      assertEquals([...await program.read("y")], [15]);
+    } finally {
+      program.destroy();
+    }
+  },
+});
 
 Deno.test("channelSum refuses a flat tensor by name", () => {
   const x = new Graph().input("logits", { shape: [2, 3] });

@@ -16,6 +16,7 @@ const settings: Setting[] = [
   { shape: [2, 5, 3, 4], scaleFactor: 2 },
   { shape: [1, 4, 17, 33], scaleFactor: 2 },
   { shape: [2, 6, 9, 150], scaleFactor: 2 },
+  { shape: [1, 4, 70, 6], scaleFactor: 2 },
   { shape: [1, 3, 5, 7], scaleFactor: 2.3 },
   { shape: [1, 3, 1, 5], size: [20, 3] },
   { shape: [1, 2, 3, 2], size: [50, 90] },

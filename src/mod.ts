@@ -1,0 +1,87 @@
+/**
+ * Every public name. They stand here and not in `mod.ts` because `deno test --doc` imports what a
+ * documented module exports by name into its examples, used or not, and the compiler refuses unused
+ * imports.
+ * @module
+ */
+export * from "./errors.ts";
+export {
+  type AdapterChoice,
+  Gpu,
+  type GpuOptions,
+  type KernelFamily,
+  requestGpu,
+} from "./gpu/device.ts";
+export { type DispatchSpec, f32Bits, type KernelSpec } from "./gpu/kernel_spec.ts";
+
+export {
+  type Attributes,
+  type ConstantInput,
+  Graph,
+  type InputGradients,
+  Node,
+  type NodeSpec,
+  Tensor,
+  type TensorSpec,
+} from "./graph/graph.ts";
+export { type DType, type Layout } from "./graph/layout.ts";
+export { History } from "./graph/history.ts";
+export {
+  type BufferMemory,
+  type Home,
+  type Memory,
+  PersistentBuffer,
+  type TextureMemory,
+} from "./graph/memory.ts";
+export { ParameterStore, type StoredTensor } from "./graph/store.ts";
+export {
+  backpropagate,
+  differentiate,
+  type ParameterGradient,
+  parameterGradients,
+} from "./graph/autograd.ts";
+export { compile, type CompileOptions, Program } from "./graph/program.ts";
+export { lowerTarget, planProgram, type ProgramPlan } from "./graph/program_plan.ts";
+export {
+  type DispatchStep,
+  LowerContext,
+  type LowerTarget,
+  type Step,
+  type TextureCopyStep,
+} from "./graph/lower.ts";
+export { type BufferSlot, type MemoryPlan, type Slot, type TextureSlot } from "./graph/plan.ts";
+export { type ProfileEntry } from "./graph/profile.ts";
+export { MemoryPool } from "./graph/pool.ts";
+
+export * from "./ops/mod.ts";
+export { type Pair } from "./ops/conv_shape.ts";
+export * from "./nn/optimizers.ts";
+export { UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";
+export { parameterCount, type UnetConfig, type UnetModel, type Upsample } from "./nn/unet_spec.ts";
+export { type PhotoBatch, type PredictOptions, Segmenter } from "./nn/segmenter.ts";
+export {
+  type BatchShape,
+  Trainer,
+  type TrainerOptions,
+  type TrainingBatch,
+} from "./train/trainer.ts";
+export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
+export { type PlateauOptions, ReduceOnPlateau } from "./train/schedule.ts";
+
+export {
+  type Checkpoint,
+  type CheckpointClass,
+  type CheckpointInfo,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  networkOf,
+} from "./io/checkpoint.ts";
+export {
+  type Dtype,
+  encodeSafetensors,
+  float32Tensor,
+  parseSafetensors,
+  type SafeTensor,
+  type SafeTensorsFile,
+  toFloat32,
+} from "./io/safetensors.ts";

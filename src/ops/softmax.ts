@@ -1,0 +1,51 @@
+/**
+ * Softmax over channels and its gradient.
+ * @module
+ */
+import code from "../../shaders/softmax.wgsl" with { type: "text" };
+import { ShapeError } from "../errors.ts";
+import type { Tensor } from "../graph/graph.ts";
+import { c4Geometry, elementCount } from "../graph/layout.ts";
+
+/**
+ * Probabilities of the channels at every pixel of [N, C, H, W] (`c4`): `torch.softmax(x, dim=1)`.
+ *
+ * @throws {ShapeError} for another layout.
+ */
+export function softmax(x: Tensor): Tensor {
+  if (x.layout !== "c4") {
+    throw new ShapeError(
+      `softmax got "${x.label}" ${x.describe()} (${x.layout}), expected an image in c4 layout.`,
+    );
+  }
+  const y: Tensor = record("softmax", [x], x, (dy) => record("softmax_grad", [dy, y], x));
+  return y;
+}
+
+function record(
+  op: string,
+  inputs: Tensor[],
+  like: Tensor,
+  gradient?: (dy: Tensor) => Tensor,
+): Tensor {
+  const { shape } = like;
+  return like.graph.record({
+    op,
+    inputs,
+    outputs: [{ shape, layout: "c4" }],
+    flops: 5 * elementCount(shape),
+    lower(context, node) {
+      const g = c4Geometry(shape);
+      context.dispatch({
+        kernel: {
+          name: op,
+          source: code,
+          constants: { OP: op === "softmax" ? "forward" : "grad" },
+        },
+        params: [g.channels, g.channelBlocks, g.height, g.width, g.pitch],
+        grid: [Math.ceil(g.pitch / 64), g.rows, g.batch],
+      }, [...node.inputs, node.output]);
+    },
+    ...(gradient ? { backward: ([dy]) => [dy && gradient(dy)] } : {}),
+  }).output;
+}

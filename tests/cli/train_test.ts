@@ -1,0 +1,146 @@
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import { encodePng } from "../../src/data/png_write.ts";
+import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
+import { inFolder, noProcesses, unet } from "./process.ts";
+
+const SIDES: readonly [number, number][] = [[24, 20], [24, 20], [17, 23], [24, 20]];
+
+/** Photos whose red half is class 1, in two sizes; one is cut off so that nothing is symmetric. */
+function writeRaw(root: string, values: readonly [number, number] = [0, 1]): void {
+  const raw = `${root}/data/raw`;
+  for (const part of ["train/images", "train/masks", "test/images", "test/masks"]) {
+    Deno.mkdirSync(`${raw}/${part}`, { recursive: true });
+  }
+  for (let i = 0; i < 12; i++) {
+    const [width, height] = SIDES[i % SIDES.length] ?? [24, 20];
+    const photo = new Uint8Array(width * height * 3);
+    const mask = new Uint8Array(width * height);
+    for (let p = 0; p < mask.length; p++) {
+      const red = p % width > (width * (i % 3 + 1)) / 4;
+      photo.set(red ? [220, 40 + i, 30] : [30, 90, 160 + i], p * 3);
+      mask[p] = values[red ? 1 : 0];
+    }
+    const folder = i < 10 ? "train" : "test";
+    const name = `p${i}.png`;
+    const photoPng = encodePng({ width, height, channels: 3, data: photo });
+    Deno.writeFileSync(`${raw}/${folder}/images/${name}`, photoPng);
+    const maskPng = encodePng({ width, height, channels: 1, data: mask });
+    Deno.writeFileSync(`${raw}/${folder}/masks/${name}`, maskPng);
+  }
+  Deno.writeTextFileSync(`${raw}/labels.txt`, "ground\nroof\n");
+}
+
+const SMALL = ["-s", "1", "--width", "4", "-b", "3"];
+
+function read(folder: string, name: string) {
+  const bytes = Deno.readFileSync(`${folder}/checkpoints/${name}.safetensors`);
+  return decodeCheckpoint(bytes, name);
+}
+
+Deno.test({
+  name: "train learns, saves, adds epochs with -f, and evaluate agrees",
+  ignore: noProcesses,
+  fn: () =>
+    inFolder(async (folder) => {
+      // 0 and 255 are two classes, whatever their values.
+      writeRaw(folder, [0, 255]);
+      assertEquals((await unet(folder, "data")).code, 0);
+      const first = await unet(
+        folder,
+        "train",
+        "-e",
+        "12",
+        ...SMALL,
+        "--optimizer",
+        "adamw",
+        "-l",
+        "0.01",
+      );
+      assertEquals(first.code, 0, first.err);
+      assertStringIncludes(first.err, "unet-small of width 4");
+      const last = read(folder, "last");
+      assertEquals(last.info.epoch, 12);
+      const steps = last.info.step / 12;
+      assert(steps >= 3 && Number.isInteger(steps), `${steps} steps an epoch`);
+      assertEquals(last.info.scale, 1);
+      assertEquals(last.info.classes.map((c) => [c.name, c.value]), [["ground", 0], ["roof", 255]]);
+      assertEquals(last.config, read(folder, "CP_epoch12").config);
+      assertEquals(read(folder, "CP_epoch10").info.epoch, 10);
+      const best = read(folder, "best");
+      assert((best.info.metrics?.meanIoU ?? 0) > 0.8, `mean IoU ${best.info.metrics?.meanIoU}`);
+
+      const scored = await unet(folder, "evaluate", "--json", "scores.json");
+      assertEquals(scored.code, 0, scored.err);
+      const scores = JSON.parse(Deno.readTextFileSync(`${folder}/scores.json`));
+      // At scale 1 both score the same pixels.
+      assertAlmostEquals(scores.meanIoU, best.info.metrics?.meanIoU ?? NaN, 1e-9);
+
+      const load = ["-f", "checkpoints/CP_epoch10.safetensors"];
+      const more = await unet(folder, "train", ...load, "-e", "1", "-s", "1", "-b", "3");
+      assertEquals(more.code, 0, more.err);
+      assertEquals(read(folder, "last").info.epoch, 11);
+      assertEquals(read(folder, "last").config.width, 4);
+
+      const other = await unet(folder, "train", ...load, "--width", "8");
+      assertEquals(other.code, 1);
+      assertStringIncludes(other.err, "width 4");
+      assertStringIncludes(other.err, "width 8");
+    }),
+});
+
+Deno.test({
+  name: "train gives the same weights for the same seed",
+  ignore: noProcesses,
+  fn: () =>
+    inFolder(async (folder) => {
+      writeRaw(folder);
+      assertEquals((await unet(folder, "data")).code, 0);
+      const run = async (seed: string, name: string) => {
+        const where = ["--seed", seed, "--checkpoints", name];
+        const { code, err } = await unet(folder, "train", "-e", "1", ...SMALL, ...where);
+        assertEquals(code, 0, err);
+        return Deno.readFileSync(`${folder}/${name}/last.safetensors`);
+      };
+      const a = await run("1", "a");
+      assertEquals(await run("1", "b"), a);
+      const c = decodeCheckpoint(await run("2", "c"), "c");
+      const weight = "inc.double_conv.0.weight";
+      assert(
+        c.tensors.get(weight)?.join() !== decodeCheckpoint(a, "a").tensors.get(weight)?.join(),
+      );
+    }),
+});
+
+Deno.test({
+  name: "train refuses what it cannot do, in one line, and keeps old checkpoints",
+  ignore: noProcesses,
+  fn: () =>
+    inFolder(async (folder) => {
+      const fails = async (status: number, says: string, ...args: string[]) => {
+        const { code, err } = await unet(folder, "train", ...args);
+        const errors = err.split("\n").filter((line) => line.startsWith("error:"));
+        assertEquals([code, errors.length], [status, 1], err);
+        assertStringIncludes(errors[0] ?? "", says);
+      };
+      await fails(1, "deno task data");
+      writeRaw(folder);
+      assertEquals((await unet(folder, "data")).code, 0);
+      await fails(2, "--crop is not available yet", "--crop", "64");
+      await fails(2, "--resume is not available yet", "--resume", "x");
+      await fails(2, "--epochs", "-e", "0");
+      await fails(1, "nothing.safetensors", "-f", "nothing.safetensors");
+      await fails(1, "scale", "-s", "0.1");
+      await fails(1, "what would fit", ...SMALL, "--width", "40000");
+
+      // A value that `data` did not see.
+      Deno.mkdirSync(`${folder}/checkpoints`);
+      Deno.writeTextFileSync(`${folder}/checkpoints/best.safetensors`, "precious");
+      const mask = new Uint8Array(24 * 20).fill(7);
+      for (const i of [0, 1, 3, 4, 5, 7, 8, 9]) {
+        const png = encodePng({ width: 24, height: 20, channels: 1, data: mask });
+        Deno.writeFileSync(`${folder}/data/raw/train/masks/p${i}.png`, png);
+      }
+      await fails(1, "holds the value 7", "-e", "1", ...SMALL);
+      assertEquals(Deno.readTextFileSync(`${folder}/checkpoints/best.safetensors`), "precious");
+    }),
+});

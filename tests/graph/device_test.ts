@@ -1,0 +1,82 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { DeviceError } from "../../src/errors.ts";
+import { isSoftwareAdapter, requestGpu } from "../../src/gpu/device.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { compile } from "../../src/graph/program.ts";
+import { scale } from "../../src/ops/elementwise.ts";
+
+Deno.test("device: an error nobody caught is raised by the next check, once", async () => {
+  using gpu = await requestGpu();
+  gpu.createBuffer("bad", 16, GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE);
+  const error = await assertRejects(() => gpu.idle(), DeviceError, "The GPU reported an error");
+  assert(error.message.length > "The GPU reported an error: ".length);
+  await gpu.idle();
+});
+
+Deno.test("device: an invalid run is raised before its result is handed out", async () => {
+  using gpu = await requestGpu();
+  const graph = new Graph();
+  const y = scale(graph.input("x", { shape: [4] }), 2);
+  using program = await compile(gpu, graph, { outputs: { y } });
+  graph.inputs.get("x")?.home?.buffer.existing?.destroy();
+  program.run();
+  await assertRejects(() => program.read("y"), DeviceError, "The GPU reported an error");
+});
+
+Deno.test("device: nothing works after destroy, which may be called twice", async () => {
+  const gpu = await requestGpu();
+  const graph = new Graph();
+  const y = scale(graph.input("x", { shape: [4] }), 2);
+  const program = await compile(gpu, graph, { outputs: { y } });
+  gpu.destroy();
+  gpu.destroy();
+  const text = "GPU device after it was closed";
+  assertThrows(() => gpu.check(), DeviceError, text);
+  assertThrows(() => gpu.createBuffer("x", 16, GPUBufferUsage.STORAGE), DeviceError, text);
+  assertThrows(() => program.run(), DeviceError, text);
+  await assertRejects(() => program.read("y"), DeviceError, text);
+  await assertRejects(() => gpu.idle(), DeviceError, text);
+  await assertRejects(() => compile(gpu, graph, { outputs: { y } }), DeviceError, text);
+  program.destroy();
+});
+
+Deno.test("device: a shader that does not compile is named with its line", async () => {
+  using gpu = await requestGpu();
+  const source = "@compute @workgroup_size(1)\nfn main() {\n  let x = nonsense;\n}\n";
+  const spec = { name: "broken", source, constants: { SIZE: 3 } };
+  const error = await assertRejects(() => gpu.pipeline(spec), DeviceError);
+  for (const part of ["broken", '"SIZE":3', "line 3", "nonsense"]) {
+    assert(error.message.includes(part), `${error.message} lacks ${part}`);
+  }
+});
+
+Deno.test("device: equal kernels share a pipeline, other constants make another", async () => {
+  using gpu = await requestGpu();
+  const source = "@compute @workgroup_size(${SIZE})\nfn main() {\n}\n";
+  const pipeline = (SIZE: number) => gpu.pipeline({ name: "sized", source, constants: { SIZE } });
+  const first = await pipeline(4);
+  assert(first === await pipeline(4));
+  assert(first !== await pipeline(8));
+});
+
+Deno.test("device: the kernel family follows the adapter unless it is forced", async () => {
+  for (const kernels of ["cpu", "gpu"] as const) {
+    using gpu = await requestGpu({ kernels });
+    assertEquals(gpu.kernelFamily, kernels);
+  }
+  using gpu = await requestGpu();
+  assertEquals(gpu.kernelFamily, gpu.isSoftware ? "cpu" : "gpu");
+  assert(gpu.description.length > 0);
+});
+
+Deno.test("device: software adapters are known by flag or name", () => {
+  const info = { description: "", architecture: "", device: "", vendor: "" };
+  const is = (more: Record<string, unknown>) =>
+    isSoftwareAdapter({ ...info, ...more } as unknown as GPUAdapterInfo);
+  assert(is({ isFallbackAdapter: true }));
+  assert(is({ description: "llvmpipe (LLVM 15.0.6, 256 bits)" }));
+  assert(is({ description: "Google SwiftShader" }));
+  assert(is({ description: "Microsoft Basic Render Driver" }));
+  assert(!is({ description: "NVIDIA GeForce RTX 3060", isFallbackAdapter: false }));
+  assert(!is({ vendor: "apple" }));
+});

@@ -1,0 +1,110 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { InputError, ShapeError } from "../../src/errors.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import { LowerContext, type LowerTarget } from "../../src/graph/lower.ts";
+import { planProgram } from "../../src/graph/program_plan.ts";
+import { add, scale } from "../../src/ops/elementwise.ts";
+
+const target: LowerTarget = {
+  kernelFamily: "cpu",
+  maxTextureDimension: 64,
+  maxBindingBytes: 4096,
+};
+
+Deno.test("lowering refuses a binding above the limit and names the tensor", () => {
+  const graph = new Graph();
+  const small = graph.input("small", { shape: [1024] });
+  assertEquals(planProgram(graph, { y: scale(small, 2) }, target).dispatches, 1);
+  const photo = graph.input("photo", { shape: [1, 3, 16, 30], layout: "c4" });
+  const y = graph.scope("head", () => scale(photo, 2));
+  const error = assertThrows(() => planProgram(graph, { y }, target), InputError);
+  for (const part of ["head.scale", '"photo"', "smaller batch"]) {
+    assert(error.message.includes(part), `${error.message} lacks ${part}`);
+  }
+});
+
+Deno.test("lowering refuses a grid that no device runs", () => {
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [4] });
+  for (const grid of [[65536, 1, 1], [1, 0, 1], [1, 1, NaN]] as const) {
+    const node = graph.record({
+      op: "huge",
+      inputs: [x],
+      outputs: [{ shape: [4] }],
+      lower(context, node) {
+        const kernel = { name: "huge kernel", source: "", constants: {} };
+        context.dispatch({ kernel, params: [], grid }, [...node.inputs, node.output]);
+      },
+    });
+    const plan = () => planProgram(graph, { y: node.output }, target);
+    assertThrows(plan, InputError, `a grid of ${grid.join(" x ")}`);
+  }
+});
+
+Deno.test("plans count params, slots and persistent memory once each", () => {
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [64] });
+  graph.input("unused", { shape: [1000] });
+  const y = add(scale(x, 2), scale(x, 3));
+  const plan = planProgram(graph, { y }, target);
+  assertEquals(plan.paramsOffsets, [0, 256, 512]);
+  assertEquals(plan.params.byteLength, 3 * 256);
+  assertEquals(plan.params[64], 16, "vec4s, the first word of every elementwise dispatch");
+  assertEquals(plan.memory.slotBytes, 3 * 256);
+  assertEquals(plan.plannedBytes, 3 * 256 + 3 * 256 + 256);
+});
+
+Deno.test("staging copies planes column by column and is shared while it is fresh", () => {
+  const graph = new Graph();
+  const a = graph.input("a", { shape: [2, 5, 8, 14], layout: "c4" });
+  const b = graph.input("b", { shape: [2, 3, 8, 14], layout: "c4" });
+  const context = new LowerContext(target);
+  const texture = context.stage([a, b]);
+  // Six planes (two and one of each image) of 10 x 16 texels in a texture of 64 x 64.
+  assertEquals([texture.width, texture.height], [16, 60]);
+  const copies = context.steps.map((step) =>
+    step.kind === "copy-to-texture"
+      ? [step.source.label, step.offsetBytes, step.x, step.y, step.height]
+      : []
+  );
+  const planeBytes = 10 * 16 * 16;
+  assertEquals(copies, [
+    ["a", 0, 0, 0, 20],
+    ["b", 0, 0, 20, 10],
+    ["a", 2 * planeBytes, 0, 30, 20],
+    ["b", planeBytes, 0, 50, 10],
+  ]);
+  assertEquals(context.stage([a, b]), texture);
+  assert(context.stage([b, a]) !== texture);
+  const c = graph.input("c", { shape: [1, 28, 8, 14], layout: "c4" });
+  const stacked = context.stage([c]);
+  assertEquals([stacked.width, stacked.height], [32, 60]);
+  const last = context.steps.at(-1);
+  assert(last?.kind === "copy-to-texture");
+  assertEquals([last.x, last.y, last.height, last.offsetBytes], [16, 0, 10, 6 * planeBytes]);
+  const scalar = graph.input("scalar", { shape: [1] });
+  for (let i = 0; i < 20; i++) {
+    const { producer } = scale(scalar, 2);
+    assert(producer);
+    context.lower(producer);
+  }
+  assert(context.stage([a, b]) !== texture, "an old texture would be kept for the whole step");
+});
+
+Deno.test("graphs refuse shapes, labels and tensors that do not fit", () => {
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [2] });
+  assertThrows(() => graph.input("x", { shape: [2] }), ShapeError, '"x" twice');
+  assertThrows(() => graph.input("y", { shape: [2, 0] }), ShapeError, "[2,0]");
+  assertThrows(() => graph.input("y", { shape: [1.5] }), ShapeError, "[1.5]");
+  const values = Float32Array.of(1, 2, 3);
+  assertThrows(() => graph.constant("c", [2], values), ShapeError, "got 3 values");
+  const other = new Graph().input("other", { shape: [2] });
+  assertThrows(() => add(x, other), ShapeError, '"other" of another graph');
+  graph.scope("outer", () => {
+    assertThrows(() => graph.scope("inner", () => add(x, other)), ShapeError);
+    assertEquals(scale(x, 2).label, "outer.scale");
+  });
+  assertEquals(scale(x, 2).label, "scale");
+  assert(graph.toString().includes("= scale(x) alpha=2"));
+});

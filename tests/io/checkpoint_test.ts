@@ -1,0 +1,173 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { InputError } from "../../src/errors.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
+import {
+  type CheckpointInfo,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  networkOf,
+} from "../../src/io/checkpoint.ts";
+import { readCheckpointFile, writeCheckpointFile } from "../../src/io/checkpoint_file.ts";
+import {
+  encodeSafetensors,
+  float32Tensor,
+  parseSafetensors,
+  type SafeTensor,
+} from "../../src/io/safetensors.ts";
+import { UNet } from "../../src/nn/unet.ts";
+import { tinyCheckpoint } from "../cli/tiny_model.ts";
+import { canRead, canWrite } from "../support.ts";
+
+const INFO: CheckpointInfo = {
+  classes: [
+    { name: "Himmel", color: [1, 2, 3], value: 0 },
+    { name: "Straße", color: [255, 128, 0], value: 255 },
+  ],
+  scale: 0.25,
+  normalization: "divide by 255",
+  ignore: 7,
+  epoch: 12,
+  step: 345,
+  metrics: { meanIoU: 0.5, loss: 0.125 },
+  training: { optimizer: "rmsprop", seed: 42 },
+};
+
+/** The safetensors of `bytes` with another description, or none. */
+function described(bytes: Uint8Array<ArrayBuffer>, description?: string): Uint8Array<ArrayBuffer> {
+  const { tensors } = parseSafetensors(bytes, "a.safetensors");
+  return encodeSafetensors(
+    tensors,
+    description === undefined ? {} : { "webgpu-unet": description },
+  );
+}
+
+for (const model of ["unet-small", "unet"] as const) {
+  for (const upsample of ["bilinear", "transposed"] as const) {
+    Deno.test(`checkpoint: ${model} ${upsample} comes back as it was`, async () => {
+      using gpu = await requestGpu();
+      const net = new UNet({ classes: 2, width: 2, model, upsample }, 5);
+      net.batchesTracked = 17;
+      const before = await net.store.read(gpu);
+      const { config, info, tensors } = decodeCheckpoint(
+        await encodeCheckpoint(gpu, net, INFO),
+        "a.safetensors",
+      );
+      assertEquals(config, net.config);
+      assertEquals(info, INFO);
+      const again = networkOf({ config, info, tensors }, "a.safetensors");
+      assertEquals(again.batchesTracked, 17);
+      const after = await again.store.read(gpu);
+      assertEquals([...after.keys()], [...before.keys()]);
+      for (const [name, values] of before) {
+        assertEquals([name, after.get(name)], [name, values]);
+      }
+    });
+  }
+}
+
+Deno.test("checkpoint: a file without a description is recognised by its shapes", () => {
+  const { config, info } = decodeCheckpoint(described(tinyCheckpoint()), "foreign.safetensors");
+  assertEquals(config, {
+    model: "unet-small",
+    width: 4,
+    upsample: "bilinear",
+    channels: 3,
+    classes: 3,
+  });
+  assertEquals(info.classes.map(({ name }) => name), ["class_0", "class_1", "class_2"]);
+  assertEquals(new Set(info.classes.map(({ color }) => color.join())).size, 3);
+  assertEquals([info.scale, info.epoch], [undefined, 0]);
+});
+
+Deno.test("checkpoint: the optimizer's tensors are no part of the network", () => {
+  const { tensors, metadata } = parseSafetensors(tinyCheckpoint(), "a.safetensors");
+  const more: [string, SafeTensor][] = [...tensors, [
+    "optimizer.momentum",
+    float32Tensor([2], new Float32Array(2)),
+  ]];
+  const read = decodeCheckpoint(encodeSafetensors(more, metadata), "a.safetensors");
+  assertEquals([...read.tensors.keys()].sort(), [...tensors.keys()].sort());
+});
+
+Deno.test("checkpoint: what is wrong with a file is said with its name", () => {
+  const good = tinyCheckpoint();
+  const refused = (bytes: Uint8Array<ArrayBuffer>, message: string) => {
+    const error = assertThrows(() => decodeCheckpoint(bytes, "b.safetensors"), InputError, message);
+    assert(error.message.startsWith("b.safetensors"), error.message);
+  };
+  refused(good.slice(0, good.length - 1), "b.safetensors");
+  refused(good.slice(0, 100), "b.safetensors");
+  refused(new Uint8Array(0), "at least 8");
+  refused(described(good, "{"), "no JSON");
+  refused(described(good, '{"classes":[{"name":"a","color":[1,2,3]}]}'), "names 1 classes");
+  const { tensors, metadata } = parseSafetensors(good, "a.safetensors");
+  tensors.delete("outc.conv.bias");
+  refused(encodeSafetensors(tensors, metadata), "outc.conv.bias is missing");
+  tensors.set("outc.conv.bias", float32Tensor([4], new Float32Array(4)));
+  refused(encodeSafetensors(tensors, metadata), "outc.conv.bias has shape [4]");
+  refused(encodeSafetensors([], {}), "no tensor inc.double_conv.0.weight");
+});
+
+Deno.test(
+  "checkpoint file: written whole, replaced in one step, read back",
+  { ignore: !canRead || !canWrite },
+  async () => {
+    const folder = await Deno.makeTempDir({ prefix: "unet-checkpoint-" });
+    try {
+      const path = `${folder}/new/folder/a.safetensors`;
+      await writeCheckpointFile(path, tinyCheckpoint());
+      await writeCheckpointFile(path, tinyCheckpoint(undefined, { epoch: 9 }));
+      assertEquals((await readCheckpointFile(path)).info.epoch, 9);
+      const names = await Array.fromAsync(Deno.readDir(`${folder}/new/folder`), (e) => e.name);
+      assertEquals(names, ["a.safetensors"]);
+
+      // Something that cannot be replaced: the failure must leave it and nothing else behind.
+      const taken = `${folder}/taken.safetensors`;
+      await Deno.mkdir(`${taken}/inside`, { recursive: true });
+      await assertRejects(
+        () => writeCheckpointFile(taken, tinyCheckpoint()),
+        InputError,
+        "taken.safetensors",
+      );
+      const left = await Array.fromAsync(Deno.readDir(folder), (e) => e.name);
+      assertEquals(left.sort(), ["new", "taken.safetensors"]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
+Deno.test("checkpoint file: other endings are refused before anything is touched", async () => {
+  const bytes = new Uint8Array(1);
+  for (
+    const [name, message] of [
+      ["/x/a.pth", ".pth is not available yet"],
+      ["/x/a.onnx", ".onnx is not available yet"],
+      ["/x/a.png", "ends with .png"],
+      ["/x/a", "ends with no format"],
+    ] as const
+  ) {
+    await assertRejects(() => writeCheckpointFile(name, bytes), InputError, message);
+    await assertRejects(() => readCheckpointFile(name), InputError, message);
+  }
+});
+
+Deno.test(
+  "checkpoint file: a missing file and a folder are said to be that",
+  { ignore: !canRead || !canWrite },
+  async () => {
+    const folder = await Deno.makeTempDir({ prefix: "unet-checkpoint-" });
+    try {
+      await Deno.mkdir(`${folder}/b.safetensors`);
+      for (const [name, message] of [["a", "does not exist"], ["b", "is a folder"]] as const) {
+        await assertRejects(
+          () => readCheckpointFile(`${folder}/${name}.safetensors`),
+          InputError,
+          message,
+        );
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);

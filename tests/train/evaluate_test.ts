@@ -1,0 +1,67 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import type { ValueMap } from "../../src/data/dataset.ts";
+import { encodePng } from "../../src/data/png_write.ts";
+import { InputError, ShapeError } from "../../src/errors.ts";
+import type { PhotoBatch, PredictOptions } from "../../src/nn/segmenter.ts";
+import { evaluateSamples, scalePhoto } from "../../src/train/evaluate.ts";
+import { canRead, canWrite } from "../support.ts";
+
+const valueMap: ValueMap = { lookup: new Int16Array(), toLabels: (data) => Uint8Array.from(data) };
+
+Deno.test("scalePhoto: floor(scale x size) pixels of opaque RGBA", () => {
+  const data = Uint8Array.from({ length: 5 * 3 * 3 }, (_, i) => [10, 20, 30][i % 3] ?? 0);
+  const { batch, width, height, pixels } = scalePhoto({ width: 5, height: 3, data }, 0.5);
+  assertEquals([batch, width, height], [1, 2, 1]);
+  assertEquals([...pixels], [10, 20, 30, 255, 10, 20, 30, 255]);
+});
+
+Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size out", {
+  ignore: !canRead || !canWrite,
+}, async () => {
+  const folder = await Deno.makeTempDir({ prefix: "unet-evaluate-" });
+  try {
+    const photo = encodePng({ width: 8, height: 6, channels: 3, data: new Uint8Array(144) });
+    const mask = (fill: number) =>
+      encodePng({ width: 8, height: 6, channels: 1, data: new Uint8Array(48).fill(fill) });
+    await Deno.writeFile(`${folder}/p.png`, photo);
+    for (const id of [0, 1]) await Deno.writeFile(`${folder}/m${id}.png`, mask(id));
+    const asked: unknown[] = [];
+    const segmenter = {
+      predict: ({ batch, height, width }: PhotoBatch, { size }: PredictOptions = {}) => {
+        asked.push([batch, height, width, size]);
+        return Promise.resolve(new Uint8Array(48));
+      },
+    };
+    const image = `${folder}/p.png`;
+    const samples = [0, 1].map((id) => ({ image, mask: `${folder}/m${id}.png` }));
+    const options = { scale: 0.5, valueMap, classes: 2 };
+    let calls = 0;
+    const onProgress = () => {
+      calls++;
+    };
+    const { scores, images, matrix } = await evaluateSamples(segmenter, samples, {
+      ...options,
+      onProgress,
+    });
+    assertEquals(asked, Array(2).fill([1, 3, 4, [6, 8]]));
+    assertEquals(calls, 2);
+    assertEquals([...matrix.counts], [48, 0, 48, 0]);
+    // All is class 0 to this network: the first image is right, the second wrong.
+    assertEquals(images, [{ image, meanIoU: 1 }, { image, meanIoU: 0 }]);
+    assertEquals([scores.pixelAccuracy, scores.meanIoU], [0.5, 0.25]);
+
+    await assertRejects(
+      () => evaluateSamples(segmenter, [{ image }], options),
+      InputError,
+      "p.png has no mask",
+    );
+    const failing = { predict: () => Promise.reject(new ShapeError("the network needs more.")) };
+    await assertRejects(
+      () => evaluateSamples(failing, samples, options),
+      InputError,
+      "p.png at 4 x 3 pixels: the network needs more.",
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,41 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { rmsprop } from "../../src/nn/optimizers.ts";
+import { UNet } from "../../src/nn/unet.ts";
+import { suggestFit } from "../../src/train/fit.ts";
+import { planStep } from "../../src/train/trainer.ts";
+
+const net = new UNet({ classes: 3, width: 16 });
+const target = {
+  kernelFamily: "cpu",
+  maxTextureDimension: 16384,
+  maxBindingBytes: 2 ** 27,
+} as const;
+const shape = { batch: 4, height: 100, width: 150 };
+const planned = (batch: number) =>
+  planStep(net, rmsprop(), { ...shape, batch }, target).plannedBytes;
+
+Deno.test("what fits is not remarked on", () => {
+  assertEquals(suggestFit(net, rmsprop(), shape, target, planned(4), { scale: 0.5 }), undefined);
+});
+
+Deno.test("the largest batch that fits is suggested, with scale and width", () => {
+  const budget = planned(3);
+  assert(budget < planned(4));
+  const says = suggestFit(net, rmsprop(), shape, target, budget, { scale: 0.5 }) ?? "";
+  assertStringIncludes(says, "batch 4 of 150 x 100 pixels");
+  assertMatch(says, /-b 3 \(\d+ MiB\) or -s 0\.4\d? \(\d+ MiB\) or --width 8/);
+});
+
+Deno.test("a tensor over the binding limit counts as too large", () => {
+  const small = { ...target, maxBindingBytes: 2 ** 20 };
+  const says = suggestFit(net, rmsprop(), shape, small, 2 ** 40, { scale: 0.5 }) ?? "";
+  assertStringIncludes(says, "binds at most 1 MiB");
+  assertStringIncludes(says, "what would fit: -b 1");
+});
+
+Deno.test("the original configuration trains within 3 GiB", () => {
+  const original = new UNet({ classes: 23 });
+  const step = { batch: 2, height: 400, width: 600 };
+  const { plannedBytes } = planStep(original, rmsprop({ momentum: 0.9 }), step, target);
+  assert(plannedBytes < 3 * 2 ** 30, `${plannedBytes} bytes`);
+});
