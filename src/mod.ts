@@ -56,7 +56,7 @@ export { MemoryPool } from "./graph/pool.ts";
 export * from "./ops/mod.ts";
 export { type Pair } from "./ops/conv_shape.ts";
 export * from "./nn/optimizers.ts";
-export { UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";
+export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";
 export { parameterCount, type UnetConfig, type UnetModel, type Upsample } from "./nn/unet_spec.ts";
 export { type PhotoBatch, type PredictOptions, Segmenter } from "./nn/segmenter.ts";
 export {

@@ -125,7 +125,8 @@ export class Gpu {
   /** The compiled pipeline of a kernel; equal specs share one. */
   pipeline(spec: KernelSpec): Promise<GPUComputePipeline> {
     this.check();
-    const key = `${spec.name} ${JSON.stringify(spec.constants)}`;
+    // By code, not by name: two ops may well choose the same name.
+    const key = `${JSON.stringify(spec.constants)} ${spec.source}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = compileKernel(this.device, spec);

@@ -5,8 +5,10 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { type Command, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
-import { packC4, unpackC4 } from "./layout.ts";
+import { deviceValues } from "./host_values.ts";
+import { unpackC4 } from "./layout.ts";
 import type { Step } from "./lower.ts";
 import { History } from "./history.ts";
 import type { BufferMemory, Memory } from "./memory.ts";
@@ -67,33 +69,6 @@ export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): 
   }
   gpu.check();
   return program;
-}
-
-interface DispatchCommand {
-  kind: "dispatch";
-  pipeline: GPUComputePipeline;
-  group: GPUBindGroup;
-  grid: readonly number[];
-}
-
-interface CopyCommand {
-  kind: "copy-to-texture";
-  source: GPUTexelCopyBufferInfo;
-  target: GPUTexelCopyTextureInfo;
-  size: [number, number, number];
-}
-
-type Command = DispatchCommand | CopyCommand;
-
-function encodeDispatch(pass: GPUComputePassEncoder, command: DispatchCommand): void {
-  pass.setPipeline(command.pipeline);
-  pass.setBindGroup(0, command.group);
-  const [x = 1, y = 1, z = 1] = command.grid;
-  pass.dispatchWorkgroups(x, y, z);
-}
-
-function encodeCopy(encoder: GPUCommandEncoder, command: CopyCommand): void {
-  encoder.copyBufferToTexture(command.source, command.target, command.size);
 }
 
 /** A compiled graph: write its inputs, run it, read its outputs. */
@@ -173,16 +148,7 @@ export class Program {
         }.`,
       );
     }
-    if (tensor.layout === "c4") {
-      if (!(values instanceof Float32Array)) {
-        throw new InputError(`Input "${label}" is ${tensor.describe()}; write a Float32Array.`);
-      }
-      expectCount(tensor, values.length);
-      this.#writeRaw(tensor, packC4(values, tensor.shape));
-    } else {
-      expectCount(tensor, values instanceof Uint8Array ? values.length / 4 : values.length);
-      this.#writeRaw(tensor, values);
-    }
+    this.#writeRaw(tensor, deviceValues(tensor, values));
   }
 
   /** Submits one run; does not wait for it. */
@@ -412,16 +378,6 @@ export class Program {
       values.buffer as ArrayBuffer,
       values.byteOffset,
       values.byteLength,
-    );
-  }
-}
-
-function expectCount(tensor: Tensor, count: number): void {
-  const expected = tensor.shape.reduce((a, b) => a * b, 1);
-  if (count !== expected) {
-    throw new InputError(
-      `Writing input "${tensor.label}" got ${count} values, expected ${expected} for shape ` +
-        `[${tensor.shape.join(",")}].`,
     );
   }
 }

@@ -120,7 +120,7 @@ function readInfo(text: string | undefined, config: UnetConfig, file: string): C
       `${file}: its description (${METADATA_KEY}) is no JSON; the file is damaged, use another one`,
     );
   }
-  const info = value as Partial<CheckpointInfo>;
+  const info: Partial<CheckpointInfo> = typeof value === "object" && value !== null ? value : {};
   const classes = Array.isArray(info.classes) ? info.classes.filter(isClass) : [];
   if (classes.length !== config.classes) {
     throw new InputError(
@@ -146,7 +146,8 @@ function count(value: unknown): number {
 }
 
 function isClass(value: unknown): value is CheckpointClass {
-  const { name, color } = value as Partial<CheckpointClass>;
+  if (typeof value !== "object" || value === null) return false;
+  const { name, color }: Partial<CheckpointClass> = value;
   return typeof name === "string" && Array.isArray(color) && color.length === 3 &&
     color.every((c) => typeof c === "number" && c >= 0 && c <= 255);
 }

@@ -7,8 +7,24 @@
  */
 import { InputError } from "../errors.ts";
 
+/** An element type, by the format's name. */
+export type Dtype =
+  | "BOOL"
+  | "U8"
+  | "I8"
+  | "U16"
+  | "I16"
+  | "F16"
+  | "BF16"
+  | "U32"
+  | "I32"
+  | "F32"
+  | "U64"
+  | "I64"
+  | "F64";
+
 /** Bytes of an element by the format's name for its type. */
-const elementBytes = {
+const elementBytes: Readonly<Record<Dtype, number>> = {
   BOOL: 1,
   U8: 1,
   I8: 1,
@@ -22,13 +38,7 @@ const elementBytes = {
   U64: 8,
   I64: 8,
   F64: 8,
-} as const;
-
-/**
- * An element type by the format's name: `BOOL`, or `U`, `I`, `F`, `BF` followed by its bits.
- * @internal
- */
-export type Dtype = keyof typeof elementBytes;
+};
 
 /** A tensor in a file. */
 export interface SafeTensor {

@@ -7,7 +7,7 @@ import { InputError } from "../errors.ts";
 import type { Segmenter } from "../nn/segmenter.ts";
 import { batchShapes, type ImageSize, planBatches } from "./batches.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
-import type { ReduceOnPlateau } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** How often the screen gets a fresh loss. */
@@ -22,13 +22,15 @@ export interface RunOptions {
   segmenter: Segmenter;
   train: SampleSource;
   valid: SampleSource;
-  schedule: ReduceOnPlateau;
+  schedule: Schedule;
   classes: number;
   batchSize: number;
   seed: number;
   /** Epochs done before, by a loaded checkpoint. */
   firstEpoch: number;
   epochs: number;
+  /** Epochs that would not end within this time are left out, all but the first; default: none. */
+  timeLimitMs?: number | undefined;
 }
 
 /** What an epoch came to. */
@@ -41,6 +43,8 @@ export interface EpochResult {
   learningRate: number;
   /** Whether the mean IoU is the best so far. */
   best: boolean;
+  /** Whether the run ends here. */
+  last: boolean;
   trainMs: number;
   validMs: number;
 }
@@ -70,11 +74,12 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
   for (const shape of shapes) await trainer.prepare(shape);
 
   const freezeAt = epochToFreeze(options, shapes);
-  for (let i = 0; i < options.epochs; i++) {
+  const begun = performance.now();
+  let { epochs } = options;
+  for (let i = 0; i < epochs; i++) {
     const epoch = options.firstEpoch + i + 1;
     const started = performance.now();
     if (i === freezeAt) await freezeStatistics(options, events);
-    trainer.learningRate = schedule.learningRate;
     const learningRate = schedule.learningRate;
     events.phase("train", epoch, train.length);
     const losses = await trainEpoch(options, epoch, events);
@@ -82,19 +87,34 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
     events.phase("valid", epoch, options.valid.length);
     const scores = await validate(options, events);
     // Until then the running statistics, and with them these scores, say little.
-    if (trainer.frozenStatistics || freezeAt === undefined) schedule.step(scores.meanIoU);
+    if (trainer.frozenStatistics || freezeAt === undefined) schedule.step?.(scores.meanIoU);
     const best = scores.meanIoU > bestScore;
     if (best) bestScore = scores.meanIoU;
+    epochs = epochsWithin(options, epochs, i + 1, performance.now() - begun);
     await events.epoch({
       epoch,
       loss: losses.reduce((a, b) => a + b, 0) / Math.max(1, losses.length),
       scores,
       learningRate,
       best,
+      last: i + 1 >= epochs,
       trainMs: trained - started,
       validMs: performance.now() - trained,
     });
   }
+}
+
+/** How many epochs fit into the time limit, judging by those done; the schedule is told of fewer. */
+function epochsWithin(
+  { timeLimitMs = Infinity, schedule, train, batchSize, seed }: RunOptions,
+  epochs: number,
+  done: number,
+  elapsedMs: number,
+): number {
+  const fitting = Math.max(done, Math.floor(timeLimitMs / (elapsedMs / done)));
+  if (fitting >= epochs) return epochs;
+  schedule.shorten?.(fitting * planBatches(train.sizes, batchSize, seed, 0).length);
+  return fitting;
 }
 
 /**
@@ -124,7 +144,7 @@ async function freezeStatistics(
 }
 
 async function trainEpoch(
-  { trainer, train, batchSize, seed }: RunOptions,
+  { trainer, train, batchSize, seed, schedule }: RunOptions,
   epoch: number,
   events: RunEvents,
 ): Promise<number[]> {
@@ -149,7 +169,9 @@ async function trainEpoch(
     // Decoding the next batch overlaps with the GPU's work on this one.
     next = following && train.batch(following);
     next?.catch(() => {});
+    trainer.learningRate = schedule.learningRate;
     await trainer.train(batch);
+    schedule.stepBatch?.();
     // Reading waits for the device, so only now and then.
     if (trainer.lossesDue || performance.now() - read > LOSS_EVERY_MS) {
       await collect();

@@ -2,6 +2,19 @@
  * Learning-rate schedules.
  * @module
  */
+import { InputError } from "../errors.ts";
+
+/** What a training run asks for its learning rate. */
+export interface Schedule {
+  /** The rate to use now. */
+  readonly learningRate: number;
+  /** Takes the score of an epoch that has ended; higher is better. */
+  step?(score: number): void;
+  /** A batch was trained. */
+  stepBatch?(): void;
+  /** The run will end after fewer batches than planned, counted from its beginning. */
+  shorten?(batches: number): void;
+}
 
 /** Options of {@linkcode ReduceOnPlateau}. */
 export interface PlateauOptions {
@@ -19,7 +32,7 @@ export interface PlateauOptions {
  * Lowers the learning rate when a score that should rise stops rising: PyTorch's
  * `ReduceLROnPlateau(mode="max")` with relative threshold.
  */
-export class ReduceOnPlateau {
+export class ReduceOnPlateau implements Schedule {
   /** The rate to use now. */
   learningRate: number;
   readonly #options: Required<PlateauOptions>;
@@ -48,4 +61,65 @@ export class ReduceOnPlateau {
     this.learningRate = lowered;
     return changed;
   }
+}
+
+/** Options of {@linkcode OneCycle}, with PyTorch's names and defaults. */
+export interface OneCycleOptions {
+  /** Share of the batches in which the rate rises (PyTorch: `pct_start`); default 0.3. */
+  rising?: number;
+  /** Highest rate over the first one; default 25. */
+  divFactor?: number;
+  /** First rate over the last one; default 1e4. */
+  finalDivFactor?: number;
+}
+
+/**
+ * Raises the rate to a maximum and lowers it to almost nothing, both along half a cosine, within a
+ * number of batches known beforehand: for short runs (Smith and Topin, 2018; PyTorch's `OneCycleLR`
+ * with `cycle_momentum=False`).
+ */
+export class OneCycle implements Schedule {
+  readonly #maximum: number;
+  readonly #options: Required<OneCycleOptions>;
+  #batches: number;
+  #done = 0;
+
+  /**
+   * @param maximum the highest rate
+   * @param batches how many batches the run has
+   */
+  constructor(maximum: number, batches: number, options: OneCycleOptions = {}) {
+    if (!(batches >= 1)) {
+      throw new InputError(`OneCycle was asked for ${batches} batches; a run has at least one.`);
+    }
+    this.#maximum = maximum;
+    this.#batches = batches;
+    this.#options = { rising: 0.3, divFactor: 25, finalDivFactor: 1e4, ...options };
+  }
+
+  /** The rate to use now; the last one once all batches are done. */
+  get learningRate(): number {
+    const { rising, divFactor, finalDivFactor } = this.#options;
+    const first = this.#maximum / divFactor;
+    const last = this.#batches - 1;
+    const top = Math.max(0, rising * this.#batches - 1);
+    const at = Math.min(this.#done, last);
+    if (at < top) return halfCosine(first, this.#maximum, at / top);
+    const falling = last > top ? (at - top) / (last - top) : 0;
+    return halfCosine(this.#maximum, first / finalDivFactor, falling);
+  }
+
+  /** A batch was trained. */
+  stepBatch(): void {
+    this.#done++;
+  }
+
+  /** Ends the cycle after `batches` batches, counted from its beginning. */
+  shorten(batches: number): void {
+    this.#batches = Math.max(1, Math.min(this.#batches, batches));
+  }
+}
+
+function halfCosine(from: number, to: number, share: number): number {
+  return to + (from - to) / 2 * (1 + Math.cos(Math.PI * share));
 }

@@ -44,6 +44,8 @@ export interface TrainerOptions {
   learningRate: number;
   /** Limits on the gradients; default none. */
   clipping?: Clipping;
+  /** What a pixel of each class counts in the loss, by class id; default 1 each. */
+  classWeights?: Float32Array | undefined;
 }
 
 const LOSSES_KEPT = 256;
@@ -63,6 +65,7 @@ export class Trainer {
   readonly #net: UNet;
   readonly #optimizer: Optimizer;
   readonly #clipping: Clipping;
+  readonly #classWeights: Float32Array | undefined;
   readonly #pool: MemoryPool;
   readonly #history = new History(LOSSES_KEPT);
   readonly #programs = new Map<string, Program>();
@@ -74,6 +77,7 @@ export class Trainer {
     this.#net = net;
     this.#optimizer = options.optimizer;
     this.#clipping = options.clipping ?? {};
+    this.#classWeights = options.classWeights;
     this.learningRate = options.learningRate;
     this.#pool = new MemoryPool(gpu);
   }
@@ -89,7 +93,11 @@ export class Trainer {
     const key = [shape.batch, shape.height, shape.width, training].join();
     let program = this.#programs.get(key);
     if (!program) {
-      const settings = { clipping: this.#clipping, training };
+      const settings = {
+        clipping: this.#clipping,
+        classWeights: this.#classWeights,
+        training,
+      };
       const { graph, loss } = recordStep(this.#net, this.#optimizer, shape, settings);
       program = await compile(this.#gpu, graph, {
         outputs: { loss },
@@ -160,17 +168,26 @@ export function planStep(
   return planProgram(graph, { loss }, target);
 }
 
+interface StepSettings {
+  clipping?: Clipping;
+  classWeights?: Float32Array | undefined;
+  /** Whether batch norm normalises by the batch. */
+  training: boolean;
+}
+
 function recordStep(
   net: UNet,
   optimizer: Optimizer,
   { batch, height, width }: BatchShape,
-  { clipping, training }: { clipping?: Clipping; training: boolean } = { training: true },
+  { clipping, classWeights, training }: StepSettings = { training: true },
 ) {
   const graph = new Graph();
   const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
   const labels = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
   const logits = net.forward(imageInput(pixels, net.config.channels), { training });
-  const loss = crossEntropy(logits, labels, { ignoreIndex: IGNORED });
+  const weight = classWeights &&
+    graph.constant("classWeights", [classWeights.length], classWeights);
+  const loss = crossEntropy(logits, labels, { ignoreIndex: IGNORED, weight });
   optimizer.record(graph, net.store, parameterGradients(loss, net.store), clipping);
   return { graph, loss };
 }

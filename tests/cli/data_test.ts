@@ -1,23 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { loadDataset } from "../../src/data/dataset.ts";
 import { encodePng } from "../../src/data/png_write.ts";
-import { canRead, canRun, canWrite, testData } from "../support.ts";
+import { testData } from "../support.ts";
+import { inFolder, noProcesses, runCommand } from "./run_command.ts";
 
-const ignore = !canRead || !canWrite || !canRun;
-const MAIN = new URL("../../cli/main.ts", import.meta.url).pathname;
-const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
-
-/** Runs the command line as a process of its own in `cwd`, with the permissions of the task. */
-async function unet(cwd: string, ...args: string[]) {
-  const allow = ["--allow-read", "--allow-write", "--allow-env", "--allow-ffi", "--no-prompt"];
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--config", CONFIG, ...allow, MAIN, ...args],
-    cwd,
-    env: { NO_COLOR: "1", INIT_CWD: cwd },
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
+const ignore = noProcesses;
+const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
 
 const SIDE = 6;
 
@@ -45,15 +33,6 @@ function writeSet(root: string, values: readonly number[] = [0, 1, 2]): void {
   for (let i = 0; i < 2; i++) Deno.writeFileSync(`${raw}/test/images/t${i}.png`, photoPng(90 + i));
   Deno.writeFileSync(`${raw}/test/masks/t0.png`, mask);
   Deno.writeTextFileSync(`${raw}/labels.txt`, "sky\nroad\ntree\n");
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "unet-data-" }));
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 const lines = (text: string): string[] => text.trimEnd().split("\n");

@@ -1,22 +1,15 @@
 /**
- * The command line as a process of its own, with no more permissions than a command needs.
+ * The command line as users run it: a process of its own, in a folder of its own, with the
+ * permissions that deno.json gives its task.
  * @module
  */
+import config from "../../deno.json" with { type: "json" };
 import { canRead, canRun, canWrite } from "../support.ts";
 
-const ROOT = new URL("../../", import.meta.url);
-const MAIN = new URL("cli/main.ts", ROOT).pathname;
-const CONFIG = new URL("deno.json", ROOT).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** Whether tests of processes cannot run here. */
 export const noProcesses: boolean = !canRead || !canWrite || !canRun;
-
-/** What a command may do; reading is not narrowed further, since packages lie in Deno's cache. */
-const PERMISSIONS = [
-  "--allow-read",
-  "--allow-env=INIT_CWD,UNET_DEBUG,IMAGESCRIPT_WASM_SIMD",
-  "--allow-sys=systemMemoryInfo",
-];
 
 /** What came of a command. */
 export interface Outcome {
@@ -27,25 +20,40 @@ export interface Outcome {
   err: string;
 }
 
-/** Runs `unet ARGS` in `folder`, which it may write into. */
+/** Runs `unet ARGS` in `folder` with the permissions of the task that the first word names. */
 export async function runCommand(
   folder: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Outcome> {
-  const allow = [...PERMISSIONS, `--allow-write=${folder}`, "--no-prompt"];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--config", CONFIG, ...allow, MAIN, ...args],
+    args: [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--config",
+      `${ROOT}deno.json`,
+      ...permissionsOf(args[0] ?? ""),
+      `${ROOT}cli/main.ts`,
+      ...args,
+    ],
     cwd: folder,
     env: { NO_COLOR: "1", INIT_CWD: folder, ...env },
   }).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+  const text = new TextDecoder();
+  return { code, out: text.decode(stdout), err: text.decode(stderr) };
 }
 
-/** Runs `body` with an empty folder that is gone afterwards. */
+/** Words without a task, such as `--help`, get the permissions of `data`. */
+function permissionsOf(word: string): string[] {
+  const tasks: Record<string, { command: string }> = config.tasks;
+  const line = (tasks[word] ?? config.tasks.data).command;
+  return line.split(" ").filter((part) => part.startsWith("--allow"));
+}
+
+/** Runs `body` in a temporary folder that is removed afterwards. */
 export async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "unet-cli-" }));
+  const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "unet-test-" }));
   try {
     await body(folder);
   } finally {

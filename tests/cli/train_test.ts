@@ -1,7 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { encodePng } from "../../src/data/png_write.ts";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
-import { inFolder, noProcesses, unet } from "./process.ts";
+import { inFolder, noProcesses, runCommand } from "./run_command.ts";
+
+const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
 
 const SIDES: readonly [number, number][] = [[24, 20], [24, 20], [17, 23], [24, 20]];
 

@@ -61,16 +61,18 @@ for (const kernelFamily of ["cpu", "gpu"] as const) {
       maxBindingBytes: 2 ** 27,
     };
     let ratio = 0;
-    let fused = 0;
+    const fused = { "+relu": 0, "+relu_grad": 0 };
     for (let seed = 0; seed < PLANNED; seed++) {
       const { program, outputs } = differentiated(seed);
       const plan = planProgram(program.graph, outputs, target);
-      fused += plan.steps.filter((step) => step.label.endsWith("+relu")).length;
+      for (const kind of ["+relu", "+relu_grad"] as const) {
+        fused[kind] += plan.steps.filter((step) => step.label.endsWith(kind)).length;
+      }
       const kept = new Set([...plan.outputs.values()].map((output) => output.memory));
       const bounds = checkPlan(`seed ${seed}`, plan.steps, kept, plan.memory);
       ratio += plan.memory.slotBytes / Math.max(1, bounds.slotBoundBytes) / PLANNED;
     }
-    assert(fused > 0, "no graph had a ReLU that could be fused");
+    assert(fused["+relu"] > 0 && fused["+relu_grad"] > 0, "no graph had a ReLU to be fused");
     assert(ratio < 1.1, `plans take ${ratio.toFixed(3)} times the bound`);
   });
 
