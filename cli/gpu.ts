@@ -22,6 +22,7 @@ const REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterOptions>> = {
 export async function findAdapter(
   choice: AdapterChoice = "high",
 ): Promise<GPUAdapter | undefined> {
+  quietenVulkanLoader();
   return await navigator.gpu?.requestAdapter(REQUESTS[choice]) ?? undefined;
 }
 
@@ -41,6 +42,17 @@ export async function openGpu(
   });
   log.info(`Using device ${gpu.description}`);
   return gpu;
+}
+
+/**
+ * Without this folder (containers, cron) the Vulkan loader prints an error for every adapter that it
+ * looks at, though nothing is wrong: compute shaders never use it.
+ */
+function quietenVulkanLoader(): void {
+  const name = "XDG_RUNTIME_DIR";
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  if (Deno.build.os !== "linux" || state !== "granted" || Deno.env.get(name)) return;
+  Deno.env.set(name, "/tmp");
 }
 
 /**
