@@ -1,7 +1,7 @@
 /**
  * A WebGPU engine that trains and runs U-Nets for semantic segmentation: symbolic graphs,
  * reverse-mode gradients, planned memory and hand-written WGSL kernels, without dependencies. It
- * uses web standards only, so it runs in Deno and in browsers that have WebGPU.
+ * uses web standards only, so it runs in Deno and, bundled, in browsers that have WebGPU.
  *
  * Segment a photo, `rgba` with four bytes a pixel, with a trained network:
  *

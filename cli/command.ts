@@ -4,13 +4,12 @@
  */
 
 import { choice, flag, type OptionTable, parseOptions, type Values } from "./args.ts";
+import type { AdapterChoice } from "../src/gpu/device.ts";
 import type { Log } from "./log.ts";
-
-/** Which GPU adapter the user asked for; `undefined` leaves it to the program. */
-export type AdapterChoice = "high" | "low" | "software";
 
 /** What every command gets beside its options. */
 export interface Context {
+  /** Which adapter the user asked for; `undefined` leaves it to the program. */
   readonly adapter: AdapterChoice | undefined;
   readonly log: Log;
 }

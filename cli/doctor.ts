@@ -2,10 +2,9 @@
 
 import { join } from "node:path";
 import { isFolder, shownPath, userFolder } from "../src/data/files.ts";
-import type { Gpu } from "../src/gpu/device.ts";
-import { isSoftwareAdapter, requestGpu } from "../src/gpu/device.ts";
+import { type AdapterChoice, type Gpu, isSoftwareAdapter, requestGpu } from "../src/gpu/device.ts";
 import type { Values } from "./args.ts";
-import { type AdapterChoice, type Command, type Context, defineCommand } from "./command.ts";
+import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";
 import { checkUnet, measureConv } from "./self_test.ts";
 

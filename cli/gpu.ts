@@ -5,25 +5,24 @@
  */
 
 import { DeviceError } from "../src/errors.ts";
-import { type Gpu, isSoftwareAdapter, requestGpu } from "../src/gpu/device.ts";
-import type { AdapterChoice, Context } from "./command.ts";
+import {
+  ADAPTER_REQUESTS,
+  type AdapterChoice,
+  type Gpu,
+  isSoftwareAdapter,
+  requestGpu,
+} from "../src/gpu/device.ts";
+import type { Context } from "./command.ts";
 
 /** Of the memory that is free when a command starts; the rest is for photos, masks and the driver. */
 const MEMORY_SHARE = 0.6;
-
-/** What WebGPU calls each choice. */
-const REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterOptions>> = {
-  high: { powerPreference: "high-performance" },
-  low: { powerPreference: "low-power" },
-  software: { forceFallbackAdapter: true },
-};
 
 /** The adapter for a choice, or `undefined` where the machine has none. */
 export async function findAdapter(
   choice: AdapterChoice = "high",
 ): Promise<GPUAdapter | undefined> {
   quietenVulkanLoader();
-  return await navigator.gpu?.requestAdapter(REQUESTS[choice]) ?? undefined;
+  return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
 
 /**

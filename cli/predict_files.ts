@@ -6,11 +6,9 @@
 
 import { basename, dirname, extname, join } from "node:path";
 import { isFile, isFolder, listFiles, shownPath, stem } from "../src/data/files.ts";
+import { PHOTO_ENDINGS } from "../src/data/scan.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { resolveUserPath } from "./args.ts";
-
-/** Endings of photos in folders and patterns. */
-const PHOTO_ENDINGS = [".jpg", ".jpeg", ".png"];
 
 /** What stands between a photo's name and `.png` in its mask's, where no name was given. */
 const OUTPUT_SUFFIX = "_OUT";

@@ -120,8 +120,8 @@ export async function trainAndSave(
     },
     freezing() {
       log.info(
-        "Images have several sizes, so a batch is no fair sample of them: from here on batch norm " +
-          "uses the statistics of the whole training set",
+        "Images have several sizes, so a batch is no fair sample of them: batch norm uses the " +
+          "statistics of the whole training set",
       );
     },
     phase(phase, epoch, images) {

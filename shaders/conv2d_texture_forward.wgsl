@@ -25,7 +25,6 @@ struct Params {
   pitch: u32,
   inputPlanes: u32,
   planesPerColumn: u32,
-  firstImage: u32,
   outputPlanes: u32,
   outputChannels: u32,
   blocks: u32,
@@ -73,7 +72,7 @@ fn main(
   let pitch = params.pitch;
   let inputPlanes = params.inputPlanes;
   let planesPerColumn = params.planesPerColumn;
-  let firstPlane = (params.firstImage + image) * inputPlanes;
+  let firstPlane = image * inputPlanes;
   var planeInColumn = firstPlane % planesPerColumn;
   // The border is one texel wide whatever the kernel, so a 1x1 kernel starts inside it.
   var column = firstPlane / planesPerColumn * pitch + x0 + ${1 - KERNEL / 2}u;

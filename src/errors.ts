@@ -16,8 +16,11 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
-/** Shapes or arguments given to an op do not fit together; found while recording a graph. */
-export class ShapeError extends Error {
+/**
+ * Shapes or arguments given to an op do not fit together; found while recording a graph. An input
+ * error, since a photo that is too small for the network ends here.
+ */
+export class ShapeError extends InputError {
   /** `ShapeError`; see {@linkcode InputError.name}. */
   override name = "ShapeError";
 }

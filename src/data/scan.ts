@@ -57,9 +57,8 @@ export async function findPhotos(
   if (others.length > 0) {
     reporter.warn(`left out of ${shownPath(folder)}, not .jpg or .png: ${few(others, 3)}`);
   }
-  const twice = files.filter((file, at) =>
-    at > 0 && files.slice(0, at).some((other) => stem(other) === stem(file))
-  );
+  const stems = new Set<string>();
+  const twice = files.filter((file) => stems.size === stems.add(stem(file)).size);
   if (twice.length > 0) {
     throw new InputError(
       `${shownPath(folder)} holds photos with the same name but different endings: ` +

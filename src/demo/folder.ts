@@ -33,7 +33,9 @@ export async function claimFolder(folder: string): Promise<void> {
   const marker = join(folder, MARKER);
   const advice = "rename it, or run the demo in another folder";
   if (await isFile(folder)) {
-    throw new InputError(`${shownPath(folder)} is a file where the demo's folder belongs; ${advice}`);
+    throw new InputError(
+      `${shownPath(folder)} is a file where the demo's folder belongs; ${advice}`,
+    );
   }
   if (await isFile(marker)) {
     for (const [below, names] of LEFTOVERS) await clear(join(folder, below), names);
@@ -41,7 +43,9 @@ export async function claimFolder(folder: string): Promise<void> {
   }
   if (await isFolder(folder) && await holdsSomething(folder)) {
     throw new InputError(
-      `${shownPath(folder)} exists and was not made by deno task demo, which would write into it; ` +
+      `${
+        shownPath(folder)
+      } exists and was not made by deno task demo, which would write into it; ` +
         advice,
     );
   }

@@ -25,7 +25,7 @@ export interface SampleOptions {
 }
 
 /** How many of the scenes are kept for testing: one in ten, but two at least. */
-export function testScenes(scenes: number): number {
+function testScenes(scenes: number): number {
   return Math.max(2, Math.round(scenes / TEST_SHARE));
 }
 

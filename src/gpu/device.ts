@@ -9,6 +9,13 @@ import { compileKernel } from "./pipeline.ts";
 /** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
 export type AdapterChoice = "high" | "low" | "software";
 
+/** What WebGPU calls each choice. */
+export const ADAPTER_REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterOptions>> = {
+  high: { powerPreference: "high-performance" },
+  low: { powerPreference: "low-power" },
+  software: { forceFallbackAdapter: true },
+};
+
 /** Which convolution kernels to use: by adapter type, or forced. */
 export type KernelFamily = "auto" | "gpu" | "cpu";
 
@@ -18,7 +25,7 @@ export interface GpuOptions {
   adapter?: AdapterChoice;
   /** Refuse programs that plan more GPU memory than this; default 8 GiB. */
   memoryBudgetBytes?: number;
-  /** Default `auto`: `cpu` on software adapters, `gpu` elsewhere. */
+  /** Default `auto`: `cpu` on software adapters that can run them, `gpu` elsewhere. */
   kernels?: KernelFamily;
 }
 
@@ -53,11 +60,7 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const choice = options.adapter ?? "high";
-  const adapter = await navigator.gpu.requestAdapter(
-    choice === "software"
-      ? { forceFallbackAdapter: true }
-      : { powerPreference: choice === "high" ? "high-performance" : "low-power" },
-  );
+  const adapter = await navigator.gpu.requestAdapter(ADAPTER_REQUESTS[choice]);
   if (!adapter) {
     throw new DeviceError(
       `Asked for a GPU adapter (${choice}), but the system offers none; install a Vulkan driver ` +
@@ -105,7 +108,8 @@ export class Gpu {
     this.description = describe(info);
     this.isSoftware = isSoftwareAdapter(info);
     const family = options.kernels ?? "auto";
-    this.kernelFamily = family === "auto" ? (this.isSoftware ? "cpu" : "gpu") : family;
+    const auto = this.isSoftware && readsStorageTextures() ? "cpu" : "gpu";
+    this.kernelFamily = family === "auto" ? auto : family;
     this.memoryBudgetBytes = options.memoryBudgetBytes ?? DEFAULT_MEMORY_BUDGET_BYTES;
     // Without a listener validation errors vanish and results are silently wrong.
     device.addEventListener("uncapturederror", (event) => {
@@ -183,7 +187,11 @@ export class Gpu {
       const encoder = this.device.createCommandEncoder({ label: "readback" });
       encoder.copyBufferToBuffer(source, offsetBytes, staging, 0, sizeBytes);
       this.device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
+      await staging.mapAsync(GPUMapMode.READ).catch((error) => {
+        // A lost device, or memory that ran out, says more than that mapping failed.
+        this.check();
+        throw new DeviceError(`Reading ${source.label} from the GPU failed: ${message(error)}.`);
+      });
       this.check();
       return staging.getMappedRange(0, sizeBytes).slice(0);
     } finally {
@@ -214,6 +222,12 @@ export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
   const flagged = (info as GPUAdapterInfo & { isFallbackAdapter?: boolean }).isFallbackAdapter;
   const names = `${info.description} ${info.architecture} ${info.device} ${info.vendor}`;
   return flagged === true || /llvmpipe|lavapipe|swiftshader|basic render|warp/i.test(names);
+}
+
+/** What the kernels for processors do, and not every browser can. */
+function readsStorageTextures(): boolean {
+  const gpu: GPU & { wgslLanguageFeatures?: ReadonlySet<string> } = navigator.gpu;
+  return gpu.wgslLanguageFeatures?.has("readonly_and_readwrite_storage_textures") ?? false;
 }
 
 function message(error: unknown): string {

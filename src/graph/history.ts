@@ -43,9 +43,10 @@ export class History {
           `${this.length} are kept.`,
       );
     }
+    // Runs may be recorded while this waits.
+    const first = this.#count - count;
     const bytes = await gpu.readBuffer(this.#buffer.on(gpu), 0, this.length * 4);
     const ring = new Float32Array(bytes);
-    const first = this.#count - count;
     return Float32Array.from({ length: count }, (_, i) => ring[(first + i) % this.length] ?? NaN);
   }
 

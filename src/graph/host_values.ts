@@ -14,9 +14,12 @@ export type HostValues = Float32Array | Uint32Array | Uint8Array;
  * @throws {InputError} for a wrong number or kind of values.
  */
 export function deviceValues(tensor: Tensor, values: HostValues): HostValues {
-  const { label, shape, layout } = tensor;
-  if (layout === "c4" && !(values instanceof Float32Array)) {
-    throw new InputError(`Input "${label}" is ${tensor.describe()}; write a Float32Array.`);
+  const { label, shape, layout, dtype } = tensor;
+  // Words of the other type would pass for numbers of this one, and nobody would notice.
+  const wantsFloats = dtype === "f32" || layout === "c4";
+  if (values instanceof Float32Array !== wantsFloats) {
+    const kind = wantsFloats ? "a Float32Array" : "a Uint32Array or Uint8Array";
+    throw new InputError(`Input "${label}" is ${tensor.describe()}; write ${kind}.`);
   }
   const count = values instanceof Uint8Array ? values.length / 4 : values.length;
   if (count !== elementCount(shape)) {

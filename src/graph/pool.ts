@@ -28,25 +28,32 @@ export class MemoryPool {
    * where nothing fits. Compile the largest program first to allocate least.
    */
   take(slots: readonly Slot[]): Map<Slot, GPUBuffer | GPUTexture> {
-    const free = {
-      buffers: [...this.#buffers].sort((a, b) => a.size - b.size),
-      textures: [...this.#textures].sort((a, b) => a.width * a.height - b.width * b.height),
-    };
-    const taken = new Map<Slot, GPUBuffer | GPUTexture>();
-    for (const slot of [...slots].sort((a, b) => slotBytes(b) - slotBytes(a))) {
-      if (slot.kind === "buffer") {
-        const index = free.buffers.findIndex((b) => b.size >= slot.sizeBytes);
-        const [known] = index < 0 ? [] : free.buffers.splice(index, 1);
-        taken.set(slot, known ?? this.#newBuffer(slot.sizeBytes));
-      } else {
-        const index = free.textures.findIndex((t) =>
-          t.width >= slot.width && t.height >= slot.height
-        );
-        const [known] = index < 0 ? [] : free.textures.splice(index, 1);
-        taken.set(slot, known ?? this.#newTexture(slot.width, slot.height));
-      }
-    }
-    return taken;
+    return new Map(
+      this.#fit(slots).map(([slot, known]) => [
+        slot,
+        known ??
+          (slot.kind === "buffer"
+            ? this.#newBuffer(slot.sizeBytes)
+            : this.#newTexture(slot.width, slot.height)),
+      ]),
+    );
+  }
+
+  /** Bytes that {@linkcode MemoryPool.take} would allocate for `slots`. */
+  lackingBytes(slots: readonly Slot[]): number {
+    return this.#fit(slots).reduce((sum, [slot, known]) => sum + (known ? 0 : slotBytes(slot)), 0);
+  }
+
+  /** The smallest free memory for each slot, the largest slots first. */
+  #fit(slots: readonly Slot[]): [Slot, GPUBuffer | GPUTexture | undefined][] {
+    const buffers = [...this.#buffers].sort((a, b) => a.size - b.size);
+    const textures = [...this.#textures].sort((a, b) => a.width * a.height - b.width * b.height);
+    return [...slots].sort((a, b) => slotBytes(b) - slotBytes(a)).map((slot) => [
+      slot,
+      slot.kind === "buffer"
+        ? takeFirst(buffers, (b) => b.size >= slot.sizeBytes)
+        : takeFirst(textures, (t) => t.width >= slot.width && t.height >= slot.height),
+    ]);
   }
 
   /** Frees everything; programs that borrowed from it must not run any more. */
@@ -75,6 +82,11 @@ export class MemoryPool {
     this.#textures.push(texture);
     return texture;
   }
+}
+
+function takeFirst<T>(items: T[], fits: (item: T) => boolean): T | undefined {
+  const index = items.findIndex(fits);
+  return index < 0 ? undefined : items.splice(index, 1)[0];
 }
 
 function slotBytes(slot: Slot): number {

@@ -67,7 +67,12 @@ export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): 
         "smaller batch, scale or width.",
     );
   }
-  gpu.check();
+  try {
+    gpu.check();
+  } catch (error) {
+    program.destroy();
+    throw error;
+  }
   return program;
 }
 

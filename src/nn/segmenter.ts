@@ -7,6 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
+import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
 import type { UNet } from "./unet.ts";
@@ -32,6 +33,12 @@ export interface PredictOptions {
 }
 
 const CACHED_PROGRAMS = 12;
+
+/**
+ * Most memory held, as a multiple of what the largest size needs: enough for upright and lying
+ * photos of one camera, which fit each other's memory badly.
+ */
+const MOST_HELD = 2;
 
 /** A network ready to segment photos of any size. */
 export class Segmenter {
@@ -102,8 +109,10 @@ export class Segmenter {
       const image = imageInput(pixels, this.#net.config.channels);
       const logits = this.#net.forward(image, { training: false });
       const ids = resizeArgmax(logits, { size, ...(cut === undefined ? {} : { threshold: cut }) });
+      const outputs = { ids };
+      this.#makeRoom(planProgram(graph, outputs, lowerTarget(this.#gpu)));
       program = await compile(this.#gpu, graph, {
-        outputs: { ids },
+        outputs,
         stores: [this.#net.store],
         pool: this.#pool,
       });
@@ -115,5 +124,17 @@ export class Segmenter {
       this.#programs.delete(oldest);
     }
     return program;
+  }
+
+  /**
+   * Starts with an empty pool where `plan` would make it hold too much: photos of ever larger sizes
+   * would each leave memory behind that the next is too large for.
+   */
+  #makeRoom({ memory }: ProgramPlan): void {
+    const kept = [...this.#programs.values()].map(({ plan }) => plan.memory.slotBytes);
+    const largestBytes = Math.max(memory.slotBytes, ...kept);
+    const heldBytes = this.#pool.sizeBytes + this.#pool.lackingBytes(memory.slots);
+    const mostBytes = Math.min(MOST_HELD * largestBytes, this.#gpu.memoryBudgetBytes);
+    if (heldBytes > mostBytes) this.destroy();
   }
 }

@@ -3,10 +3,10 @@
  * read as rgba32float storage textures, results go to buffers. Everything here is plain data; the
  * caller owns buffers, textures and copies.
  *
- * Forward: stage the inputs (`stageGeometry`, `stageCopies`), `packWeights` into a buffer of
+ * Forward: stage the inputs (`LowerContext.stage`), `packWeights` into a buffer of
  * `packedWeightGeometry(...).bytes`, copy that to a texture, then `textureForward`.
- * Input gradient: the same over the staged output gradient, with weights packed by
- * `packInputGradWeights` and the dispatch of `textureInputGrad`.
+ * Input gradient: `textureForward` of `inputGradDims` over the staged output gradient, with weights
+ * packed by `packInputGradWeights`.
  * Weight gradient: `textureWeightGrad` over both stagings.
  * @module
  */
@@ -27,7 +27,7 @@ import {
   planesOf,
   segmentWords,
   splitGrid,
-  stageGeometry,
+  stagingOf,
 } from "./conv_texture_geometry.ts";
 import { planForward, planWeightGrad, WEIGHT_GRAD_TILE } from "./conv_texture_tiles.ts";
 
@@ -36,20 +36,9 @@ export {
   fitsTextureFamily,
   inputGradDims,
   inputPlanesOf,
-  type PackedWeightGeometry,
   packedWeightGeometry,
   planesOf,
-  stageCopies,
-  type StageCopy,
-  type StageGeometry,
-  stageGeometry,
 } from "./conv_texture_geometry.ts";
-
-/** Images of a batch that one dispatch computes, where the output is bound in windows. */
-export interface ImageWindow {
-  readonly firstImage: number;
-  readonly images: number;
-}
 
 /**
  * Packs weights [O, I, k, k] for {@linkcode textureForward}.
@@ -62,7 +51,7 @@ export function packWeights(dims: ConvDims, maxTextureDimension: number): Dispat
 }
 
 /**
- * Packs weights [O, I, k, k], flipped and transposed, for {@linkcode textureInputGrad} of one input.
+ * Packs weights [O, I, k, k], flipped and transposed, for the gradient of one input.
  *
  * Bindings: 0 params, 1 weights (flat f32), 2 packed
  * (`packedWeightGeometry(inputGradDims(dims, input)).bytes`).
@@ -117,21 +106,18 @@ function pack(
  *
  * Bindings: 0 params, 1 staged input (texture), 2 packed weights (texture), 3 output (c4; only
  * pixels of the image are written), 4 bias (flat f32 [O], only with `hasBias`).
- * @param window images to compute; the output binding then starts at `firstImage`, while the staged
- *   input holds the whole batch
  */
 export function textureForward(
   dims: ConvDims,
   maxTextureDimension: number,
   hasBias: boolean,
-  window: ImageWindow = { firstImage: 0, images: dims.batch },
 ): DispatchSpec {
-  const { height, width } = dims;
+  const { batch, height, width } = dims;
   const inputPlanes = inputPlanesOf(dims);
-  const stage = stageGeometry(dims.batch * inputPlanes, height, width, maxTextureDimension);
+  const stage = stagingOf(batch * inputPlanes, height, width, maxTextureDimension);
   const packed = packedWeightGeometry(dims, maxTextureDimension);
   const outPlanes = outPlanesOf(dims.outputChannels);
-  const plan = planForward(window.images, height, width, packed.blocks, outPlanes);
+  const plan = planForward(batch, height, width, packed.blocks, outPlanes);
   const { perRow, rows } = splitGrid(plan.tileGroups, plan.blockGroups);
   return {
     kernel: {
@@ -152,7 +138,6 @@ export function textureForward(
       stage.pitch,
       inputPlanes,
       stage.planesPerColumn,
-      window.firstImage,
       planesOf(dims.outputChannels),
       dims.outputChannels,
       packed.blocks,
@@ -167,22 +152,6 @@ export function textureForward(
     ],
     grid: [plan.blockGroups * perRow, rows, 1],
   };
-}
-
-/**
- * The gradient of one of the inputs.
- *
- * Bindings: 0 params, 1 staged output gradient (texture), 2 weights packed by
- * {@linkcode packInputGradWeights} (texture), 3 gradient of that input (c4; only pixels of the
- * image are written).
- */
-export function textureInputGrad(
-  dims: ConvDims,
-  input: number,
-  maxTextureDimension: number,
-  window?: ImageWindow,
-): DispatchSpec {
-  return textureForward(inputGradDims(dims, input), maxTextureDimension, false, window);
 }
 
 /** The dispatches of a weight gradient, in order, and the buffer between them. */
@@ -204,8 +173,8 @@ export function textureWeightGrad(
   const gradientPlanes = planesOf(dims.outputChannels);
   const outPlanes = outPlanesOf(dims.outputChannels);
   const blocks = Math.ceil(gradientPlanes / outPlanes);
-  const input = stageGeometry(batch * inputPlanes, height, width, maxTextureDimension);
-  const gradient = stageGeometry(batch * gradientPlanes, height, width, maxTextureDimension);
+  const input = stagingOf(batch * inputPlanes, height, width, maxTextureDimension);
+  const gradient = stagingOf(batch * gradientPlanes, height, width, maxTextureDimension);
   const taps = kernel * kernel;
   const stripVectors = blocks * inputPlanes * outPlanes * 4 * taps;
   const plan = planWeightGrad(batch, height, width, inputPlanes, blocks, stripVectors * 16);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InputError } from "../errors.ts";
+import { c4Geometry, stageGeometry } from "../graph/layout.ts";
 
 /** A convolution with stride 1 and as many output as input pixels (3x3 pad 1, or 1x1 pad 0). */
 export interface ConvDims {
@@ -18,7 +18,7 @@ export interface ConvDims {
 }
 
 /** Bytes of one rgba32float texel. */
-export const TEXEL_BYTES = 16;
+const TEXEL_BYTES = 16;
 
 /** How many concatenated inputs the kernels can tell apart. */
 export const MAX_SEGMENTS = 4;
@@ -33,106 +33,27 @@ export function inputPlanesOf(dims: ConvDims): number {
   return dims.inputChannels.reduce((sum, channels) => sum + planesOf(channels), 0);
 }
 
-/** Planes stacked vertically in columns of a texture. */
-export interface StageGeometry {
-  readonly planes: number;
-  /** Texels from one column to the next; a multiple of 16, so rows are multiples of 256 bytes. */
+/** Where the planes of images lie in a texture; see `stageGeometry` of the memory layouts. */
+export interface Staging {
   readonly pitch: number;
   /** Rows of a plane: the image and its border. */
   readonly planeRows: number;
   readonly planesPerColumn: number;
-  readonly columns: number;
-  /** Size of the texture in texels. */
-  readonly width: number;
-  readonly height: number;
-  readonly bytes: number;
 }
 
 /**
- * How `planes` planes of `height` x `width` pixels stack in one texture: plane p starts at texel
- * (floor(p / planesPerColumn) * pitch, (p % planesPerColumn) * planeRows).
- * @throws {InputError} where they do not fit into a texture of `maxTextureDimension` squared
+ * How `planes` planes of `height` x `width` pixels are staged.
+ * @throws {RangeError} where they do not fit into a texture of `maxTextureDimension` squared
  */
-export function stageGeometry(
+export function stagingOf(
   planes: number,
   height: number,
   width: number,
   maxTextureDimension: number,
-): StageGeometry {
-  const pitch = Math.ceil((width + 2) / 16) * 16;
-  const planeRows = height + 2;
-  const planesPerColumn = Math.min(planes, Math.floor(maxTextureDimension / planeRows));
-  const columns = planesPerColumn > 0 ? Math.ceil(planes / planesPerColumn) : Infinity;
-  if (columns * pitch > maxTextureDimension) {
-    throw new InputError(
-      `Staging ${planes} planes of ${height}x${width} pixels for a convolution needs a texture ` +
-        `larger than this device's limit of ${maxTextureDimension} texels a side; use a smaller ` +
-        `batch or smaller images.`,
-    );
-  }
-  const textureWidth = columns * pitch;
-  const textureHeight = planesPerColumn * planeRows;
-  return {
-    planes,
-    pitch,
-    planeRows,
-    planesPerColumn,
-    columns,
-    width: textureWidth,
-    height: textureHeight,
-    bytes: textureWidth * textureHeight * TEXEL_BYTES,
-  };
-}
-
-/** One buffer-to-texture copy of a staging. */
-export interface StageCopy {
-  /** Which of the concatenated inputs to copy from. */
-  readonly input: number;
-  readonly bufferOffsetBytes: number;
-  readonly bytesPerRow: number;
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
-
-/**
- * The copies that stage c4 buffers: all planes of an image of the first input, then of the next
- * input, then the next image. Neighbouring planes travel in one copy.
- * @param inputPlanes planes of one image of each input
- */
-export function stageCopies(
-  inputPlanes: readonly number[],
-  batch: number,
-  geometry: StageGeometry,
-): StageCopy[] {
-  const { pitch, planeRows, planesPerColumn } = geometry;
-  const runs = inputPlanes.length === 1
-    ? [{ input: 0, source: 0, planes: (inputPlanes[0] ?? 0) * batch }]
-    : Array.from(
-      { length: batch },
-      (_, image) => inputPlanes.map((planes, input) => ({ input, source: image * planes, planes })),
-    ).flat();
-  const copies: StageCopy[] = [];
-  let target = 0;
-  for (const run of runs) {
-    for (let done = 0; done < run.planes;) {
-      const inColumn = target % planesPerColumn;
-      const count = Math.min(run.planes - done, planesPerColumn - inColumn);
-      copies.push({
-        input: run.input,
-        bufferOffsetBytes: (run.source + done) * planeRows * pitch * TEXEL_BYTES,
-        bytesPerRow: pitch * TEXEL_BYTES,
-        x: Math.floor(target / planesPerColumn) * pitch,
-        y: inColumn * planeRows,
-        width: pitch,
-        height: count * planeRows,
-      });
-      done += count;
-      target += count;
-    }
-  }
-  return copies;
+): Staging {
+  const { pitch, rows: planeRows } = c4Geometry([1, 1, height, width]);
+  const { planesPerColumn } = stageGeometry(planes, planeRows, pitch, maxTextureDimension);
+  return { pitch, planeRows, planesPerColumn };
 }
 
 /** Packed weights: a buffer that is the image of a texture, copied with one call. */
@@ -159,7 +80,7 @@ export function outPlanesOf(outputChannels: number): 1 | 2 {
 /**
  * The texture of packed weights for a convolution that computes `dims.outputChannels`. For an input
  * gradient pass the dims of that convolution, see `inputGradDims`.
- * @throws {InputError} where it does not fit into a texture of `maxTextureDimension` squared
+ * @throws {RangeError} where it does not fit into a texture of `maxTextureDimension` squared
  */
 export function packedWeightGeometry(
   dims: ConvDims,
@@ -172,10 +93,9 @@ export function packedWeightGeometry(
   const pitch = Math.ceil(dims.kernel * dims.kernel * 4 * outPlanes / 16) * 16;
   const columns = blocksPerColumn > 0 ? Math.ceil(blocks / blocksPerColumn) : Infinity;
   if (columns * pitch > maxTextureDimension) {
-    throw new InputError(
-      `Packing the weights of a convolution from ${dims.inputChannels.join(" + ")} to ` +
-        `${dims.outputChannels} channels needs a texture larger than this device's limit of ` +
-        `${maxTextureDimension} texels a side; use fewer channels.`,
+    throw new RangeError(
+      `packed weights from ${dims.inputChannels.join(" + ")} to ${dims.outputChannels} channels ` +
+        `do not fit a texture of ${maxTextureDimension} x ${maxTextureDimension}`,
     );
   }
   const width = columns * pitch;
@@ -213,15 +133,15 @@ export function fitsTextureFamily(dims: ConvDims, maxTextureDimension: number): 
   if (dims.inputChannels.length > MAX_SEGMENTS) return false;
   try {
     const { batch, height, width } = dims;
-    stageGeometry(batch * inputPlanesOf(dims), height, width, maxTextureDimension);
-    stageGeometry(batch * planesOf(dims.outputChannels), height, width, maxTextureDimension);
+    stagingOf(batch * inputPlanesOf(dims), height, width, maxTextureDimension);
+    stagingOf(batch * planesOf(dims.outputChannels), height, width, maxTextureDimension);
     packedWeightGeometry(dims, maxTextureDimension);
     dims.inputChannels.forEach((_, input) =>
       packedWeightGeometry(inputGradDims(dims, input), maxTextureDimension)
     );
     return true;
   } catch (error) {
-    if (error instanceof InputError) return false;
+    if (error instanceof RangeError) return false;
     throw error;
   }
 }

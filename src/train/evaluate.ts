@@ -10,7 +10,7 @@ import { decodePhoto, type Photo } from "../data/photo.ts";
 import { prefetch } from "../data/prefetch.ts";
 import { resizeArea, scaledSize } from "../data/resize.ts";
 import { rgbToRgba } from "../data/samples.ts";
-import { InputError, ShapeError } from "../errors.ts";
+import { InputError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 
@@ -109,7 +109,7 @@ export async function predictPhoto(
   try {
     return await segmenter.predict(photo, options);
   } catch (error) {
-    if (!(error instanceof InputError || error instanceof ShapeError)) throw error;
+    if (!(error instanceof InputError)) throw error;
     throw new InputError(
       `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ` +
         error.message,

@@ -2,7 +2,7 @@
  * Whether a training step fits into memory, and what would if it does not.
  * @module
  */
-import { InputError } from "../errors.ts";
+import { InputError, ShapeError } from "../errors.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
@@ -17,6 +17,7 @@ const SMALLEST_FACTOR = 0.1;
  * when it fits.
  *
  * @param asked the scale that led to `shape`, to be suggested smaller
+ * @throws {ShapeError} when `shape` is too small for the network.
  */
 export function suggestFit(
   net: UNet,
@@ -30,14 +31,19 @@ export function suggestFit(
     try {
       return planStep(candidate, optimizer, s, target).plannedBytes;
     } catch (error) {
-      // Over a limit of the device: as good as too large.
-      if (error instanceof InputError) return error.message;
+      // Over a limit of the device: as good as too large. Too small is another matter.
+      if (error instanceof InputError && !(error instanceof ShapeError)) return error.message;
       throw error;
     }
   };
   const fits = (candidate: UNet, s: BatchShape) => {
-    const bytes = bytesOf(candidate, s);
-    return typeof bytes === "number" && bytes <= budgetBytes ? bytes : undefined;
+    try {
+      const bytes = bytesOf(candidate, s);
+      return typeof bytes === "number" && bytes <= budgetBytes ? bytes : undefined;
+    } catch (error) {
+      if (error instanceof ShapeError) return undefined;
+      throw error;
+    }
   };
   const needed = bytesOf(net, shape);
   if (typeof needed === "number" && needed <= budgetBytes) return undefined;

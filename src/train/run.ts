@@ -5,16 +5,13 @@
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
 import type { Segmenter } from "../nn/segmenter.ts";
-import { batchShapes, type ImageSize, planBatches } from "./batches.ts";
+import { batchShapes, planBatches } from "./batches.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** How often the screen gets a fresh loss. */
 const LOSS_EVERY_MS = 3000;
-
-/** Share of the epochs after which sets of mixed sizes go on with the set's own statistics. */
-const BATCH_STATISTICS_SHARE = 1 / 3;
 
 /** What a run works on and with. */
 export interface RunOptions {
@@ -56,7 +53,7 @@ export interface RunEvents {
   /** `images` more were trained or, in validation, predicted. */
   advance(phase: "train" | "valid", images: number, loss: number | undefined): void;
   phase(phase: "train" | "valid", epoch: number, images: number): void;
-  /** Batch norm goes on with statistics of the whole set. */
+  /** Sizes are mixed: batch norm uses statistics of the whole set. */
   freezing(): void;
   /** An epoch is complete: the time to save. */
   epoch(result: EpochResult): Promise<void>;
@@ -71,26 +68,29 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
   let bestScore = -1;
   const shapes = batchShapes(planBatches(train.sizes, batchSize, seed, options.firstEpoch));
   events.compiling(shapes.length);
+  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size > 1) {
+    await freezeStatistics(options, events);
+  }
   for (const shape of shapes) await trainer.prepare(shape);
-
-  const freezeAt = epochToFreeze(options, shapes);
   const begun = performance.now();
   let { epochs } = options;
   for (let i = 0; i < epochs; i++) {
     const epoch = options.firstEpoch + i + 1;
     const started = performance.now();
-    if (i === freezeAt) await freezeStatistics(options, events);
     const learningRate = schedule.learningRate;
     events.phase("train", epoch, train.length);
     const losses = await trainEpoch(options, epoch, events);
     const trained = performance.now();
     events.phase("valid", epoch, options.valid.length);
     const scores = await validate(options, events);
-    // Until then the running statistics, and with them these scores, say little.
-    if (trainer.frozenStatistics || freezeAt === undefined) schedule.step?.(scores.meanIoU);
+    schedule.step?.(scores.meanIoU);
     const best = scores.meanIoU > bestScore;
     if (best) bestScore = scores.meanIoU;
-    epochs = epochsWithin(options, epochs, i + 1, performance.now() - begun);
+    const now = performance.now();
+    epochs = epochsWithin(options, epochs, i + 1, {
+      elapsedMs: now - begun,
+      lastMs: now - started,
+    });
     await events.epoch({
       epoch,
       loss: losses.reduce((a, b) => a + b, 0) / Math.max(1, losses.length),
@@ -104,31 +104,28 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
   }
 }
 
-/** How many epochs fit into the time limit, judging by those done; the schedule is told of fewer. */
+/**
+ * How many epochs the run is to have, those done included, when all go on to take as long as the
+ * last one; where that is another number than so far, the schedule is told.
+ */
 function epochsWithin(
-  { timeLimitMs = Infinity, schedule, train, batchSize, seed }: RunOptions,
-  epochs: number,
+  { timeLimitMs = Infinity, epochs: most, schedule, train, batchSize, seed }: RunOptions,
+  planned: number,
   done: number,
-  elapsedMs: number,
+  { elapsedMs, lastMs }: { elapsedMs: number; lastMs: number },
 ): number {
-  const fitting = Math.max(done, Math.floor(timeLimitMs / (elapsedMs / done)));
-  if (fitting >= epochs) return epochs;
-  schedule.shorten?.(fitting * planBatches(train.sizes, batchSize, seed, 0).length);
-  return fitting;
+  const more = Math.max(0, Math.floor((timeLimitMs - elapsedMs) / lastMs));
+  const epochs = Math.min(most, done + more);
+  if (epochs !== planned) {
+    schedule.resize?.(epochs * planBatches(train.sizes, batchSize, seed, 0).length);
+  }
+  return epochs;
 }
 
 /**
- * When training stops normalising by the batch; `undefined` for never, because all images have one
- * size and a batch is a fair sample of the set.
+ * Lets batch norm use the statistics of the whole set from the start, for sets of mixed sizes: see
+ * statistics.ts. Loaded weights keep the statistics that they were trained with.
  */
-function epochToFreeze(options: RunOptions, shapes: readonly ImageSize[]): number | undefined {
-  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size < 2) return undefined;
-  // Loaded weights come with statistics that they were trained for.
-  return options.firstEpoch > 0
-    ? 0
-    : Math.max(1, Math.floor(options.epochs * BATCH_STATISTICS_SHARE));
-}
-
 async function freezeStatistics(
   { trainer, train, batchSize, seed, firstEpoch }: RunOptions,
   events: RunEvents,

@@ -12,8 +12,8 @@ export interface Schedule {
   step?(score: number): void;
   /** A batch was trained. */
   stepBatch?(): void;
-  /** The run will end after fewer batches than planned, counted from its beginning. */
-  shorten?(batches: number): void;
+  /** The run is now to have so many batches, those already trained included. */
+  resize?(batches: number): void;
 }
 
 /** Options of {@linkcode ReduceOnPlateau}. */
@@ -114,9 +114,9 @@ export class OneCycle implements Schedule {
     this.#done++;
   }
 
-  /** Ends the cycle after `batches` batches, counted from its beginning. */
-  shorten(batches: number): void {
-    this.#batches = Math.max(1, Math.min(this.#batches, batches));
+  /** Makes the cycle end after `batches` batches, counted from its beginning. */
+  resize(batches: number): void {
+    this.#batches = Math.max(1, batches);
   }
 }
 

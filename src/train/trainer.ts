@@ -118,7 +118,7 @@ export class Trainer {
   async train(batch: TrainingBatch): Promise<void> {
     const program = await this.prepare(batch);
     program.write("pixels", batch.pixels);
-    program.write("labels", Uint32Array.from(batch.labels));
+    program.write("labels", new Uint32Array(batch.labels));
     program.write("optimizer", this.#optimizer.stepState(this.learningRate, this.step + 1));
     await program.runQueued();
     this.step++;

@@ -64,8 +64,13 @@ Deno.test("program: wrong names and counts are refused with what would be right"
   wrong("x", new Uint32Array(12), "write a Float32Array");
   await assertRejects(() => program.read("z"), InputError, 'output "z", but this program has y');
   await assertRejects(() => program.readInts("z"), InputError, '"z"');
+  const graph = new Graph();
+  const ids = graph.input("ids", { shape: [3], dtype: "u32" });
+  using words = await compile(gpu, graph, { outputs: { ids } });
+  assertThrows(() => words.write("ids", new Uint8Array(13)), InputError, "got 3.25 values");
+  assertThrows(() => words.write("ids", new Float32Array(3)), InputError, "Uint32Array or Uint8");
   using flat = await doubling(gpu, { shape: [3] });
-  assertThrows(() => flat.write("x", new Uint8Array(13)), InputError, "got 3.25 values");
+  assertThrows(() => flat.write("x", new Uint32Array(3)), InputError, "write a Float32Array");
 });
 
 Deno.test("program: outputs of another graph and histories of no scalar are refused", async () => {

@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { InputError } from "../../src/errors.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { suggestFit } from "../../src/train/fit.ts";
@@ -31,6 +32,19 @@ Deno.test("a tensor over the binding limit counts as too large", () => {
   const says = suggestFit(net, rmsprop(), shape, small, 2 ** 40, { scale: 0.5 }) ?? "";
   assertStringIncludes(says, "binds at most 1 MiB");
   assertStringIncludes(says, "what would fit: -b 1");
+});
+
+Deno.test("an image too small for the network is told so, not advised to shrink", () => {
+  const tiny = { batch: 1, height: 2, width: 3 };
+  const error = assertThrows(
+    () => suggestFit(net, rmsprop(), tiny, target, 2 ** 40, { scale: 0.01 }),
+    InputError,
+  );
+  assertStringIncludes(error.message, "at least 4 x 4 pixels (a larger scale gives more)");
+  // Smaller scales are tried here, and all of them are too small.
+  const small = { batch: 100, height: 6, width: 6 };
+  const says = suggestFit(net, rmsprop(), small, target, 2 ** 20, { scale: 0.1 }) ?? "";
+  assertStringIncludes(says, "plans");
 });
 
 Deno.test("the original configuration trains within 3 GiB", () => {
