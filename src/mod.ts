@@ -66,7 +66,7 @@ export {
   type TrainingBatch,
 } from "./train/trainer.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
-export { type PlateauOptions, ReduceOnPlateau } from "./train/schedule.ts";
+export { type PlateauOptions, ReduceOnPlateau, type Schedule } from "./train/schedule.ts";
 
 export {
   type Checkpoint,

@@ -5,10 +5,15 @@
  */
 import { InputError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
-
 import type { Node, Tensor } from "./graph.ts";
 import { c4Geometry, stageGeometry } from "./layout.ts";
-import type { BufferMemory, Memory, PersistentBuffer, TextureMemory } from "./memory.ts";
+import {
+  type BufferMemory,
+  type Memory,
+  mib,
+  type PersistentBuffer,
+  type TextureMemory,
+} from "./memory.ts";
 
 /** What lowering needs to know of the device. */
 export interface LowerTarget {
@@ -184,8 +189,4 @@ export class LowerContext {
     this.#staged.set(key, { texture, step: this.steps.length });
     return texture;
   }
-}
-
-function mib(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 }

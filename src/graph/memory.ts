@@ -120,3 +120,8 @@ export type Memory = BufferMemory | TextureMemory;
 export function memoryBytes(memory: Memory): number {
   return memory.kind === "buffer" ? memory.sizeBytes : memory.width * memory.height * 16;
 }
+
+/** Bytes for people, in messages: `117 MiB`. */
+export function mib(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
+}

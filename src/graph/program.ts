@@ -11,7 +11,7 @@ import { deviceValues } from "./host_values.ts";
 import { unpackC4 } from "./layout.ts";
 import type { Step } from "./lower.ts";
 import { History } from "./history.ts";
-import type { BufferMemory, Memory } from "./memory.ts";
+import { type BufferMemory, type Memory, mib } from "./memory.ts";
 import type { Slot } from "./plan.ts";
 import { MemoryPool } from "./pool.ts";
 import { profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
@@ -385,8 +385,4 @@ export class Program {
       values.byteLength,
     );
   }
-}
-
-function mib(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 }

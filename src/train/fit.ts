@@ -4,6 +4,7 @@
  */
 import { InputError, ShapeError } from "../errors.ts";
 import type { LowerTarget } from "../graph/lower.ts";
+import { mib } from "../graph/memory.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
 import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
@@ -107,8 +108,4 @@ export function suggestWidth(config: UnetConfig, budgetBytes: number): string | 
     `but ${mib(budgetBytes)} may be used; what would fit: --width ${width} (${
       mib(bytesOf(width))
     })`;
-}
-
-function mib(bytes: number): string {
-  return `${Math.round(bytes / 2 ** 20)} MiB`;
 }
