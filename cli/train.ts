@@ -10,7 +10,7 @@ import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
 import { suggestWidth } from "../src/train/fit.ts";
 import { ReduceOnPlateau } from "../src/train/schedule.ts";
-import { choice, float, int, list, path, text, type Values } from "./args.ts";
+import { choice, float, int, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 import { openTrainingData, trainAndSave, type TrainingSettings } from "./training.ts";
@@ -27,7 +27,7 @@ const options = {
     open: true,
   }),
   load: path("start from the weights of this checkpoint", { short: "f" }),
-  scale: float("scale of the photos", { short: "s", default: 0.1, min: 0, max: 1 }),
+  scale: float("scale of the photos", { short: "s", default: 0.1, min: 0.001, max: 1 }),
   model: choice("network (default: the checkpoint's, else unet-small)", ["unet-small", "unet"]),
   width: int("channels of the first level (default: the checkpoint's, else 64)", { min: 1 }),
   upsample: choice("upsampling (default: the checkpoint's, else bilinear)", [
@@ -44,8 +44,6 @@ const options = {
   resume: path("continue a run", { unavailable: true }),
   runs: path("where logs of runs go", { unavailable: true, placeholder: "DIR" }),
   name: text("name of the run", { unavailable: true }),
-  // Listed so that it is refused by name rather than as unknown.
-  "class-weights": list("weights of the classes", { unavailable: true }),
 };
 
 type Options = Values<typeof options>;
@@ -53,7 +51,6 @@ type Options = Values<typeof options>;
 /** Trains and saves checkpoints. */
 export async function run(o: Options, context: Context): Promise<number> {
   const { log } = context;
-  if (o.scale === 0) throw new InputError("--scale must be above 0 and at most 1, got 0");
   const dataset = await loadDataset(o.data);
   using gpu = await openGpu(context);
   const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load);

@@ -5,12 +5,13 @@
  */
 
 import { type Dataset, valueToClass } from "../src/data/dataset.ts";
+import { isFile, shownPath } from "../src/data/files.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
 import { type CheckpointInfo, encodeCheckpoint } from "../src/io/checkpoint.ts";
-import { writeCheckpointFile } from "../src/io/checkpoint_file.ts";
+import { readCheckpointFile, writeCheckpointFile } from "../src/io/checkpoint_file.ts";
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import type { UNet } from "../src/nn/unet.ts";
@@ -55,6 +56,18 @@ export interface TrainingData {
   readonly valid: SampleSource;
 }
 
+/** Hours of training are no time to find out that nothing can be saved. */
+async function ensureFolder(folder: string): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new InputError(
+      `cannot make the folder ${shownPath(folder)} for checkpoints: ` +
+        `${error instanceof Error ? error.message : error}; choose another with --checkpoints`,
+    );
+  }
+}
+
 /**
  * Opens the photos of both splits.
  * @throws {InputError} naming a file that cannot be read, or saying what would fit when a step is too
@@ -62,7 +75,7 @@ export interface TrainingData {
  */
 export async function openTrainingData(
   gpu: Gpu,
-  { dataset, net, optimizer, scale, batchSize }: TrainingSettings,
+  { dataset, net, optimizer, scale, batchSize, checkpoints }: TrainingSettings,
 ): Promise<TrainingData> {
   const values = valueToClass(dataset.info);
   const train = await SampleSource.open(dataset.train, scale, values);
@@ -71,6 +84,7 @@ export async function openTrainingData(
   const problem = largest &&
     suggestFit(net, optimizer, largest, lowerTarget(gpu), gpu.memoryBudgetBytes, { scale });
   if (problem !== undefined) throw new InputError(problem);
+  await ensureFolder(checkpoints);
   return { train, valid };
 }
 
@@ -110,6 +124,7 @@ export async function trainAndSave(
     seed,
     firstEpoch,
     epochs,
+    bestScore: await scoreToBeat(settings),
     timeLimitMs: settings.timeLimitMs,
   }, {
     compiling(shapes) {
@@ -120,8 +135,8 @@ export async function trainAndSave(
     },
     freezing() {
       log.info(
-        "Images have several sizes, so a batch is no fair sample of them: batch norm uses the " +
-          "statistics of the whole training set",
+        "Images have several sizes, so a batch is no fair sample of them: from here on batch norm " +
+          "uses the statistics of the whole training set",
       );
     },
     phase(phase, epoch, images) {
@@ -140,6 +155,7 @@ export async function trainAndSave(
       if (result.last && trained < epochs) {
         log.info(`Ending after ${trained} of ${epochs} epochs: more would take too long`);
       }
+      if (trained === 1 && before === undefined) await keepEarlierBest(settings.checkpoints, log);
       await save(gpu, trainer, settings, result);
     },
   });
@@ -148,6 +164,22 @@ export async function trainAndSave(
       `${Math.round(trainer.plannedBytes / 2 ** 20)} MiB of GPU memory planned`,
   );
 }
+
+/** A run that goes on from a checkpoint must not replace `best` by something worse. */
+async function scoreToBeat({ before, checkpoints }: TrainingSettings): Promise<number | undefined> {
+  if (before === undefined || !await isFile(bestFile(checkpoints))) return undefined;
+  return (await readCheckpointFile(bestFile(checkpoints))).info.metrics?.meanIoU;
+}
+
+/** A new run has a best of its own; that of an earlier run is kept under another name. */
+async function keepEarlierBest(checkpoints: string, log: Log): Promise<void> {
+  if (!await isFile(bestFile(checkpoints))) return;
+  const kept = `${checkpoints}/best.backup.safetensors`;
+  await Deno.rename(bestFile(checkpoints), kept);
+  log.info(`The best checkpoint of an earlier run is kept as ${shownPath(kept)}`);
+}
+
+const bestFile = (checkpoints: string): string => `${checkpoints}/best.safetensors`;
 
 function epochLine(result: EpochResult, images: number): string {
   const { scores } = result;

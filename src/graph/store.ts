@@ -89,6 +89,13 @@ export class ParameterStore {
     return arena;
   }
 
+  /** Sets a companion arena to zero. */
+  clear(gpu: Gpu, name: string): void {
+    const encoder = gpu.device.createCommandEncoder({ label: `clear ${name}` });
+    encoder.clearBuffer(this.companion(name).on(gpu));
+    gpu.device.queue.submit([encoder.finish()]);
+  }
+
   /** Names of the companion arenas in use. */
   get companions(): string[] {
     return [...this.#companions.keys()];

@@ -5,13 +5,16 @@
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
 import type { Segmenter } from "../nn/segmenter.ts";
-import { batchShapes, planBatches } from "./batches.ts";
+import { batchShapes, type ImageSize, planBatches } from "./batches.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** How often the screen gets a fresh loss. */
 const LOSS_EVERY_MS = 3000;
+
+/** What the learning rate is multiplied with where training goes on with frozen statistics. */
+const FROZEN_RATE_FACTOR = 0.1;
 
 /** What a run works on and with. */
 export interface RunOptions {
@@ -26,6 +29,8 @@ export interface RunOptions {
   /** Epochs done before, by a loaded checkpoint. */
   firstEpoch: number;
   epochs: number;
+  /** Mean IoU that an epoch must pass to be the best; default: the first one is. */
+  bestScore?: number | undefined;
   /** Epochs that would not end within this time are left out, all but the first; default: none. */
   timeLimitMs?: number | undefined;
 }
@@ -65,25 +70,25 @@ export interface RunEvents {
  */
 export async function runTraining(options: RunOptions, events: RunEvents): Promise<void> {
   const { trainer, train, batchSize, seed, schedule } = options;
-  let bestScore = -1;
+  let { bestScore = -1 } = options;
   const shapes = batchShapes(planBatches(train.sizes, batchSize, seed, options.firstEpoch));
   events.compiling(shapes.length);
-  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size > 1) {
-    await freezeStatistics(options, events);
-  }
   for (const shape of shapes) await trainer.prepare(shape);
+  const freezeAt = epochToFreeze(options, shapes);
   const begun = performance.now();
   let { epochs } = options;
   for (let i = 0; i < epochs; i++) {
     const epoch = options.firstEpoch + i + 1;
     const started = performance.now();
+    if (i === freezeAt) await freezeStatistics(options, events);
     const learningRate = schedule.learningRate;
     events.phase("train", epoch, train.length);
     const losses = await trainEpoch(options, epoch, events);
     const trained = performance.now();
     events.phase("valid", epoch, options.valid.length);
     const scores = await validate(options, events);
-    schedule.step?.(scores.meanIoU);
+    // Before that, the running statistics and with them these scores say little.
+    if (trainer.frozenStatistics || freezeAt === undefined) schedule.step?.(scores.meanIoU);
     const best = scores.meanIoU > bestScore;
     if (best) bestScore = scores.meanIoU;
     const now = performance.now();
@@ -123,21 +128,35 @@ function epochsWithin(
 }
 
 /**
- * Lets batch norm use the statistics of the whole set from the start, for sets of mixed sizes: see
- * statistics.ts. Loaded weights keep the statistics that they were trained with.
+ * The epoch of this run, counted from 0, from which sets of mixed sizes train with batch-norm
+ * statistics of the whole set (see statistics.ts); `undefined` for sets of one size. The batches'
+ * own statistics come first because they make learning fast.
+ */
+function epochToFreeze(options: RunOptions, shapes: readonly ImageSize[]): number | undefined {
+  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size < 2) return undefined;
+  return options.firstEpoch > 0 ? 0 : Math.ceil(options.epochs / 2);
+}
+
+/**
+ * Goes on with the statistics of the whole set. That changes what every layer sees, and the
+ * optimizer's running moments no longer fit: it starts afresh, with small steps.
  */
 async function freezeStatistics(
-  { trainer, train, batchSize, seed, firstEpoch }: RunOptions,
+  { trainer, train, batchSize, seed, firstEpoch, schedule }: RunOptions,
   events: RunEvents,
 ): Promise<void> {
   events.freezing();
-  if (firstEpoch === 0) {
-    const plans = planBatches(train.sizes, batchSize, seed, 0);
-    await trainer.gatherStatistics(async function* () {
-      for (const plan of plans) yield await train.batch(plan);
-    }());
+  // Loaded weights bring the statistics that they were trained with.
+  if (firstEpoch > 0) {
+    trainer.freezeStatistics();
+    return;
   }
-  trainer.frozenStatistics = true;
+  const plans = planBatches(train.sizes, batchSize, seed, 0);
+  await trainer.gatherStatistics(async function* () {
+    for (const plan of plans) yield await train.batch(plan);
+  }());
+  trainer.freezeStatistics();
+  schedule.restart?.(FROZEN_RATE_FACTOR);
 }
 
 async function trainEpoch(

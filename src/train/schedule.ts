@@ -12,6 +12,8 @@ export interface Schedule {
   step?(score: number): void;
   /** A batch was trained. */
   stepBatch?(): void;
+  /** Training enters a new phase: what was learned about scores is void, the rate is scaled. */
+  restart?(factor: number): void;
   /** The run is now to have so many batches, those already trained included. */
   resize?(batches: number): void;
 }
@@ -60,6 +62,13 @@ export class ReduceOnPlateau implements Schedule {
     const changed = lowered < this.learningRate;
     this.learningRate = lowered;
     return changed;
+  }
+
+  /** Forgets the scores so far and multiplies the rate. */
+  restart(factor: number): void {
+    this.learningRate *= factor;
+    this.#best = -Infinity;
+    this.#bad = 0;
   }
 }
 

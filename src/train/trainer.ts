@@ -54,12 +54,7 @@ const LOSSES_KEPT = 256;
 export class Trainer {
   /** Used from the next step on. */
   learningRate: number;
-  /**
-   * Whether steps normalise by the running statistics, which then stay as they are, instead of by
-   * the batch. See {@linkcode Trainer.gatherStatistics}.
-   */
-  frozenStatistics = false;
-  /** Steps of this trainer's optimizer, which starts fresh. */
+  /** Steps done. */
   step = 0;
   readonly #gpu: Gpu;
   readonly #net: UNet;
@@ -70,6 +65,9 @@ export class Trainer {
   readonly #history = new History(LOSSES_KEPT);
   readonly #programs = new Map<string, Program>();
   #unread = 0;
+  #frozen = false;
+  /** Steps since the optimizer's state was zero. */
+  #optimizerStep = 0;
 
   /** Trains `net` in place on `gpu`; programs are compiled when batches arrive. */
   constructor(gpu: Gpu, net: UNet, options: TrainerOptions) {
@@ -89,14 +87,13 @@ export class Trainer {
 
   /** Compiles the program for a shape of batch; the largest first needs least memory. */
   async prepare(shape: BatchShape): Promise<Program> {
-    const training = !this.frozenStatistics;
-    const key = [shape.batch, shape.height, shape.width, training].join();
+    const key = [shape.batch, shape.height, shape.width].join();
     let program = this.#programs.get(key);
     if (!program) {
       const settings = {
         clipping: this.#clipping,
         classWeights: this.#classWeights,
-        training,
+        training: !this.#frozen,
       };
       const { graph, loss } = recordStep(this.#net, this.#optimizer, shape, settings);
       program = await compile(this.#gpu, graph, {
@@ -119,10 +116,10 @@ export class Trainer {
     const program = await this.prepare(batch);
     program.write("pixels", batch.pixels);
     program.write("labels", new Uint32Array(batch.labels));
-    program.write("optimizer", this.#optimizer.stepState(this.learningRate, this.step + 1));
+    program.write("optimizer", this.#optimizer.stepState(this.learningRate, ++this.#optimizerStep));
     await program.runQueued();
     this.step++;
-    this.#net.batchesTracked++;
+    if (!this.#frozen) this.#net.batchesTracked++;
     this.#unread++;
   }
 
@@ -136,6 +133,23 @@ export class Trainer {
     const count = this.#unread;
     this.#unread = 0;
     return count === 0 ? new Float32Array() : await this.#history.read(this.#gpu, count);
+  }
+
+  /**
+   * Whether steps normalise by the running statistics, which then stay as they are, instead of by
+   * the batch.
+   */
+  get frozenStatistics(): boolean {
+    return this.#frozen;
+  }
+
+  /** From now on {@linkcode frozenStatistics}; the optimizer starts afresh. */
+  freezeStatistics(): void {
+    this.#frozen = true;
+    this.#optimizerStep = 0;
+    for (const name of this.#optimizer.companions) this.#net.store.clear(this.#gpu, name);
+    for (const program of this.#programs.values()) program.destroy();
+    this.#programs.clear();
   }
 
   /** Replaces the network's running statistics by those of all the batches together. */

@@ -83,6 +83,15 @@ Deno.test({
       assertEquals(read(folder, "last").info.epoch, 11);
       assertEquals(read(folder, "last").config.width, 4);
 
+      // Going on from weights that learned nothing must not replace the best.
+      const idle = [...SMALL, "-e", "1", "-l", "1e-9"];
+      await unet(folder, "train", ...idle, "--checkpoints", "idle");
+      const worse = await unet(folder, "train", ...idle, "-f", "idle/last.safetensors");
+      assertEquals(worse.code, 0, worse.err);
+      const score = (name: string) => read(folder, name).info.metrics?.meanIoU ?? NaN;
+      assert(score("last") < score("best"), `${score("last")} is not worse`);
+      assertEquals(read(folder, "best").info, best.info);
+
       const other = await unet(folder, "train", ...load, "--width", "8");
       assertEquals(other.code, 1);
       assertStringIncludes(other.err, "width 4");
@@ -105,6 +114,9 @@ Deno.test({
       };
       const a = await run("1", "a");
       assertEquals(await run("1", "b"), a);
+      const best = Deno.readFileSync(`${folder}/b/best.safetensors`);
+      await run("3", "b");
+      assertEquals(Deno.readFileSync(`${folder}/b/best.backup.safetensors`), best);
       const c = decodeCheckpoint(await run("2", "c"), "c");
       const weight = "inc.double_conv.0.weight";
       assert(
@@ -132,10 +144,13 @@ Deno.test({
       await fails(2, "--epochs", "-e", "0");
       await fails(1, "nothing.safetensors", "-f", "nothing.safetensors");
       await fails(1, "scale", "-s", "0.1");
+      await fails(2, "--scale", "-s", "0");
+      Deno.writeTextFileSync(`${folder}/file`, "no folder");
+      await fails(1, "--checkpoints", ...SMALL, "--checkpoints", "file");
       await fails(1, "what would fit", ...SMALL, "--width", "40000");
 
       // A value that `data` did not see.
-      Deno.mkdirSync(`${folder}/checkpoints`);
+      Deno.mkdirSync(`${folder}/checkpoints`, { recursive: true });
       Deno.writeTextFileSync(`${folder}/checkpoints/best.safetensors`, "precious");
       const mask = new Uint8Array(24 * 20).fill(7);
       for (const i of [0, 1, 3, 4, 5, 7, 8, 9]) {
