@@ -95,6 +95,23 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> 
   }
 }
 
+/** The first bytes of a file, at most `count`. @throws InputError naming it. */
+export async function readHead(path: string, count: number): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    using file = await Deno.open(path);
+    const bytes = new Uint8Array(count);
+    let length = 0;
+    while (length < count) {
+      const read = await file.read(bytes.subarray(length));
+      if (read === null) break;
+      length += read;
+    }
+    return bytes.slice(0, length);
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
 /** Reads a text file in UTF-8, without a byte order mark. @throws InputError naming it. */
 export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readBytes(path));

@@ -7,7 +7,7 @@ import { InputError } from "../errors.ts";
 import type { TrainingBatch } from "../train/trainer.ts";
 import type { Batch, ImageSize } from "../train/batches.ts";
 import type { Sample, ValueMap } from "./dataset.ts";
-import { readBytes, shownPath } from "./files.ts";
+import { readBytes, readHead, shownPath } from "./files.ts";
 import { readMask } from "./mask.ts";
 import { decodePhoto, imageSize } from "./photo.ts";
 import { resizeArea, resizeNearest, scaledSize } from "./resize.ts";
@@ -19,6 +19,9 @@ export interface ScaledPair extends ImageSize {
   /** Class ids, 255 where ignored; empty when the sample has no mask. */
   labels: Uint8Array;
 }
+
+/** Enough for the headers of all but odd photos. */
+const HEADER_BYTES = 2 ** 18;
 
 const DEFAULT_CACHE_BYTES = 2 * 2 ** 30;
 
@@ -55,7 +58,7 @@ export class SampleSource {
   ): Promise<SampleSource> {
     const sizes: ImageSize[] = [];
     for (const { image } of samples) {
-      const { width, height } = imageSize(await readBytes(image), shownPath(image));
+      const { width, height } = await sizeOf(image);
       sizes.push(scaledSize(width, height, scale));
     }
     return new SampleSource(samples, sizes, values, cacheBytes);
@@ -112,6 +115,17 @@ export class SampleSource {
     }
     const small = resizeNearest(mask, size.width, size.height);
     return { ...size, pixels, labels: this.#values.toLabels(small.data, maskName) };
+  }
+}
+
+/** Size of a photo, from its first bytes where they tell; EXIF thumbnails may push it further. */
+async function sizeOf(path: string): Promise<ImageSize> {
+  const name = shownPath(path);
+  try {
+    return imageSize(await readHead(path, HEADER_BYTES), name);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return imageSize(await readBytes(path), name);
   }
 }
 

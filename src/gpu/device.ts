@@ -101,6 +101,7 @@ export class Gpu {
   #firstError: string | undefined;
   #lost: string | undefined;
   #destroyed = false;
+  #inFlight: Promise<unknown>[] = [];
 
   /** Use {@linkcode requestGpu}. */
   constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
@@ -160,6 +161,19 @@ export class Gpu {
     this.check();
     await this.device.queue.onSubmittedWorkDone();
     this.check();
+  }
+
+  /**
+   * Waits until at most `depth` of the submissions that {@linkcode Gpu.submitted} was told of are
+   * unfinished, so that a fast host does not queue without bound.
+   */
+  async throttle(depth: number): Promise<void> {
+    while (this.#inFlight.length > depth) await this.#inFlight.shift();
+  }
+
+  /** Marks what was submitted last, for {@linkcode Gpu.throttle}. */
+  submitted(): void {
+    this.#inFlight.push(this.device.queue.onSubmittedWorkDone());
   }
 
   /** A labelled buffer, zero-initialised as WebGPU guarantees. */

@@ -15,8 +15,13 @@ export async function compileKernel(
   spec: KernelSpec,
 ): Promise<GPUComputePipeline> {
   const code = expandTemplate(spec.source, spec.constants);
+  // What is wrong with the code is told below; without the scope it would be told again, as the
+  // error of whatever runs next.
+  device.pushErrorScope("validation");
   const module = device.createShaderModule({ label: spec.name, code });
+  const scope = device.popErrorScope();
   const info = await module.getCompilationInfo();
+  await scope;
   const fault = info.messages.find((m) => m.type === "error");
   if (fault) {
     const line = code.split("\n")[fault.lineNum - 1]?.trim() ?? "";

@@ -91,7 +91,6 @@ export class Program {
   readonly #ownHistory: boolean;
   readonly #historySource: BufferMemory | undefined;
   #runs = 0;
-  #inFlight: Promise<unknown>[] = [];
   #destroyed = false;
 
   /** Use {@linkcode compile}. */
@@ -187,9 +186,9 @@ export class Program {
    * that a fast host does not queue without bound.
    */
   async runQueued(depth = 2): Promise<void> {
-    while (this.#inFlight.length > depth) await this.#inFlight.shift();
+    await this.#gpu.throttle(depth);
     this.run();
-    this.#inFlight.push(this.#gpu.device.queue.onSubmittedWorkDone());
+    this.#gpu.submitted();
   }
 
   /** Makes one run and says where its time went; slower than an ordinary run. */

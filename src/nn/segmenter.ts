@@ -32,7 +32,8 @@ export interface PredictOptions {
   threshold?: number;
 }
 
-const CACHED_PROGRAMS = 12;
+/** Programs are light, their memory is shared; a validation split may have many batch shapes. */
+const CACHED_PROGRAMS = 32;
 
 /**
  * Most memory held, as a multiple of what the largest size needs: enough for upright and lying
