@@ -12,7 +12,7 @@ import { Stream } from "../nn/random.ts";
 import { UNet } from "../nn/unet.ts";
 import { unetBlocks } from "../nn/unet_spec.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
-import type { BatchShape } from "../train/trainer.ts";
+import type { BatchShape } from "../nn/batch_shape.ts";
 
 const WEIGHT_SEED = 1234;
 const NOISE_SEED = 99;

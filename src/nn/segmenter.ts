@@ -3,23 +3,19 @@
  * the latest ones; all share one pool of memory.
  * @module
  */
+import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Tensor } from "../graph/graph.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
+import type { BatchShape } from "./batch_shape.ts";
 import type { UNet } from "./unet.ts";
 
 /** A batch of equally sized photos. */
-export interface PhotoBatch {
-  /** Photos, at least 1. */
-  batch: number;
-  /** Rows of pixels of each photo. */
-  height: number;
-  /** Pixels of a row. */
-  width: number;
+export interface PhotoBatch extends BatchShape {
   /** RGBA bytes, row by row, photo after photo; alpha is not looked at by RGB networks. */
   pixels: Uint8Array;
 }
@@ -74,6 +70,28 @@ export class Segmenter {
     return result;
   }
 
+  /**
+   * The largest of 0.9, 0.8, ... 0.1 by which a photo must be scaled for a prediction to fit memory
+   * and limits; `undefined` when none is small enough.
+   */
+  largestFit(photos: BatchShape, options: PredictOptions = {}): number | undefined {
+    const size = options.size ?? [photos.height, photos.width];
+    for (let tenths = 9; tenths >= 1; tenths--) {
+      const height = Math.max(1, Math.floor((photos.height * tenths) / 10));
+      const width = Math.max(1, Math.floor((photos.width * tenths) / 10));
+      const shape = { batch: photos.batch, height, width };
+      try {
+        const { graph, ids } = this.#record(shape, size, options.threshold);
+        const plan = planProgram(graph, { ids }, lowerTarget(this.#gpu));
+        if (plan.plannedBytes <= this.#gpu.memoryBudgetBytes) return tenths / 10;
+      } catch (error) {
+        // Over a limit of the device, or by now too small for the network.
+        if (!(error instanceof InputError)) throw error;
+      }
+    }
+    return undefined;
+  }
+
   /** Frees the programs and their memory; the network stays. */
   destroy(): void {
     for (const program of this.#programs.values()) program.destroy();
@@ -94,22 +112,30 @@ export class Segmenter {
     return unpackIds(await program.readInts("ids"), height, width);
   }
 
+  #record(
+    { batch, height, width }: BatchShape,
+    size: readonly [number, number],
+    threshold: number | undefined,
+  ): { graph: Graph; ids: Tensor } {
+    const graph = new Graph();
+    const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
+    const image = imageInput(pixels, this.#net.config.channels);
+    const logits = this.#net.forward(image, { training: false });
+    // 0.5 is what the argmax of two classes decides anyway.
+    const cut = threshold === undefined || threshold === 0.5 ? {} : { threshold };
+    return { graph, ids: resizeArgmax(logits, { size, ...cut }) };
+  }
+
   async #program(
-    { batch, height, width }: PhotoBatch,
+    photos: BatchShape,
     size: readonly [number, number],
     threshold: number | undefined,
   ): Promise<Program> {
-    // 0.5 is what the argmax of two classes decides anyway.
-    const cut = threshold === 0.5 ? undefined : threshold;
-    const key = [batch, height, width, ...size, cut].join();
+    const key = [photos.batch, photos.height, photos.width, ...size, threshold].join();
     let program = this.#programs.get(key);
     this.#programs.delete(key);
     if (!program) {
-      const graph = new Graph();
-      const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
-      const image = imageInput(pixels, this.#net.config.channels);
-      const logits = this.#net.forward(image, { training: false });
-      const ids = resizeArgmax(logits, { size, ...(cut === undefined ? {} : { threshold: cut }) });
+      const { graph, ids } = this.#record(photos, size, threshold);
       const outputs = { ids };
       this.#makeRoom(planProgram(graph, outputs, lowerTarget(this.#gpu)));
       program = await compile(this.#gpu, graph, {

@@ -10,7 +10,7 @@ import { decodePhoto, type Photo } from "../data/photo.ts";
 import { prefetch } from "../data/prefetch.ts";
 import { resizeArea, scaledSize } from "../data/resize.ts";
 import { rgbToRgba } from "../data/samples.ts";
-import { InputError } from "../errors.ts";
+import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 
@@ -43,6 +43,9 @@ export interface Evaluation {
   readonly images: readonly ImageScore[];
 }
 
+/** What predicts; tests use less than a whole segmenter. */
+export type Predictor = Pick<Segmenter, "predict"> & Partial<Pick<Segmenter, "largestFit">>;
+
 /** Class ids of a photo or mask. */
 interface Truth {
   readonly height: number;
@@ -57,7 +60,7 @@ interface Truth {
  *   class, or does not fit the network or memory.
  */
 export async function evaluateSamples(
-  segmenter: Pick<Segmenter, "predict">,
+  segmenter: Predictor,
   samples: readonly Sample[],
   { scale, valueMap, classes, onProgress }: EvaluateOptions,
 ): Promise<Evaluation> {
@@ -101,7 +104,7 @@ export function scalePhoto(photo: Photo, scale: number): PhotoBatch {
  * @throws {InputError} when the scaled photo is too small for the network or too large for memory.
  */
 export async function predictPhoto(
-  segmenter: Pick<Segmenter, "predict">,
+  segmenter: Predictor,
   photo: PhotoBatch,
   path: string,
   options: PredictOptions,
@@ -110,11 +113,22 @@ export async function predictPhoto(
     return await segmenter.predict(photo, options);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
+    const fit = error instanceof ShapeError ? undefined : segmenter.largestFit?.(photo, options);
+    const message = fit === undefined
+      ? error.message
+      : `${error.message.replace(/;[^;]*$/, "")}; what would fit: -s ${
+        fittingScale(photo, options, fit)
+      }`;
     throw new InputError(
-      `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ` +
-        error.message,
+      `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ${message}`,
     );
   }
+}
+
+/** The class map has the photo's own size, so the scale in use follows from it. */
+function fittingScale(photo: PhotoBatch, { size }: PredictOptions, factor: number): number {
+  const scale = photo.width / (size?.[1] ?? photo.width);
+  return Number((scale * factor).toPrecision(2));
 }
 
 async function readTruth(

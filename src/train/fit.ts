@@ -8,7 +8,8 @@ import { mib } from "../graph/memory.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
 import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
-import { type BatchShape, planStep } from "./trainer.ts";
+import type { BatchShape } from "../nn/batch_shape.ts";
+import { planStep } from "./trainer.ts";
 
 /** Scales are suggested down to this share of the one asked for. */
 const SMALLEST_FACTOR = 0.1;

@@ -13,7 +13,7 @@ import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import type { UNet } from "../nn/unet.ts";
 import { imageInput } from "../ops/image_input.ts";
-import type { BatchShape } from "./trainer.ts";
+import type { BatchShape } from "../nn/batch_shape.ts";
 
 /** A batch of photos as {@linkcode gatherStatistics} needs it. */
 export interface PhotosOfBatch extends BatchShape {

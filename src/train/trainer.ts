@@ -11,22 +11,13 @@ import type { LowerTarget } from "../graph/lower.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { planProgram, type ProgramPlan } from "../graph/program_plan.ts";
+import type { BatchShape } from "../nn/batch_shape.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { IGNORED } from "./metrics.ts";
 import { gatherStatistics } from "./statistics.ts";
-
-/** The shape of a batch. */
-export interface BatchShape {
-  /** Photos of a step, at least 1. */
-  batch: number;
-  /** Rows of pixels of each photo. */
-  height: number;
-  /** Pixels of a row. */
-  width: number;
-}
 
 /** A batch of photos with the class of every pixel. */
 export interface TrainingBatch extends BatchShape {
