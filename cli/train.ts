@@ -9,12 +9,15 @@ import { adamw, type Optimizer, rmsprop, sgd } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
 import { suggestWidth } from "../src/train/fit.ts";
-import { ReduceOnPlateau } from "../src/train/schedule.ts";
+import { classWeights } from "../src/train/class_weights.ts";
+import { OneCycle, ReduceOnPlateau } from "../src/train/schedule.ts";
 import { choice, float, int, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 import { openTrainingData, trainAndSave, type TrainingSettings } from "./training.ts";
 
+/** Share of the batches in which a cosine schedule first rises. */
+const WARM_UP = 0.1;
 /** The original clips every gradient value to this. */
 const CLIP_VALUE = 0.1;
 
@@ -35,6 +38,15 @@ const options = {
     "transposed",
   ]),
   optimizer: choice("optimizer", ["rmsprop", "sgd", "adamw"], { default: "rmsprop" }),
+  schedule: choice(
+    "learning rate: a tenth of it after 2 epochs without gain, or a short rise and a cosine to 0",
+    ["plateau", "cosine"],
+    { default: "plateau" },
+  ),
+  "class-weights": choice("weights of the classes in the loss; auto: frequency^-0.5", [
+    "none",
+    "auto",
+  ], { default: "none" }),
   seed: int("seed of initial weights and shuffling", { default: 42, min: 0, max: 2 ** 32 - 1 }),
   data: path("data folder", { default: "data", placeholder: "DIR" }),
   checkpoints: path("where checkpoints go", { default: "checkpoints", placeholder: "DIR" }),
@@ -64,7 +76,13 @@ export async function run(o: Options, context: Context): Promise<number> {
     dataset,
     net,
     optimizer: makeOptimizer(o.optimizer),
-    schedule: () => new ReduceOnPlateau(learningRate),
+    schedule: (batches) =>
+      o.schedule === "plateau"
+        ? new ReduceOnPlateau(learningRate)
+        : new OneCycle(learningRate, batches, { rising: WARM_UP }),
+    ...(o.classWeights === "auto"
+      ? { classWeights: classWeights(dataset.info.classes.map(({ trainPixels }) => trainPixels)) }
+      : {}),
     clipping: { clipValue: CLIP_VALUE },
     scale: o.scale,
     batchSize: o.batchSize,
@@ -134,7 +152,8 @@ function logSettings(
       `    Epochs:          ${o.epochs}${firstEpoch > 0 ? ` after ${firstEpoch}` : ""}`,
       `    Batch size:      ${o.batchSize}`,
       `    Learning rate:   ${learningRate}`,
-      `    Optimizer:       ${o.optimizer}`,
+      `    Optimizer:       ${o.optimizer}, ${o.schedule} schedule`,
+      `    Class weights:   ${o.classWeights}`,
       `    Training size:   ${train.length}`,
       `    Validation size: ${valid.length}`,
       `    Images scaling:  ${o.scale} (${size?.width} x ${size?.height}` +

@@ -88,7 +88,7 @@ export interface OneCycleOptions {
  * with `cycle_momentum=False`).
  */
 export class OneCycle implements Schedule {
-  readonly #maximum: number;
+  #maximum: number;
   readonly #options: Required<OneCycleOptions>;
   #batches: number;
   #done = 0;
@@ -121,6 +121,11 @@ export class OneCycle implements Schedule {
   /** A batch was trained. */
   stepBatch(): void {
     this.#done++;
+  }
+
+  /** Scales the rates from here on. */
+  restart(factor: number): void {
+    this.#maximum *= factor;
   }
 
   /** Makes the cycle end after `batches` batches, counted from its beginning. */
