@@ -1,4 +1,10 @@
-import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertNotEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import { encodePng } from "../../src/data/png_write.ts";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
@@ -106,8 +112,8 @@ Deno.test({
     inFolder(async (folder) => {
       writeRaw(folder);
       assertEquals((await unet(folder, "data")).code, 0);
-      const run = async (seed: string, name: string) => {
-        const where = ["--seed", seed, "--checkpoints", name];
+      const run = async (seed: string, name: string, ...more: string[]) => {
+        const where = ["--seed", seed, "--checkpoints", name, ...more];
         const { code, err } = await unet(folder, "train", "-e", "1", ...SMALL, ...where);
         assertEquals(code, 0, err);
         return Deno.readFileSync(`${folder}/${name}/last.safetensors`);
@@ -118,6 +124,10 @@ Deno.test({
       await run("3", "b");
       assertEquals(Deno.readFileSync(`${folder}/b/best.backup.safetensors`), best);
       const c = decodeCheckpoint(await run("2", "c"), "c");
+      const recipe = ["--schedule", "cosine", "--class-weights", "auto"];
+      const d = await run("1", "d", ...recipe);
+      assertEquals(await run("1", "e", ...recipe), d);
+      assertNotEquals(d, a);
       const weight = "inc.double_conv.0.weight";
       assert(
         c.tensors.get(weight)?.join() !== decodeCheckpoint(a, "a").tensors.get(weight)?.join(),
@@ -141,6 +151,7 @@ Deno.test({
       assertEquals((await unet(folder, "data")).code, 0);
       await fails(2, "--crop is not available yet", "--crop", "64");
       await fails(2, "--resume is not available yet", "--resume", "x");
+      await fails(2, "--class-weights", "--class-weights", "weights.csv");
       await fails(2, "--epochs", "-e", "0");
       await fails(1, "nothing.safetensors", "-f", "nothing.safetensors");
       await fails(1, "scale", "-s", "0.1");
