@@ -5,7 +5,7 @@
 export * from "./argmax.ts";
 export * from "./batch_norm2d.ts";
 export * from "./bce_with_logits.ts";
-export * from "./concat.ts";
+export { concat } from "./concat.ts";
 export { conv2d, type Conv2dOptions } from "./conv2d.ts";
 export * from "./conv_transpose2d.ts";
 export * from "./cross_entropy.ts";
