@@ -20,7 +20,12 @@ const options = {
 export async function run(o: Values<typeof options>, context: Context): Promise<number> {
   if (o.what !== "step") throw new UsageError(`bench ${o.what} is not available yet`);
   using gpu = await openGpu(context);
-  const result = await benchStep(gpu, { ...o, firstLevel: 64 });
+  let rssBytes = 0;
+  const result = await benchStep(gpu, {
+    ...o,
+    firstLevel: 64,
+    onStep: () => rssBytes = Math.max(rssBytes, Deno.memoryUsage().rss),
+  });
   const line = {
     adapter: gpu.description,
     mode: o.mode,
@@ -35,7 +40,7 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
     minMs: round(result.minMs, 1),
     gflops: round(result.gflops, 2),
     plannedBytes: result.plannedBytes,
-    rssPeakBytes: peakRssBytes(),
+    rssPeakBytes: Math.max(rssBytes, peakRssBytes()),
     dispatches: result.dispatches,
     ...(result.losses ? { losses: result.losses.map((v) => round(v, 5)) } : {}),
     ...(result.checksum === undefined ? {} : { checksum: round(result.checksum, 7) }),
@@ -45,16 +50,14 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
   return 0;
 }
 
-/** The most memory this process ever held; where the system does not tell, what it holds now. */
+/** The most memory this process ever held, where the system tells (Linux, with all permissions). */
 function peakRssBytes(): number {
   try {
     const status = Deno.readTextFileSync("/proc/self/status");
-    const kib = Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]);
-    if (kib > 0) return kib * 1024;
+    return Number(/VmHWM:\s*(\d+)/.exec(status)?.[1] ?? 0) * 1024;
   } catch {
-    // Not Linux, or not allowed to look.
+    return 0;
   }
-  return Deno.memoryUsage().rss;
 }
 
 function round(value: number, digits: number): number {

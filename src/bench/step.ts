@@ -26,6 +26,8 @@ export interface StepOptions extends BatchShape {
   steps: number;
   /** Channels of the first level. */
   firstLevel: number;
+  /** Called after each step, while all its memory is held. */
+  onStep?: () => void;
 }
 
 /** What was measured. */
@@ -108,6 +110,7 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
     program.run();
     await gpu.idle();
     times.push(performance.now() - begin);
+    options.onStep?.();
   }
   const [coldMs = 0, ...warm] = times;
   warm.sort((a, b) => a - b);
