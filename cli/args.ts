@@ -85,10 +85,10 @@ function option<T>(
 
 const last = (texts: readonly string[]): string => texts[texts.length - 1] ?? "";
 
-function checkRange(value: number, text: string, range: Range, name: string): number {
+function checkRange(value: number, text: string, range: Range, name: string): void {
   const { min = -Infinity, max = Infinity, open = false } = range;
   const outside = open ? value <= min || value >= max : value < min || value > max;
-  if (!outside) return value;
+  if (!outside) return;
   const bounds = max === Infinity
     ? open ? `above ${min}` : `at least ${min}`
     : min === -Infinity
@@ -107,12 +107,14 @@ function number(
   const read = (texts: readonly string[], name: string) => {
     const text = last(texts);
     const value = Number(text);
-    if (!pattern.test(text) || !Number.isFinite(value) || Math.abs(value) > 2 ** 53 - 1) {
+    if (!pattern.test(text)) {
       throw new UsageError(
         `${name} takes a ${kind === "int" ? "whole number" : "number"}, got ${quote(text)}`,
       );
     }
-    return checkRange(value, text, settings, name);
+    checkRange(value, text, settings, name);
+    if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
+    throw new UsageError(`${name} is too ${value < 0 ? "small" : "large"}, got ${text}`);
   };
   return option<number | undefined>(
     "value",

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Dataset, valueToClass } from "../src/data/dataset.ts";
+import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
 import { isFile, shownPath } from "../src/data/files.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { InputError } from "../src/errors.ts";
@@ -15,6 +15,7 @@ import { readCheckpointFile, writeCheckpointFile } from "../src/io/checkpoint_fi
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import type { UNet } from "../src/nn/unet.ts";
+import { describe, smallestSize } from "../src/nn/unet_spec.ts";
 import { batchShapes, planBatches } from "../src/train/batches.ts";
 import { suggestFit } from "../src/train/fit.ts";
 import { type EpochResult, runTraining } from "../src/train/run.ts";
@@ -68,6 +69,24 @@ async function ensureFolder(folder: string): Promise<void> {
   }
 }
 
+/** One photo that the network cannot take would end the run at its first batch, or its last. */
+function checkSizes(
+  { sizes }: SampleSource,
+  samples: readonly Sample[],
+  { net: { config: { model } }, scale }: TrainingSettings,
+): void {
+  const smallest = smallestSize(model);
+  const at = sizes.findIndex(({ width, height }) => Math.min(width, height) < smallest);
+  const [size, sample] = [sizes[at], samples[at]];
+  if (size === undefined || sample === undefined) return;
+  throw new InputError(
+    `${shownPath(sample.image)} is ${size.width} x ${size.height} pixels at scale ${scale}, but ` +
+      `${model} needs at least ${smallest} x ${smallest}; ` +
+      (scale < 1 ? "use a larger scale (-s), or " : "") +
+      "remove the photo and its mask and run deno task data again",
+  );
+}
+
 /**
  * Opens the photos of both splits.
  * @throws {InputError} naming a file that cannot be read, or saying what would fit when a step is too
@@ -75,11 +94,14 @@ async function ensureFolder(folder: string): Promise<void> {
  */
 export async function openTrainingData(
   gpu: Gpu,
-  { dataset, net, optimizer, scale, batchSize, checkpoints }: TrainingSettings,
+  settings: TrainingSettings,
 ): Promise<TrainingData> {
+  const { dataset, net, optimizer, scale, batchSize, checkpoints } = settings;
   const values = valueToClass(dataset.info);
   const train = await SampleSource.open(dataset.train, scale, values);
   const valid = await SampleSource.open(dataset.valid, scale, values);
+  checkSizes(train, dataset.train, settings);
+  checkSizes(valid, dataset.valid, settings);
   const [largest] = batchShapes(planBatches(train.sizes, batchSize, 0, 0));
   const problem = largest &&
     suggestFit(net, optimizer, largest, lowerTarget(gpu), gpu.memoryBudgetBytes, { scale });
@@ -113,6 +135,7 @@ export async function trainAndSave(
   const started = performance.now();
   let trained = 0;
   let bar: Progress | undefined;
+  const bestScore = await scoreToBeat(settings);
   await runTraining({
     trainer,
     segmenter,
@@ -124,7 +147,7 @@ export async function trainAndSave(
     seed,
     firstEpoch,
     epochs,
-    bestScore: await scoreToBeat(settings),
+    bestScore,
     timeLimitMs: settings.timeLimitMs,
   }, {
     compiling(shapes) {
@@ -155,23 +178,38 @@ export async function trainAndSave(
       if (result.last && trained < epochs) {
         log.info(`Ending after ${trained} of ${epochs} epochs: more would take too long`);
       }
-      if (trained === 1 && before === undefined) await keepEarlierBest(settings.checkpoints, log);
+      if (trained === 1 && bestScore === undefined) {
+        await keepEarlierBest(settings.checkpoints, log);
+      }
       await save(gpu, trainer, settings, result);
     },
   });
   log.info(
-    `Trained ${trained} epochs in ${duration((performance.now() - started) / 1000)}, ` +
+    `Trained ${trained} epoch${trained === 1 ? "" : "s"} in ${
+      duration((performance.now() - started) / 1000)
+    }, ` +
       `${Math.round(trainer.plannedBytes / 2 ** 20)} MiB of GPU memory planned`,
   );
 }
 
-/** A run that goes on from a checkpoint must not replace `best` by something worse. */
-async function scoreToBeat({ before, checkpoints }: TrainingSettings): Promise<number | undefined> {
+/**
+ * A run that goes on from a checkpoint must not replace `best` by something worse, where `best` is
+ * the same network for the same classes.
+ */
+async function scoreToBeat(
+  { before, checkpoints, net, dataset }: TrainingSettings,
+): Promise<number | undefined> {
   if (before === undefined || !await isFile(bestFile(checkpoints))) return undefined;
-  return (await readCheckpointFile(bestFile(checkpoints))).info.metrics?.meanIoU;
+  const { config, info } = await readCheckpointFile(bestFile(checkpoints));
+  const same = describe(config) === describe(net.config) &&
+    info.classes.every(({ name, value }, id) => {
+      const known = dataset.info.classes[id];
+      return name === known?.name && value === known.value;
+    });
+  return same ? info.metrics?.meanIoU : undefined;
 }
 
-/** A new run has a best of its own; that of an earlier run is kept under another name. */
+/** A run with no score to beat has a best of its own; an earlier one is kept under another name. */
 async function keepEarlierBest(checkpoints: string, log: Log): Promise<void> {
   if (!await isFile(bestFile(checkpoints))) return;
   const kept = `${checkpoints}/best.backup.safetensors`;

@@ -114,7 +114,15 @@ export async function readHead(path: string, count: number): Promise<Uint8Array<
 
 /** Reads a text file in UTF-8, without a byte order mark. @throws InputError naming it. */
 export async function readText(path: string): Promise<string> {
-  return new TextDecoder().decode(await readBytes(path));
+  const bytes = await readBytes(path);
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // UTF-16 without a byte order mark.
+    if (!text.includes("\0")) return text;
+  } catch {
+    // Told below.
+  }
+  throw new InputError(`cannot read ${shownPath(path)}: it is not UTF-8 text; save it as UTF-8`);
 }
 
 function unreadable(path: string, error: unknown): Error {

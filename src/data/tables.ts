@@ -5,7 +5,7 @@
 
 import { parse, stringify } from "@std/csv";
 import { InputError } from "../errors.ts";
-import { readText, shownPath } from "./files.ts";
+import { isFile, readText, shownPath } from "./files.ts";
 
 /** A photo and its mask: a row of df_data, df_train and df_valid. */
 export interface PairRow {
@@ -103,6 +103,9 @@ export async function readPhotos(path: string): Promise<PhotoRow[]> {
 }
 
 async function readCsv(path: string, columns: readonly string[]): Promise<string[][]> {
+  if (!await isFile(path)) {
+    throw new InputError(`${shownPath(path)} is missing; run deno task data again`);
+  }
   const text = await readText(path);
   let rows: string[][];
   try {

@@ -91,7 +91,16 @@ export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, file: string): 
   const own = [...tensors].filter(([name]) => !name.startsWith(OPTIMIZER_PREFIX));
   const config = recognise(new Map(own.map(([name, { shape }]) => [name, shape])), file);
   const info = readInfo(metadata[METADATA_KEY], config, file);
-  return { config, info, tensors: new Map(own.map(([name, t]) => [name, toFloat32(t)])) };
+  const values = new Map(own.map(([name, t]) => [name, toFloat32(t)]));
+  for (const [name, numbers] of values) {
+    if (!numbers.every(Number.isFinite)) {
+      throw new InputError(
+        `${file}: tensor ${name} holds values that are no finite numbers; its training went wrong, ` +
+          "use an earlier checkpoint",
+      );
+    }
+  }
+  return { config, info, tensors: values };
 }
 
 /** The network of a checkpoint. */

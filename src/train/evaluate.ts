@@ -114,8 +114,11 @@ export async function predictPhoto(
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     const fit = error instanceof ShapeError ? undefined : segmenter.largestFit?.(photo, options);
+    const [height, width] = options.size ?? [photo.height, photo.width];
+    const whole = width === photo.width && height === photo.height;
     const message = fit === undefined
-      ? error.message
+      // No scale is above 1.
+      ? whole ? error.message.replace(" (a larger scale gives more)", "") : error.message
       : `${error.message.replace(/;[^;]*$/, "")}; what would fit: -s ${
         fittingScale(photo, options, fit)
       }`;

@@ -201,6 +201,22 @@ const FAILURES: Failure[] = [
     says: ["line 2 of data/raw/labels.txt is empty"],
   },
   {
+    about: "names in UTF-16, as some Windows editors write them",
+    spoil: (raw) =>
+      Deno.writeFileSync(
+        `${raw}/labels.txt`,
+        new Uint8Array(
+          Uint16Array.from([..."\ufeffsky\nroad\ntree\n"], (c) => c.charCodeAt(0)).buffer,
+        ),
+      ),
+    says: ["data/raw/labels.txt", "not UTF-8 text; save it as UTF-8"],
+  },
+  {
+    about: "names in Latin-1",
+    spoil: (raw) => Deno.writeFileSync(`${raw}/labels.txt`, Uint8Array.of(0x57, 0xe4, 0x6c, 0x0a)),
+    says: ["data/raw/labels.txt", "not UTF-8 text; save it as UTF-8"],
+  },
+  {
     about: "a label map of another tool",
     spoil: (raw) => Deno.writeTextFileSync(`${raw}/map.txt`, "# label:color_rgb:parts:actions\n"),
     args: ["--classes", "data/raw/map.txt"],

@@ -228,7 +228,14 @@ Deno.test(
       ]);
       assertEquals(small.code, 1);
       assertStringIncludes(small.err, "cannot predict a.png at 1 x 1 pixels");
-      assertStringIncludes(small.err, "at least 4 x 4");
+      assertStringIncludes(small.err, "at least 4 x 4 pixels (a larger scale gives more)");
+      await Deno.writeFile(`${folder}/thin.png`, photo(3, 20));
+      const thin = await runCommand(folder, [
+        ...["predict", "-m", "m.safetensors", "-i", "thin.png", "-s", "1"],
+      ]);
+      assertEquals(thin.code, 1);
+      assertStringIncludes(thin.err, "cannot predict thin.png at 3 x 20 pixels");
+      assert(!thin.err.includes("larger scale"), "1 is the largest");
     }),
 );
 

@@ -98,6 +98,14 @@ Deno.test({
       assert(score("last") < score("best"), `${score("last")} is not worse`);
       assertEquals(read(folder, "best").info, best.info);
 
+      // The best of another network is not in the way, and not lost.
+      const wide = ["-s", "1", "-e", "1", "-b", "3", "-l", "1e-9"];
+      await unet(folder, "train", ...wide, "--width", "5", "--checkpoints", "idle");
+      const wider = await unet(folder, "train", ...wide, "-f", "idle/last.safetensors");
+      assertEquals(wider.code, 0, wider.err);
+      assertEquals(read(folder, "best").config.width, 5);
+      assertEquals(read(folder, "best.backup").info, best.info);
+
       const other = await unet(folder, "train", ...load, "--width", "8");
       assertEquals(other.code, 1);
       assertStringIncludes(other.err, "width 4");
@@ -154,11 +162,25 @@ Deno.test({
       await fails(2, "--class-weights", "--class-weights", "weights.csv");
       await fails(2, "--epochs", "-e", "0");
       await fails(1, "nothing.safetensors", "-f", "nothing.safetensors");
-      await fails(1, "scale", "-s", "0.1");
+      await fails(1, "pixels at scale 0.1, but unet-small needs at least 4 x 4", "-s", "0.1");
       await fails(2, "--scale", "-s", "0");
       Deno.writeTextFileSync(`${folder}/file`, "no folder");
       await fails(1, "--checkpoints", ...SMALL, "--checkpoints", "file");
       await fails(1, "what would fit", ...SMALL, "--width", "40000");
+
+      // One photo that is too small, last in the validation split.
+      const valid = `${folder}/data/processed/df_valid.csv`;
+      const table = Deno.readTextFileSync(valid);
+      const tiny = (channels: 1 | 3) =>
+        encodePng({ width: 3, height: 40, channels, data: new Uint8Array(3 * 40 * channels) });
+      Deno.writeFileSync(`${folder}/data/raw/train/images/tiny.png`, tiny(3));
+      Deno.writeFileSync(`${folder}/data/raw/train/masks/tiny.png`, tiny(1));
+      const [images, masks] = ["data/raw/train/images/tiny.png", "data/raw/train/masks/tiny.png"];
+      Deno.writeTextFileSync(valid, `${table.trimEnd()}\n${images},${masks},0,0,1,[0]\n`);
+      await fails(1, "images/tiny.png is 3 x 40 pixels at scale 1", ...SMALL);
+      Deno.removeSync(valid);
+      await fails(1, "df_valid.csv is missing; run deno task data again", ...SMALL);
+      Deno.writeTextFileSync(valid, table);
 
       // A value that `data` did not see.
       Deno.mkdirSync(`${folder}/checkpoints`, { recursive: true });

@@ -171,3 +171,15 @@ Deno.test(
     }
   },
 );
+
+Deno.test("checkpoint: numbers that are none are refused by tensor", () => {
+  const { tensors, metadata } = parseSafetensors(tinyCheckpoint(), "a.safetensors");
+  const bias = tensors.get("outc.conv.bias");
+  assert(bias);
+  tensors.set("outc.conv.bias", float32Tensor(bias.shape, new Float32Array(3).fill(NaN)));
+  assertThrows(
+    () => decodeCheckpoint(encodeSafetensors(tensors, metadata), "a.safetensors"),
+    InputError,
+    "a.safetensors: tensor outc.conv.bias holds values that are no finite numbers",
+  );
+});
