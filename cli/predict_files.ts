@@ -33,7 +33,7 @@ export interface FileOptions {
 
 /**
  * Pairs every photo with its output.
- * @throws {UsageError} where outputs do not fit the inputs, coincide, or would overwrite a photo.
+ * @throws {UsageError} where outputs do not fit the inputs, coincide, or would overwrite a photo or its true mask.
  * @throws {InputError} where a folder or pattern holds no photo.
  */
 export async function planJobs(options: FileOptions): Promise<Job[]> {
@@ -103,8 +103,14 @@ async function photosIn(
   throw new InputError(`no photo in ${shown}; photos end with ${PHOTO_ENDINGS.join(", ")}`);
 }
 
+/** Where a data folder keeps the mask of a photo: in `masks` beside its `images`. */
+function truthOf(photo: string): string {
+  return join(dirname(dirname(photo)), "masks", `${stem(photo)}.png`);
+}
+
 async function checkOutputs(inputs: readonly string[], outputs: readonly string[]): Promise<void> {
   const photos = new Set(await Promise.all(inputs.map(realPath)));
+  const truths = new Set(await Promise.all(inputs.map((photo) => realPath(truthOf(photo)))));
   const taken = new Map<string, string>();
   for (const [at, output] of outputs.entries()) {
     const real = await realPath(output);
@@ -114,6 +120,14 @@ async function checkOutputs(inputs: readonly string[], outputs: readonly string[
       );
     }
     const [photo = "", other] = [inputs[at], taken.get(real)];
+    if (await isFile(output) && truths.has(real)) {
+      throw new UsageError(
+        `the mask ${
+          shownPath(output)
+        } would overwrite the true one that lies there; give another ` +
+          "name or folder",
+      );
+    }
     if (other !== undefined) {
       throw new UsageError(
         `the masks of ${shownPath(other)} and ${shownPath(photo)} would both be ` +

@@ -143,11 +143,16 @@ Deno.test(
     withPhotos(["a.png", "b.png"], async (folder) => {
       const before = await Deno.readFile(`${folder}/b.png`);
       await Deno.symlink(`${folder}/b.png`, `${folder}/link.png`);
+      for (const part of ["images", "masks"]) {
+        await Deno.mkdir(`${folder}/${part}`);
+        await Deno.copyFile(`${folder}/a.png`, `${folder}/${part}/c.png`);
+      }
       for (
         const [args, message] of [
           [["-i", "a.png", "b.png", "-o", "b.png", "x.png"], "b.png would overwrite a photo"],
           [["-i", "a.png", "b.png", "-o", "x.png", "link.png"], "link.png would overwrite a photo"],
           [["-i", "a.png", "--out", "."], "a.png would overwrite a photo"],
+          [["-i", "images/c.png", "--out", "masks"], "masks/c.png would overwrite the true one"],
           [["-i", "a.png", "b.png", "-o", "x.png"], "names 1 mask, but --input gives 2 photos"],
           [["-i", "a.png", "b.png", "-o", "x.png", "x.png"], "would both be x.png"],
           [["-i", "a.png", "-o", "x.jpg"], "'x.jpg' does not end with .png"],
@@ -168,7 +173,8 @@ Deno.test(
         assertEquals([code, message], [2, message]);
       }
       assertEquals(await Deno.readFile(`${folder}/b.png`), before);
-      assertEquals(await namesIn(folder), ["a.png", "b.png", "link.png", "m.safetensors"]);
+      const names = ["a.png", "b.png", "images", "link.png", "m.safetensors", "masks"];
+      assertEquals(await namesIn(folder), names);
     }),
 );
 
