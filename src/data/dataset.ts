@@ -16,14 +16,12 @@ import {
   stem,
   tablePath,
 } from "./files.ts";
+import { IGNORED } from "../train/metrics.ts";
 import type { Rgb } from "./png.ts";
 import { readPairs, readPhotos } from "./tables.ts";
 
 /** The version of dataset.json that this program writes and reads. */
 export const DATASET_VERSION = 1;
-
-/** The label of pixels that count nowhere; class ids stay below it. */
-export const IGNORED_LABEL = 255;
 
 /** A class of the set. */
 export interface ClassInfo {
@@ -195,7 +193,7 @@ function isInfo(value: unknown): value is DatasetInfo {
   return isRecord(value) && isCount(value.version) && isCount(value.channels) &&
     (value.ignore === null || isCount(value.ignore)) && Array.isArray(value.sizes) &&
     isRecord(value.images) && Array.isArray(value.classes) && value.classes.length >= 2 &&
-    value.classes.length <= IGNORED_LABEL && value.classes.every(isClassInfo);
+    value.classes.length <= IGNORED && value.classes.every(isClassInfo);
 }
 
 function isClassInfo(value: unknown, at: number): boolean {
@@ -210,7 +208,7 @@ export interface ValueMap {
   /** Label of every possible mask value; -1 for a value that is no class. */
   readonly lookup: Int16Array;
   /**
-   * Labels of a mask: class ids, and {@linkcode IGNORED_LABEL} for the ignored value.
+   * Labels of a mask: class ids, and {@linkcode IGNORED} for the ignored value.
    * @param data `[height, width]` mask values
    * @param name the file's name, for the message
    * @throws InputError naming the file and a value that is no class.
@@ -222,7 +220,7 @@ export interface ValueMap {
 export function valueToClass(info: Pick<DatasetInfo, "classes" | "ignore">): ValueMap {
   const lookup = new Int16Array(65536).fill(-1);
   for (const { id, value } of info.classes) lookup[value] = id;
-  if (info.ignore !== null) lookup[info.ignore] = IGNORED_LABEL;
+  if (info.ignore !== null) lookup[info.ignore] = IGNORED;
   return {
     lookup,
     toLabels(data, name) {

@@ -106,7 +106,7 @@ export class UNet {
     if (channels !== this.config.channels || height < smallest || width < smallest) {
       throw new ShapeError(
         `${describe(this.config)} got an image ${x.describe()}; it needs ${this.config.channels} ` +
-          `channels and at least ${smallest} x ${smallest} pixels (a larger scale gives more).`,
+          `channels and at least ${smallest} x ${smallest} pixels.`,
       );
     }
     const skips: Tensor[] = [];

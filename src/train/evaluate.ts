@@ -113,25 +113,32 @@ export async function predictPhoto(
     return await segmenter.predict(photo, options);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    const fit = error instanceof ShapeError ? undefined : segmenter.largestFit?.(photo, options);
-    const [height, width] = options.size ?? [photo.height, photo.width];
-    const whole = width === photo.width && height === photo.height;
-    const message = fit === undefined
-      // No scale is above 1.
-      ? whole ? error.message.replace(" (a larger scale gives more)", "") : error.message
-      : `${error.message.replace(/;[^;]*$/, "")}; what would fit: -s ${
-        fittingScale(photo, options, fit)
-      }`;
     throw new InputError(
-      `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ${message}`,
+      `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ` +
+        inTermsOfScale(segmenter, photo, options, error),
     );
   }
 }
 
-/** The class map has the photo's own size, so the scale in use follows from it. */
-function fittingScale(photo: PhotoBatch, { size }: PredictOptions, factor: number): number {
-  const scale = photo.width / (size?.[1] ?? photo.width);
-  return Number((scale * factor).toPrecision(2));
+/**
+ * The engine's message with the advice that this caller can give: which scale would do. The class
+ * map has the photo's own size, so the scale in use follows from it.
+ */
+function inTermsOfScale(
+  segmenter: Predictor,
+  photo: PhotoBatch,
+  options: PredictOptions,
+  error: InputError,
+): string {
+  const scale = photo.width / (options.size?.[1] ?? photo.width);
+  const message = error.message.replace(/\.$/, "");
+  if (error instanceof ShapeError) {
+    return scale < 1 ? `${message}; use a larger scale (-s)` : message;
+  }
+  const factor = segmenter.largestFit?.(photo, options);
+  if (factor === undefined) return message;
+  const fits = Number((scale * factor).toPrecision(2));
+  return `${message.replace(/;[^;]*$/, "")}; what would fit: -s ${fits}`;
 }
 
 async function readTruth(

@@ -234,7 +234,7 @@ Deno.test(
       ]);
       assertEquals(small.code, 1);
       assertStringIncludes(small.err, "cannot predict a.png at 1 x 1 pixels");
-      assertStringIncludes(small.err, "at least 4 x 4 pixels (a larger scale gives more)");
+      assertStringIncludes(small.err, "at least 4 x 4 pixels; use a larger scale (-s)");
       await Deno.writeFile(`${folder}/thin.png`, photo(3, 20));
       const thin = await runCommand(folder, [
         ...["predict", "-m", "m.safetensors", "-i", "thin.png", "-s", "1"],

@@ -6,7 +6,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { decideClasses } from "../../src/data/classes.ts";
-import { IGNORED_LABEL, loadDataset, valueToClass } from "../../src/data/dataset.ts";
+import { loadDataset, valueToClass } from "../../src/data/dataset.ts";
+import { IGNORED } from "../../src/train/metrics.ts";
 import { fromTablePath, tablePath, writeTogether } from "../../src/data/files.ts";
 import { defaultColour } from "../../src/data/palette.ts";
 import { labelsToCsv, pairsToCsv, photosToCsv } from "../../src/data/tables.ts";
@@ -28,7 +29,7 @@ const info = (values: readonly number[], ignore: number | null) => ({
 Deno.test("mask values become labels; the ignored one becomes 255", () => {
   const map = valueToClass(info([0, 7, 300], 11));
   const labels = map.toLabels(Uint16Array.of(0, 300, 7, 11), "m.png");
-  assertEquals([...labels], [0, 2, 1, IGNORED_LABEL]);
+  assertEquals([...labels], [0, 2, 1, IGNORED]);
   const error = assertThrows(() => map.toLabels(Uint8Array.of(0, 8), "m.png"), InputError);
   assertStringIncludes(error.message, "m.png holds the value 8");
 });

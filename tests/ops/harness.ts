@@ -38,9 +38,15 @@ export interface OpCase {
 
 let shared: Promise<Gpu> | undefined;
 
-/** One device for all tests of a file: opening one takes longer than most tests. */
+/**
+ * One device for all tests of a file: opening one takes longer than most tests. It is closed with
+ * the file, since a driver whose threads still run while the process ends may crash it.
+ */
 export function testGpu(): Promise<Gpu> {
-  shared ??= requestGpu();
+  shared ??= requestGpu().then((gpu) => {
+    globalThis.addEventListener("unload", () => gpu.destroy());
+    return gpu;
+  });
   return shared;
 }
 

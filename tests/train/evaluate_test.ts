@@ -59,7 +59,7 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     await assertRejects(
       () => evaluateSamples(failing, samples, options),
       InputError,
-      "p.png at 4 x 3 pixels: the network needs more.",
+      "p.png at 4 x 3 pixels: the network needs more",
     );
   } finally {
     await Deno.remove(folder, { recursive: true });
