@@ -4,7 +4,8 @@
  * @module
  */
 import { assert } from "@std/assert";
-import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
+import { testGpu } from "../ops/harness.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
 import { parameterGradients } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { compile, type Program } from "../../src/graph/program.ts";
@@ -20,7 +21,6 @@ const VALUE_BOUND = 1e-5;
 const LOSSES_BOUND = 1e-3;
 
 for (const kernels of ["cpu", "gpu"] as const) {
-  let shared: Promise<Gpu> | undefined;
   for (const golden of goldens) {
     // The device outlives its first test on purpose.
     Deno.test({
@@ -29,8 +29,7 @@ for (const kernels of ["cpu", "gpu"] as const) {
       sanitizeOps: false,
       sanitizeResources: false,
       fn: async () => {
-        shared ??= requestGpu({ kernels });
-        await checkNetwork(await shared, golden);
+        await checkNetwork(await testGpu(kernels), golden);
       },
     });
   }

@@ -1,6 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { ShapeError } from "../../src/errors.ts";
-import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import { add } from "../../src/ops/elementwise.ts";
@@ -9,7 +8,7 @@ import { chooseConvFamily, conv2d } from "../../src/ops/conv2d.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
-import { checkOp, type OpCase } from "./harness.ts";
+import { checkOp, type OpCase, testGpu } from "./harness.ts";
 
 interface Sizes {
   batch: number;
@@ -111,13 +110,6 @@ const direct: Sizes[] = [
   { batch: 2, channels: [3], size: [1, 1], out: 2, kernel: [3, 3], options: { padding: [2, 1] } },
 ];
 
-const families: Record<string, Promise<Gpu>> = {};
-
-/** One device a family; software adapters run the texture family unless told otherwise. */
-function gpuOf(family: "cpu" | "gpu"): Promise<Gpu> {
-  return families[family] ??= requestGpu({ kernels: family });
-}
-
 function testFamily(family: "cpu" | "gpu", cases: Iterable<OpCase>): void {
   for (const opCase of cases) {
     Deno.test({
@@ -125,7 +117,7 @@ function testFamily(family: "cpu" | "gpu", cases: Iterable<OpCase>): void {
       // The device is shared, so leak checks cannot apply.
       sanitizeOps: false,
       sanitizeResources: false,
-      fn: async () => await checkOp(await gpuOf(family), opCase),
+      fn: async () => await checkOp(await testGpu(family), opCase),
     });
   }
 }

@@ -1,11 +1,10 @@
 import { assertThrows } from "@std/assert";
 import { ShapeError } from "../../src/errors.ts";
-import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { convTranspose2d } from "../../src/ops/conv_transpose2d.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as reference from "../reference/conv_transpose2d.ts";
-import { checkOp, type OpCase } from "./harness.ts";
+import { checkOp, type OpCase, testGpu } from "./harness.ts";
 
 interface Sizes {
   input: [number, number, number, number];
@@ -61,8 +60,6 @@ const sizes: Sizes[] = [
   { input: [3, 2, 3, 4], out: 3, kernel: [4, 4], options: { stride: [2, 2], padding: [1, 1] } },
 ];
 
-const gpus: Record<string, Promise<Gpu>> = {};
-
 for (const family of ["cpu", "gpu"] as const) {
   sizes.forEach((s, i) => {
     const opCase = transposeCase(s, i * 10 + 1);
@@ -71,8 +68,7 @@ for (const family of ["cpu", "gpu"] as const) {
       // The device is shared, so leak checks cannot apply.
       sanitizeOps: false,
       sanitizeResources: false,
-      fn: async () =>
-        await checkOp(await (gpus[family] ??= requestGpu({ kernels: family })), opCase),
+      fn: async () => await checkOp(await testGpu(family), opCase),
     });
   });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { assert } from "@std/assert";
-import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
+import { type Gpu, type KernelFamily, requestGpu } from "../../src/gpu/device.ts";
 import { backpropagate } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { type Layout, packC4, unpackC4 } from "../../src/graph/layout.ts";
@@ -36,18 +36,25 @@ export interface OpCase {
   tolerance?: { forward?: number; backward?: number };
 }
 
-let shared: Promise<Gpu> | undefined;
+const shared = new Map<KernelFamily, Promise<Gpu>>();
 
 /**
- * One device for all tests of a file: opening one takes longer than most tests. It is closed with
- * the file, since a driver whose threads still run while the process ends may crash it.
+ * One device a kernel family for all tests of a file: opening one takes longer than most tests. It
+ * is closed with the file, since a driver whose threads still run while the process ends may crash.
  */
-export function testGpu(): Promise<Gpu> {
-  shared ??= requestGpu().then((gpu) => {
-    globalThis.addEventListener("unload", () => gpu.destroy());
-    return gpu;
-  });
-  return shared;
+export function testGpu(kernels: KernelFamily = "auto"): Promise<Gpu> {
+  let gpu = shared.get(kernels);
+  if (!gpu) {
+    gpu = openForFile(kernels);
+    shared.set(kernels, gpu);
+  }
+  return gpu;
+}
+
+async function openForFile(kernels: KernelFamily): Promise<Gpu> {
+  const gpu = await requestGpu({ kernels });
+  globalThis.addEventListener("unload", () => gpu.destroy());
+  return gpu;
 }
 
 /** Registers a test for each case. The device is shared, so leak checks cannot apply. */
