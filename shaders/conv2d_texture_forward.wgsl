@@ -73,10 +73,6 @@ fn main(
   let inputPlanes = params.inputPlanes;
   let planesPerColumn = params.planesPerColumn;
   let firstPlane = image * inputPlanes;
-  var planeInColumn = firstPlane % planesPerColumn;
-  // The border is one texel wide whatever the kernel, so a 1x1 kernel starts inside it.
-  var column = firstPlane / planesPerColumn * pitch + x0 + ${1 - KERNEL / 2}u;
-  var row = planeInColumn * planeRows + y0 + ${1 - KERNEL / 2}u;
   let weightX = block / params.blocksPerWeightColumn * params.weightPitch;
   var weightRow = block % params.blocksPerWeightColumn * inputPlanes;
 
@@ -85,10 +81,20 @@ fn main(
   $each(x in 0..TILE_W){ var sum${k}_${y}_${x} = vec4<f32>(); }
   //@end
   //@end
-  for (var plane = 0u; plane < inputPlanes; plane++) {
+  // Planes are stacked in columns. The outer loop takes a column at a time, so that the inner one,
+  // where all the time goes, moves in y only.
+  var plane = firstPlane;
+  let endPlane = firstPlane + inputPlanes;
+  while (plane < endPlane) {
+    let planeInColumn = plane % planesPerColumn;
+    let count = min(planesPerColumn - planeInColumn, endPlane - plane);
+    // The border is one texel wide whatever the kernel, so a 1x1 kernel starts inside it.
+    let column = plane / planesPerColumn * pitch + x0 + ${1 - KERNEL / 2}u;
+    var row = planeInColumn * planeRows + y0 + ${1 - KERNEL / 2}u;
     //@for x in 0..TILE_W + KERNEL - 1
     let x${x} = column + ${x}u;
     //@end
+    for (var i = 0u; i < count; i++) {
     //@for y in 0..TILE_H + KERNEL - 1
     let y${y} = row + ${y}u;
     $each(x in 0..TILE_W + KERNEL - 1){ let v${y}_${x} = textureLoad(input, vec2<u32>(x${x}, y${y})); }
@@ -107,12 +113,10 @@ fn main(
     //@end
     //@end
     //@end
-    weightRow += 1u;
-    planeInColumn += 1u;
-    let wrap = planeInColumn == planesPerColumn;
-    row = select(row + planeRows, row - (planesPerColumn - 1u) * planeRows, wrap);
-    column = select(column, column + pitch, wrap);
-    planeInColumn = select(planeInColumn, 0u, wrap);
+      weightRow += 1u;
+      row += planeRows;
+    }
+    plane += count;
   }
 
   let endX = select(0u, params.width, valid);

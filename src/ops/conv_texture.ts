@@ -13,7 +13,12 @@
 
 import forwardSource from "../../shaders/conv2d_texture_forward.wgsl" with { type: "text" };
 import packSource from "../../shaders/conv2d_texture_pack_weights.wgsl" with { type: "text" };
-import gradSource from "../../shaders/conv2d_texture_weight_grad.wgsl" with { type: "text" };
+import grad1x1Source from "../../shaders/conv2d_texture_weight_grad_1x1.wgsl" with {
+  type: "text",
+};
+import grad3x3Source from "../../shaders/conv2d_texture_weight_grad_3x3.wgsl" with {
+  type: "text",
+};
 import reduceSource from "../../shaders/conv2d_texture_weight_grad_reduce.wgsl" with {
   type: "text",
 };
@@ -184,9 +189,8 @@ export function textureWeightGrad(
     accumulate: {
       kernel: {
         name: `conv2d_texture_weight_grad_${kernel}x${kernel}`,
-        source: gradSource,
+        source: kernel === 3 ? grad3x3Source : grad1x1Source,
         constants: {
-          KERNEL: kernel,
           OUT_PLANES: outPlanes,
           TILE_H: WEIGHT_GRAD_TILE.height,
           TILE_W: WEIGHT_GRAD_TILE.width,

@@ -1,19 +1,19 @@
-// Weight gradient of a 2-D convolution, stride 1, output as large as the input.
+// Weight gradient of a 1x1 convolution, stride 1.
 //
-// Formula: dw[o,i,dy,dx] = sum over n,y,x of dy[n,o,y,x] * x[n,i,y+dy-S/2,x+dx-S/2],  S = KERNEL
+// Formula: dw[o,i] = sum over n,y,x of dy[n,o,y,x] * x[n,i,y,x]
 //   This dispatch leaves one partial sum a strip of rows;
 //   conv2d_texture_weight_grad_reduce adds them.
 //
-// A lane keeps the taps of 4*OUT_PLANES output channels and 4 input channels in registers and walks
+// A lane keeps the sums of 4*OUT_PLANES output channels and 4 input channels in registers and walks
 // its strip in tiles of TILE_H x TILE_W pixels. Lanes of a workgroup differ in channels before they
 // differ in strips: the same pixels serve all of them from the cache, and no lane adds to another's.
 //
 // Layout
 //   input, gradient  staged planes of 4 channels with a border of one zero pixel, in columns
-//   partials         [strip][output block][input plane][output plane of block][input lane][tap],
+//   partials         [strip][output block][input plane][output plane of block][input lane],
 //                    four output channels a vec4
 // Bindings: 0 params, 1 input, 2 gradient, 3 partials
-// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W (even)
+// Constants: OUT_PLANES, TILE_H, TILE_W
 // Grid: x = input plane groups fastest, then output block groups; y = strip groups.
 
 struct Params {
@@ -70,10 +70,9 @@ fn main(
   let lastColumn = params.pitch - 1u;
   let lastRow = params.planeRows - 1u;
 
-  //@for k in 0..4 * OUT_PLANES
-  //@for c in 0..4
-  $each(t in 0..KERNEL * KERNEL){ var sum${k}_${c}_${t} = 0.0; }
-  //@end
+  // sum${output plane}_${input lane}, four output channels a vec4
+  //@for q in 0..OUT_PLANES
+  $each(c in 0..4){ var sum${q}_${c} = vec4<f32>(); }
   //@end
   for (var image = firstImage; image < endImage; image++) {
     let start = origin(image * params.inputPlanes + plane, params.inputPlanesPerColumn);
@@ -89,31 +88,15 @@ fn main(
     for (var tile = 0u; tile < iterations; tile++) {
       // Tiles may pass the end of a row or a plane, which is zero. What lies behind in the texture is
       // another plane or the leftovers of another tensor: those reads stop at the end.
-      $each(p in 0..TILE_W + KERNEL - 1){ let column${p} = min(x + ${p + 1 - KERNEL / 2}u, lastColumn); }
-      //@for r in 0..TILE_H + KERNEL - 1
-      let inputRow${r} = min(y + ${r + 1 - KERNEL / 2}u, lastRow);
-      $each(p in 0..TILE_W + KERNEL - 1){ let v${r}_${p} = textureLoad(input, start + vec2<u32>(column${p}, inputRow${r})); }
-      //@end
+      $each(p in 0..TILE_W){ let column${p} = min(x + ${p + 1}u, lastColumn); }
       //@for r in 0..TILE_H
+      let inputRow${r} = min(y + ${r + 1}u, lastRow);
+      $each(p in 0..TILE_W){ let v${r}_${p} = textureLoad(input, start + vec2<u32>(column${p}, inputRow${r})); }
       // Rows past the strip read the gradient's border, which is zero, as does its pitch padding.
       let row${r} = select(0u, y + ${r + 1}u, y + ${r}u < endRow);
       //@for q in 0..OUT_PLANES
-      $each(p in 0..TILE_W){ let g${q}_${r}_${p} = textureLoad(gradient, grad${q} + vec2<u32>(column${p + KERNEL / 2}, row${r})); }
-      //@end
-      //@end
-      //@for c in 0..4
-      //@for dy in 0..KERNEL
-      //@for k in 0..4 * OUT_PLANES
-      {
-        //@let q = k / 4
-        //@let t = dy * KERNEL
-        $each(dx in 0..KERNEL){ var s${dx} = v${dy}_${dx}.${lane(c)} * g${q}_0_0.${lane(k % 4)}; }
-        //@for r in 0..TILE_H
-        $each(p in (r == 0)..TILE_W, dx in 0..KERNEL){ s${dx} += v${r + dy}_${p + dx}.${lane(c)} * g${q}_${r}_${p}.${lane(k % 4)}; }
-        //@end
-        $each(dx in 0..KERNEL){ sum${k}_${c}_${t + dx} += s${dx}; }
-      }
-      //@end
+      $each(p in 0..TILE_W){ let g${q}_${r}_${p} = textureLoad(gradient, grad${q} + vec2<u32>(column${p}, row${r})); }
+      $each(p in 0..TILE_W, c in 0..4){ sum${q}_${c} += v${r}_${p}.${lane(c)} * g${q}_${r}_${p}; }
       //@end
       //@end
       x += ${TILE_W}u;
@@ -124,14 +107,9 @@ fn main(
   }
 
   if (valid) {
-    let at = ((strip * params.blocks + block) * params.inputPlanes + plane) *
-      ${OUT_PLANES * 4 * KERNEL * KERNEL}u;
+    let at = ((strip * params.blocks + block) * params.inputPlanes + plane) * ${OUT_PLANES * 4}u;
     //@for q in 0..OUT_PLANES
-    //@for c in 0..4
-    //@for t in 0..KERNEL * KERNEL
-    partials[at + ${(q * 4 + c) * KERNEL * KERNEL + t}u] = vec4<f32>($list(k in 0..4){ sum${q * 4 + k}_${c}_${t} });
-    //@end
-    //@end
+    $each(c in 0..4){ partials[at + ${q * 4 + c}u] = sum${q}_${c}; }
     //@end
   }
 }
