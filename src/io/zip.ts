@@ -115,13 +115,20 @@ async function inflate(
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
+  // By a reader: not every browser can iterate over a stream yet.
+  const reader = new Blob([packed]).stream()
+    .pipeThrough(new DecompressionStream("deflate-raw")).getReader();
   try {
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    for await (const part of stream) {
-      length += part.byteLength;
-      // Leaving the loop cancels the stream: a bomb costs one part more than it declared.
-      if (length > sizeBytes) return undefined;
-      parts.push(part);
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.byteLength;
+      if (length > sizeBytes) {
+        // A bomb costs one part more than it declared.
+        await reader.cancel();
+        return undefined;
+      }
+      parts.push(value);
     }
   } catch {
     return undefined;

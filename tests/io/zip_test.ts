@@ -74,3 +74,37 @@ Deno.test("zip: a comment may follow, other bytes may not", async () => {
   assertEquals(await new ZipArchive(commented, refuse).read("x", 1), Uint8Array.of(7));
   assertThrows(() => new ZipArchive(new Uint8Array(10), refuse), InputError);
 });
+
+Deno.test("zip: sizes and places in zip64 fields", async () => {
+  const data = Uint8Array.of(4, 5, 6);
+  const plain = encodeZip([{ name: "x", data }]);
+  const start = new DataView(plain.buffer).getUint32(plain.length - 6, true);
+  const [entryBytes, extraBytes, end64Bytes, locatorBytes] = [47, 4 + 24, 56, 20];
+  const bytes = new Uint8Array(plain.length + extraBytes + end64Bytes + locatorBytes);
+  bytes.set(plain.subarray(0, start + entryBytes));
+  const view = new DataView(bytes.buffer);
+  const [packed, size, offset] = [20, 24, 42].map((field) => {
+    const value = view.getUint32(start + field, true);
+    view.setUint32(start + field, 0xffffffff, true);
+    return BigInt(value);
+  });
+  view.setUint16(start + 30, extraBytes, true);
+  let at = start + entryBytes;
+  view.setUint16(at, 1, true);
+  view.setUint16(at + 2, 24, true);
+  [size, packed, offset].forEach((value, i) => view.setBigUint64(at + 4 + 8 * i, value!, true));
+  at += extraBytes;
+  view.setUint32(at, 0x06064b50, true);
+  view.setBigUint64(at + 32, 1n, true);
+  view.setBigUint64(at + 40, BigInt(entryBytes + extraBytes), true);
+  view.setBigUint64(at + 48, BigInt(start), true);
+  view.setUint32(at + end64Bytes, 0x07064b50, true);
+  view.setBigUint64(at + end64Bytes + 8, BigInt(at), true);
+  at += end64Bytes + locatorBytes;
+  bytes.set(plain.subarray(start + entryBytes), at);
+  view.setUint32(at + 16, 0xffffffff, true);
+  assertEquals(await new ZipArchive(bytes, refuse).read("x", 3), data);
+  // A field that is announced and missing.
+  view.setUint16(start + entryBytes + 2, 16, true);
+  assertThrows(() => new ZipArchive(bytes, refuse), InputError, "damaged at member 0");
+});
