@@ -13,8 +13,7 @@ import { type Terminal, terminal } from "./log.ts";
 
 interface Entry {
   readonly summary: string;
-  /** Missing where the command is part of the contract but not built. */
-  readonly load?: () => Promise<{ readonly command: Command }>;
+  readonly load: () => Promise<{ readonly command: Command }>;
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
@@ -29,7 +28,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   train: { summary: "train a network", load: () => import("./train.ts") },
   predict: { summary: "masks for photos", load: () => import("./predict.ts") },
   evaluate: { summary: "scores of a network", load: () => import("./evaluate.ts") },
-  export: { summary: "write a network in another format" },
+  export: {
+    summary: "write a network in another format",
+    load: () => import("./export.ts"),
+  },
   bench: { summary: "measure speed and memory", load: () => import("./bench.ts") },
   doctor: {
     summary: "look at the GPU adapter and say what is missing",
@@ -57,11 +59,6 @@ export async function main(argv: readonly string[], output: Terminal = terminal)
     }
     const rest = [...leading, ...argv.slice(at + 1)];
     if (asksFor(rest, "--version")) return await printVersion();
-    if (entry.load === undefined) {
-      const unbuilt = name;
-      name = undefined;
-      throw new UsageError(`${unbuilt} is not available yet`);
-    }
     const { command } = await entry.load();
     if (asksFor(rest, "--help", "-h")) {
       console.log(commandHelp(command));
@@ -94,8 +91,8 @@ async function withoutCommand(leading: readonly string[], output: Terminal): Pro
       : `unknown option ${first}`;
     return report(new UsageError(problem), undefined, output);
   }
-  const lines = Object.entries(COMMANDS).map(([name, { summary, load }]) =>
-    `  ${name.padEnd(10)}${summary}${load === undefined ? " (not available yet)" : ""}`
+  const lines = Object.entries(COMMANDS).map(([name, { summary }]) =>
+    `  ${name.padEnd(10)}${summary}`
   );
   console.log([
     "usage: deno task COMMAND [options]",

@@ -18,7 +18,7 @@ import { openGpu } from "./gpu.ts";
 const DEFAULT_SCALE = 0.1;
 
 /** The option of every command that uses a trained network. */
-export const modelOption = path("checkpoint of the network", {
+export const modelOption = path("network, .safetensors or PyTorch's .pth", {
   short: "m",
   default: "checkpoints/best.safetensors",
 });
@@ -32,16 +32,11 @@ const PHOTO_CHANNELS = [1, 3];
  */
 export async function readModel(file: string): Promise<Checkpoint> {
   const checkpoint = await readCheckpointFile(file);
-  const { channels, classes } = checkpoint.config;
+  const { channels } = checkpoint.config;
   if (!PHOTO_CHANNELS.includes(channels)) {
     throw new InputError(
       `${shownPath(file)} reads images of ${channels} channels, but photos have 3; use a network ` +
         "for photos",
-    );
-  }
-  if (classes < 2) {
-    throw new InputError(
-      `${shownPath(file)} has one class only, which is not available yet; use a network of two`,
     );
   }
   return checkpoint;

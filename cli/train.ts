@@ -29,7 +29,7 @@ const options = {
     min: 0,
     open: true,
   }),
-  load: path("start from the weights of this checkpoint", { short: "f" }),
+  load: path("start from these weights, .safetensors or PyTorch's .pth", { short: "f" }),
   scale: float("scale of the photos", { short: "s", default: 0.1, min: 0.001, max: 1 }),
   model: choice("network (default: the checkpoint's, else unet-small)", ["unet-small", "unet"]),
   width: int("channels of the first level (default: the checkpoint's, else 64)", { min: 1 }),

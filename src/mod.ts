@@ -68,10 +68,15 @@ export {
   type Checkpoint,
   type CheckpointClass,
   type CheckpointInfo,
+  checkpointOf,
   decodeCheckpoint,
   encodeCheckpoint,
+  encodeSafetensorsCheckpoint,
   networkOf,
 } from "./io/checkpoint.ts";
+export { decodeModel } from "./io/decode_model.ts";
+export { encodeOnnx } from "./io/onnx_write.ts";
+export { decodePth, encodePth } from "./io/pth_checkpoint.ts";
 export {
   type Dtype,
   encodeSafetensors,

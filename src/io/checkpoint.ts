@@ -1,12 +1,13 @@
 /**
- * Checkpoints: a safetensors file with the network's tensors under PyTorch's state_dict names, and
- * everything needed to use it without flags as JSON in `__metadata__`.
+ * Checkpoints: a network's tensors under PyTorch's state_dict names, and everything needed to use it
+ * without flags. Their own format is safetensors with the description as JSON in `__metadata__`.
  * @module
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { UNet } from "../nn/unet.ts";
 import { recognise, type UnetConfig, unetTensors } from "../nn/unet_spec.ts";
+import { type CheckpointInfo, DESCRIPTION, parseInfo, plainInfo } from "./checkpoint_info.ts";
 import {
   encodeSafetensors,
   float32Tensor,
@@ -15,35 +16,7 @@ import {
   toFloat32,
 } from "./safetensors.ts";
 
-/** A class as a checkpoint knows it; its position is its id. */
-export interface CheckpointClass {
-  /** For people and for lookups by name, such as `tree`. */
-  name: string;
-  /** Red, green, blue, 0 to 255. */
-  color: readonly [number, number, number];
-  /** The value that stands for it in the masks it was trained on. */
-  value?: number;
-}
-
-/** What a checkpoint says about its network. */
-export interface CheckpointInfo {
-  /** One for each channel of the logits, in order. */
-  classes: CheckpointClass[];
-  /** Photos were scaled by this before the network saw them; absent when unknown. */
-  scale?: number;
-  /** How pixels become numbers. */
-  normalization: "divide by 255";
-  /** Mask value that counted nowhere. */
-  ignore?: number | null;
-  /** Epochs trained so far. */
-  epoch: number;
-  /** Optimizer steps trained so far. */
-  step: number;
-  /** Scores on the validation split. */
-  metrics?: Record<string, number>;
-  /** Settings of the training that made it, for people. */
-  training?: Record<string, string | number | boolean | null>;
-}
+export { type CheckpointClass, type CheckpointInfo } from "./checkpoint_info.ts";
 
 /** A checkpoint in memory. */
 export interface Checkpoint {
@@ -51,37 +24,70 @@ export interface Checkpoint {
   config: UnetConfig;
   /** What the file says of its training; defaults where it says nothing. */
   info: CheckpointInfo;
-  /** By state_dict name. */
-  tensors: Map<string, Float32Array>;
+  /**
+   * By state_dict name. Biases in front of batch norm and `num_batches_tracked` may be missing:
+   * zero then.
+   */
+  tensors: Map<string, Float32Array<ArrayBuffer>>;
 }
-
-/** The key of `__metadata__` that holds the description. */
-const METADATA_KEY = "webgpu-unet";
 
 /** Tensors under this prefix belong to the optimizer, not to the network. */
 const OPTIMIZER_PREFIX = "optimizer.";
 
-/** The bytes of a checkpoint of `net` as it is now on `gpu`. */
+/** `net` as it is now on `gpu`. */
+export async function checkpointOf(
+  gpu: Gpu,
+  net: UNet,
+  info: CheckpointInfo,
+): Promise<Checkpoint> {
+  const values = await net.store.read(gpu);
+  const tensors = unetTensors(net.config).map((
+    { name, role },
+  ): [string, Float32Array<ArrayBuffer>] => [
+    name,
+    role === "num-batches-tracked"
+      ? Float32Array.of(net.batchesTracked)
+      : Float32Array.from(values.get(name) ?? []),
+  ]);
+  return { config: net.config, info, tensors: new Map(tensors) };
+}
+
+/** The bytes of a checkpoint of `net` as it is now on `gpu`, in the safetensors format. */
 export async function encodeCheckpoint(
   gpu: Gpu,
   net: UNet,
   info: CheckpointInfo,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const values = await net.store.read(gpu);
-  const tensors = unetTensors(net.config).map(({ name, shape, role }): [string, SafeTensor] => {
-    if (role === "num-batches-tracked") {
-      const data = BigInt64Array.of(BigInt(net.batchesTracked));
-      return [name, { dtype: "I64", shape, data }];
-    }
-    return [name, float32Tensor(shape, Float32Array.from(values.get(name) ?? []))];
+  return encodeSafetensorsCheckpoint(await checkpointOf(gpu, net, info));
+}
+
+/** A checkpoint in the safetensors format. */
+export function encodeSafetensorsCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  return encodeSafetensors(stateDict(checkpoint), {
+    [DESCRIPTION]: describeCheckpoint(checkpoint),
   });
-  const description = { format: 1, config: net.config, ...info };
-  return encodeSafetensors(tensors, { [METADATA_KEY]: JSON.stringify(description) });
+}
+
+/** The tensors of a checkpoint in module order, of PyTorch's types. */
+export function stateDict({ config, tensors }: Checkpoint): [string, SafeTensor][] {
+  return unetTensors(config).flatMap(({ name, shape, dtype }): [string, SafeTensor][] => {
+    const values = tensors.get(name);
+    if (!values) return [];
+    if (dtype === "F32") return [[name, float32Tensor(shape, values)]];
+    const data = BigInt64Array.from(values, (value) => BigInt(Math.trunc(value)));
+    return [[name, { dtype, shape, data }]];
+  });
+}
+
+/** Everything about a checkpoint but its tensors, as JSON. */
+export function describeCheckpoint({ config, info }: Checkpoint): string {
+  return JSON.stringify({ format: 1, config, ...info });
 }
 
 /**
  * Reads a checkpoint. Files of other programs that hold a U-Net under the same names work too:
  * architecture and width follow from the shapes, classes are then called `class_0`, `class_1`, ...
+ * {@linkcode decodeModel} also reads PyTorch's own files.
  *
  * @param file Named in errors.
  * @throws {InputError} for a damaged file or one that holds no U-Net.
@@ -90,8 +96,26 @@ export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, file: string): 
   const { tensors, metadata } = parseSafetensors(bytes, file);
   const own = [...tensors].filter(([name]) => !name.startsWith(OPTIMIZER_PREFIX));
   const config = recognise(new Map(own.map(([name, { shape }]) => [name, shape])), file);
-  const info = readInfo(metadata[METADATA_KEY], config, file);
-  const values = new Map(own.map(([name, t]) => [name, toFloat32(t)]));
+  return makeCheckpoint(config, new Map(own), { description: metadata[DESCRIPTION] }, file);
+}
+
+/**
+ * The checkpoint of a file's tensors. A network of one logit, whose class is where the sigmoid is
+ * above a threshold, becomes the two-class network of the same answer: its logits are 0 and that
+ * one, and softmax over [0, x] is sigmoid(x).
+ *
+ * @param config As recognised from the tensors.
+ * @param told The file's own description, else what milesial/Pytorch-UNet saves beside the weights.
+ * @param file Named in errors.
+ * @throws {InputError} where a value is no finite number or the description does not fit.
+ */
+export function makeCheckpoint(
+  config: UnetConfig,
+  tensors: ReadonlyMap<string, SafeTensor>,
+  told: { description: string | undefined; maskValues?: unknown },
+  file: string,
+): Checkpoint {
+  const values = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]));
   for (const [name, numbers] of values) {
     if (!numbers.every(Number.isFinite)) {
       throw new InputError(
@@ -100,7 +124,22 @@ export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, file: string): 
       );
     }
   }
-  return { config, info, tensors: values };
+  const classes = Math.max(2, config.classes);
+  const info = told.description === undefined
+    ? plainInfo(classes, told.maskValues)
+    : parseInfo(told.description, config.classes, file);
+  if (config.classes > 1) return { config, info, tensors: values };
+  for (const name of ["outc.conv.weight", "outc.conv.bias"]) {
+    const one = values.get(name) ?? new Float32Array();
+    const two = new Float32Array(2 * one.length);
+    two.set(one, one.length);
+    values.set(name, two);
+  }
+  const [only] = info.classes;
+  if (info.classes.length === 1 && only) {
+    info.classes = [{ name: "background", color: [0, 0, 0] }, only];
+  }
+  return { config: { ...config, classes }, info, tensors: values };
 }
 
 /** The network of a checkpoint. */
@@ -108,61 +147,4 @@ export function networkOf(checkpoint: Checkpoint, file: string): UNet {
   const net = new UNet(checkpoint.config);
   net.load(checkpoint.tensors, file);
   return net;
-}
-
-function readInfo(text: string | undefined, config: UnetConfig, file: string): CheckpointInfo {
-  const plain: CheckpointInfo = {
-    classes: Array.from({ length: config.classes }, (_, k) => ({
-      name: `class_${k}`,
-      color: grey(k, config.classes),
-    })),
-    normalization: "divide by 255",
-    epoch: 0,
-    step: 0,
-  };
-  if (text === undefined) return plain;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new InputError(
-      `${file}: its description (${METADATA_KEY}) is no JSON; the file is damaged, use another one`,
-    );
-  }
-  const info: Partial<CheckpointInfo> = typeof value === "object" && value !== null ? value : {};
-  const classes = Array.isArray(info.classes) ? info.classes.filter(isClass) : [];
-  if (classes.length !== config.classes) {
-    throw new InputError(
-      `${file}: its description names ${classes.length} classes, but the network has ` +
-        `${config.classes}; the file is damaged, use another one`,
-    );
-  }
-  const { scale, ignore, metrics, training } = info;
-  return {
-    classes,
-    normalization: "divide by 255",
-    epoch: count(info.epoch),
-    step: count(info.step),
-    ...(typeof scale === "number" && scale > 0 ? { scale } : {}),
-    ...(typeof ignore === "number" || ignore === null ? { ignore } : {}),
-    ...(metrics && typeof metrics === "object" ? { metrics } : {}),
-    ...(training && typeof training === "object" ? { training } : {}),
-  };
-}
-
-function count(value: unknown): number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : 0;
-}
-
-function isClass(value: unknown): value is CheckpointClass {
-  if (typeof value !== "object" || value === null) return false;
-  const { name, color }: Partial<CheckpointClass> = value;
-  return typeof name === "string" && Array.isArray(color) && color.length === 3 &&
-    color.every((c) => typeof c === "number" && c >= 0 && c <= 255);
-}
-
-/** Distinct greys for classes whose colours nobody told. */
-function grey(k: number, classes: number): [number, number, number] {
-  const level = classes < 2 ? 255 : Math.round((255 * k) / (classes - 1));
-  return [level, level, level];
 }

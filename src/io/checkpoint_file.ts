@@ -1,23 +1,20 @@
 /**
- * Checkpoints on disk; what is in them is the business of `checkpoint.ts`.
+ * Checkpoints on disk; what is in them is the business of `checkpoint.ts` and its neighbours.
  * @module
  */
 import { extname } from "node:path";
 import { isFile, isFolder, readBytes, shownPath } from "../data/files.ts";
 import { InputError } from "../errors.ts";
 import { writeFileAtomic } from "./atomic_file.ts";
-import { type Checkpoint, decodeCheckpoint } from "./checkpoint.ts";
-
-/** Formats that others use for networks and this program cannot read or write so far. */
-const KNOWN_ENDINGS = [".pth", ".pt", ".onnx"];
+import type { Checkpoint } from "./checkpoint.ts";
+import { decodeModel } from "./decode_model.ts";
 
 /**
- * Reads a checkpoint.
- * @param path Absolute, ending with `.safetensors`.
+ * Reads a network, safetensors or PyTorch's `.pth`, whatever the file is called.
+ * @param path Absolute.
  * @throws {InputError} naming the file, when it is missing, of another format, damaged or no U-Net.
  */
 export async function readCheckpointFile(path: string): Promise<Checkpoint> {
-  checkEnding(path, "read");
   if (!await isFile(path)) {
     const found = await isFolder(path) ? "is a folder, not a checkpoint" : "does not exist";
     throw new InputError(
@@ -26,7 +23,7 @@ export async function readCheckpointFile(path: string): Promise<Checkpoint> {
       } ${found}; train a network with deno task train, or name another checkpoint`,
     );
   }
-  return decodeCheckpoint(await readBytes(path), shownPath(path));
+  return await decodeModel(await readBytes(path), shownPath(path));
 }
 
 /**
@@ -35,17 +32,13 @@ export async function readCheckpointFile(path: string): Promise<Checkpoint> {
  * @throws {InputError} naming the file; what was there before is untouched then.
  */
 export async function writeCheckpointFile(path: string, bytes: Uint8Array): Promise<void> {
-  checkEnding(path, "write");
-  await writeFileAtomic(path, bytes);
-}
-
-function checkEnding(path: string, what: "read" | "write"): void {
   const ending = extname(path).toLowerCase();
-  if (ending === ".safetensors") return;
-  const problem = KNOWN_ENDINGS.includes(ending)
-    ? `${ending} is not available yet`
-    : `its name ends with ${ending === "" ? "no format" : ending}`;
-  throw new InputError(
-    `cannot ${what} ${shownPath(path)} as a checkpoint: ${problem}; use a .safetensors file`,
-  );
+  if (ending !== ".safetensors") {
+    const named = ending === "" ? "no format" : ending;
+    throw new InputError(
+      `cannot write ${shownPath(path)} as a checkpoint: its name ends with ${named}; ` +
+        "use a .safetensors file",
+    );
+  }
+  await writeFileAtomic(path, bytes);
 }

@@ -24,7 +24,7 @@ export type Dtype =
   | "F64";
 
 /** Bytes of an element by the format's name for its type. */
-const elementBytes: Readonly<Record<Dtype, number>> = {
+export const elementBytes: Readonly<Record<Dtype, number>> = {
   BOOL: 1,
   U8: 1,
   I8: 1,

@@ -265,7 +265,7 @@ Deno.test("the command line: help, version and wrong usage", { ignore }, async (
       [["data", "--seed"], 2, "err", "try `deno task data --help`"],
       [["data", "--adapter", "fast"], 2, "err", "--adapter must be high, low or software"],
       [["daat"], 2, "err", "unknown command 'daat', did you mean data?"],
-      [["export", "-m", "x"], 2, "err", "export is not available yet"],
+      [["export", "-m", "x"], 2, "err", "--output must be given"],
     ];
     for (const [args, status, stream, part] of cases) {
       await t.step(`unet ${args.join(" ")}`, async () => {

@@ -194,7 +194,8 @@ Deno.test(
         "class 1 is tree in other.safetensors, but roof in data",
       );
       await refused(["-m", "gone.safetensors"], "gone.safetensors does not exist");
-      await refused(["-m", "m.pth"], ".pth is not available yet");
+      await Deno.writeTextFile(`${folder}/m.pth`, "this is no network");
+      await refused(["-m", "m.pth"], "m.pth: could not be read as a PyTorch file: it begins like");
       await refused(["-m", "m.safetensors", "--data", "none"], "no data folder none");
 
       const { valid: [first] } = await loadDataset(`${folder}/data`, ["valid"]);

@@ -228,4 +228,5 @@ def main():
             make(folder, (model, upsample))
 
 
-main()
+if __name__ == "__main__":
+    main()
