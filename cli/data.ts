@@ -2,7 +2,7 @@
 
 import { prepareDataset } from "../src/data/prepare.ts";
 import { shownPath } from "../src/data/files.ts";
-import { float, int, path, type Values } from "./args.ts";
+import { flag, float, int, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 
@@ -22,16 +22,27 @@ const options = {
   }),
   seed: int("seed of the split", { default: 42, min: 0, max: 2 ** 32 - 1 }),
   ignore: int("mask value to leave out of training and scores", { min: 0, max: 65535 }),
-  classes: path("class names, one a line, or a .csv of name,r,g,b (default: labels.txt)"),
+  classes: path(
+    "class names, one a line, or with the colours of colour masks: a .csv of name,r,g,b or CVAT's " +
+      "labelmap.txt (default: class_dict.csv, labelmap.txt or labels.txt in the raw folder)",
+  ),
+  "skip-bad": flag("go on without files that cannot be used or are there twice, and list them"),
+  scale: float("scale at which photos are kept for training, as train's -s; others are made then", {
+    short: "s",
+    default: 0.1,
+    min: 0.001,
+    max: 1,
+  }),
 };
 
 /** Prepares a data set and says what it found. */
 export async function run(
-  { data, raw, ratio, seed, ignore, classes }: Values<typeof options>,
+  { data, raw, ratio, seed, ignore, classes, skipBad, scale }: Values<typeof options>,
   { log }: Context,
 ): Promise<number> {
   log.info(`Reading ${shownPath(raw ?? `${data}/raw`)}`);
-  const { images } = await prepareDataset({ data, raw, ratio, seed, ignore, classes }, {
+  const settings = { data, raw, ratio, seed, ignore, classes, skipBad, scale };
+  const { info: { images } } = await prepareDataset(settings, {
     info: (message) => log.info(message),
     warn: (message) => log.warn(message),
     progress: (label, total) => new Progress({ label, total }),

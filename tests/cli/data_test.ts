@@ -183,7 +183,7 @@ const FAILURES: Failure[] = [
       Deno.truncateSync(`${raw}/train/masks/p2.png`, 50);
       Deno.truncateSync(`${raw}/train/images/p7.png`, 0);
     },
-    says: ["2 of 8 pairs cannot be used", "masks/p2.png", "images/p7.png"],
+    says: ["2 files cannot be used", "masks/p2.png", "images/p7.png"],
   },
   {
     about: "a truncated test photo",
@@ -217,10 +217,10 @@ const FAILURES: Failure[] = [
     says: ["data/raw/labels.txt", "not UTF-8 text; save it as UTF-8"],
   },
   {
-    about: "a label map of another tool",
+    about: "a label map without names",
     spoil: (raw) => Deno.writeTextFileSync(`${raw}/map.txt`, "# label:color_rgb:parts:actions\n"),
     args: ["--classes", "data/raw/map.txt"],
-    says: ["map.txt is a CVAT label map", "not supported yet"],
+    says: ["map.txt names no class", "name:r,g,b::"],
   },
 ];
 

@@ -146,7 +146,8 @@ Deno.test("decodePng passes over optional chunks, damaged ones too", () => {
 
 Deno.test("pngSize needs the header alone", () => {
   const bytes = makePng({ ...GRAY, width: 300, height: 2 });
-  assertEquals(pngSize(bytes.subarray(0, 40), "x"), { width: 300, height: 2 });
+  // Up to the name of the first chunk of pixel data: EXIF might stand before it.
+  assertEquals(pngSize(bytes.subarray(0, 41), "x"), { width: 300, height: 2, orientation: 1 });
   assertThrows(() => pngSize(bytes.subarray(0, 30), "cut.png"), InputError, "cut.png");
 });
 
