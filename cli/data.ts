@@ -1,9 +1,11 @@
 /** `deno task data`: checks photos and masks and splits them. @module */
 
+import { join } from "node:path";
 import { prepareDataset } from "../src/data/prepare.ts";
 import { shownPath } from "../src/data/files.ts";
 import { flag, float, int, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
+import { writeReport } from "./data_report.ts";
 import { Progress } from "./progress.ts";
 
 const options = {
@@ -42,11 +44,14 @@ export async function run(
 ): Promise<number> {
   log.info(`Reading ${shownPath(raw ?? `${data}/raw`)}`);
   const settings = { data, raw, ratio, seed, ignore, classes, skipBad, scale };
-  const { info: { images } } = await prepareDataset(settings, {
+  const prepared = await prepareDataset(settings, {
     info: (message) => log.info(message),
     warn: (message) => log.warn(message),
     progress: (label, total) => new Progress({ label, total }),
   });
+  const page = await writeReport(prepared, { data, raw: raw ?? join(data, "raw") });
+  log.info(`What is in the set, with samples: ${shownPath(page)}; figures beside it`);
+  const { images } = prepared.info;
   log.info(
     `${images.train} images for training, ${images.valid} for validation, ${images.test} for ` +
       `testing; tables in ${shownPath(`${data}/processed`)}. Next: deno task train`,

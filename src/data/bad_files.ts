@@ -4,6 +4,8 @@
  */
 
 import { InputError } from "../errors.ts";
+import { few } from "./classes.ts";
+import { shownPath } from "./files.ts";
 import type { Problem, Reporter } from "./scan.ts";
 
 /** Above this many, further problems are only counted. */
@@ -46,13 +48,14 @@ export class BadFiles {
       return;
     }
     if (messages.length === 1) throw new InputError(`${first} (--skip-bad goes on without it)`);
-    if (messages.length > 3) this.#list(messages);
-    const listed = messages.slice(0, 3).map((message, at) => `(${at + 1}) ${message}`).join(" ");
-    const more = messages.length > 3 ? ` and ${messages.length - 3} more, listed above` : "";
-    throw new InputError(
-      `${messages.length} files cannot be used: ${listed}${more}; correct them, or go on without ` +
-        "them with --skip-bad",
-    );
+    const todo = "correct them, or go on without them with --skip-bad";
+    if (messages.length <= 3) {
+      const listed = messages.map((message, at) => `(${at + 1}) ${message}`).join(" ");
+      throw new InputError(`${messages.length} files cannot be used: ${listed}; ${todo}`);
+    }
+    this.#list(messages);
+    const names = few(this.problems.map(({ file }) => shownPath(file)), 2);
+    throw new InputError(`${messages.length} files cannot be used (${names}, see above); ${todo}`);
   }
 
   #list(messages: readonly string[]): void {

@@ -183,9 +183,13 @@ export function warningsAbout(
   );
   if (hidden.length > 0) {
     warnings.push(
-      `${hidden.length} photos are turned or mirrored by their EXIF in a way that leaves their ` +
-        `size as it is (${named(hidden, ({ photo }) => photo)}), so it cannot be told from it ` +
-        "whether their masks are too; look at them in the report",
+      `${hidden.length} photo${
+        hidden.length === 1 ? " has" : "s have"
+      } an EXIF turn that does not ` +
+        `change the size (${
+          named(hidden, ({ photo }) => photo)
+        }), so the size cannot tell whether ` +
+        "the mask was drawn on the turned photo; look in the report whether it fits",
     );
   }
   const known = new Set([...classes.map(({ value }) => value), ignore]);

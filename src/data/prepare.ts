@@ -52,6 +52,8 @@ export interface Prepared {
   readonly valid: readonly Pair[];
   readonly test: readonly TestPhoto[];
   readonly table: ColourTable | undefined;
+  /** The scaled images, where they were kept. */
+  readonly cache: PixelCache | undefined;
   readonly warnings: readonly string[];
   readonly skipped: readonly Problem[];
 }
@@ -76,7 +78,7 @@ export async function prepareDataset(
     info: (message) => reporter.info(message),
     progress: (label, total) => reporter.progress(label, total),
   };
-  const bad = new BadFiles(options.skipBad ?? false, noting);
+  const bad = new BadFiles(options.skipBad ?? false, reporter);
 
   const photos = await findPhotos(part, options, noting);
   const found = await findMasks(part, photos.files);
@@ -146,7 +148,7 @@ export async function prepareDataset(
     const files = found.files.flatMap(({ photo, mask }) => [photo, mask]);
     await kept.keepOnly(await Promise.all(files.map((file) => kept.entry(file))));
   }
-  return { info, train, valid, test, table, warnings, skipped: bad.problems };
+  return { info, train, valid, test, table, cache: kept, warnings, skipped: bad.problems };
 
   async function look(
     files: Parameters<typeof checkPairs>[0],
