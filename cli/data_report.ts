@@ -97,7 +97,7 @@ function chooseSamples({ train, valid }: Prepared): { pair: Pair; part: string }
     chosen.add(best);
     for (const value of best.pair.values) seen.add(value);
   }
-  for (let at = 0; at < all.length && chosen.size < SAMPLES; at++) {
+  for (let at = 0; at < 8 * all.length && chosen.size < SAMPLES; at++) {
     // Steps of the golden ratio spread evenly however many there are.
     const item = all[Math.floor(((at * 0.6180339887) % 1) * all.length)];
     if (item !== undefined) chosen.add(item);

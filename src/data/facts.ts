@@ -61,13 +61,21 @@ export class FactStore {
     this.#changed = true;
   }
 
-  /** Writes the facts of the files that were asked for or set. What cannot be written is lost. */
+  /** Forgets the files that were neither asked for nor set since this was opened. */
+  forgetOthers(): void {
+    for (const name of [...this.#files.keys()].filter((name) => !this.#used.has(name))) {
+      this.#files.delete(name);
+      this.#changed = true;
+    }
+  }
+
+  /** Writes what is known where that has changed. What cannot be written is lost. */
   async save(): Promise<void> {
-    const kept = [...this.#files].filter(([name]) => this.#used.has(name));
-    if (!this.#changed && kept.length === this.#files.size) return;
-    const text = JSON.stringify({ version: FACTS_VERSION, files: Object.fromEntries(kept) });
+    if (!this.#changed) return;
+    const files = Object.fromEntries(this.#files);
+    const text = JSON.stringify({ version: FACTS_VERSION, files });
     await writeFileAtomic(factsFile(this.data), new TextEncoder().encode(text))
-      .catch(() => undefined);
+      .then(() => this.#changed = false, () => undefined);
   }
 
   async #known(file: string): Promise<Known | undefined> {

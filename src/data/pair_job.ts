@@ -10,7 +10,7 @@ import { readBytes, shownPath } from "./files.ts";
 import { countValues, decodeMask, type StoredMask } from "./mask.ts";
 import { decodePhoto, type Photo, photoHeader } from "./photo.ts";
 import type { CacheEntry } from "./pixel_cache.ts";
-import { writePixels } from "./pixel_file.ts";
+import { encodePixels, type Pixels, writePixels } from "./pixel_file.ts";
 import type { Rgb } from "./png.ts";
 import type { Orientation } from "./exif.ts";
 import { resizeArea, resizeNearest, scaledSize } from "./resize.ts";
@@ -64,15 +64,10 @@ export interface PairResult {
 /** Does a job. Files that are no good are part of the result. */
 export async function runPairJob({ photo, mask, keep }: PairJob): Promise<PairResult> {
   let keptBytes = 0;
-  const write = async (
-    entry: CacheEntry | undefined,
-    pixels: Parameters<typeof writePixels>[2],
-  ) => {
+  const write = async (entry: CacheEntry | undefined, pixels: Pixels) => {
     if (entry === undefined || keptBytes < 0) return;
-    keptBytes = await writePixels(entry.path, entry.key, pixels).then(
-      (bytes) => keptBytes + bytes,
-      () => -1,
-    );
+    const bytes = encodePixels(entry.key, pixels);
+    keptBytes = await writePixels(entry.path, bytes).then(() => keptBytes + bytes.length, () => -1);
   };
   const photoFacts = await orProblem(async () => {
     const bytes = await readBytes(photo);

@@ -4,14 +4,22 @@
  * version, so a changed source is noticed. The folder may be deleted at any time.
  *
  * It holds {@linkcode CACHE_BYTES} at most: when that is reached, the scales that were not used for
- * longest go first; what still finds no room is decoded whenever it is needed.
+ * longest go first; what still finds no room is decoded whenever it is needed. (Workers may overstep
+ * it by the images they are at.)
  * @module
  */
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { tablePath } from "./files.ts";
-import { holdsKey, PIXEL_FORMAT, type Pixels, readPixels, writePixels } from "./pixel_file.ts";
+import {
+  encodePixels,
+  holdsKey,
+  PIXEL_FORMAT,
+  type Pixels,
+  readPixels,
+  writePixels,
+} from "./pixel_file.ts";
 
 /** Most bytes that the scaled images of a data folder take on disk. */
 export const CACHE_BYTES = 4 * 2 ** 30;
@@ -103,9 +111,12 @@ export class PixelCache {
 
   /** Keeps an image while there is room. */
   async write(entry: CacheEntry | undefined, pixels: Pixels): Promise<void> {
-    if (entry === undefined || !await this.hasRoom(pixels.data.byteLength)) return;
+    if (entry === undefined) return;
+    const bytes = encodePixels(entry.key, pixels);
+    if (!await this.hasRoom(bytes.length)) return;
     try {
-      this.grow(await writePixels(entry.path, entry.key, pixels));
+      await writePixels(entry.path, bytes);
+      this.grow(bytes.length);
     } catch {
       // A full or write-protected disk: training goes on without.
       this.#full = true;

@@ -90,17 +90,13 @@ export async function holdsKey(path: string, key: string): Promise<boolean> {
   }
 }
 
-let written = 0;
-
 /**
- * Writes one under a temporary name and renames it. It is not flushed to the disk: a power cut costs
- * at most a decoding, since the checksum tells.
- * @returns its size in bytes
+ * Writes an encoded image under a temporary name and renames it. It is not flushed to the disk: a
+ * power cut costs at most a decoding, since the checksum tells.
  */
-export async function writePixels(path: string, key: string, pixels: Pixels): Promise<number> {
-  const bytes = encodePixels(key, pixels);
+export async function writePixels(path: string, bytes: Uint8Array): Promise<void> {
   // Workers share the process id.
-  const temporary = `${path}.${Deno.pid}.${crypto.randomUUID().slice(0, 8)}.${written++}.tmp`;
+  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
     await Deno.writeFile(temporary, bytes);
@@ -109,5 +105,4 @@ export async function writePixels(path: string, key: string, pixels: Pixels): Pr
     await Deno.remove(temporary).catch(() => undefined);
     throw error;
   }
-  return bytes.length;
 }

@@ -13,7 +13,13 @@ import { type ClassNames, findClassNames } from "./class_names.ts";
 import { type ClassDecision, decideClasses, few } from "./classes.ts";
 import type { ColourTable } from "./colours.ts";
 import { type DatasetInfo, masksOf } from "./dataset.ts";
-import { classLines, commonPalette, describeSet, warningsAbout } from "./describe.ts";
+import {
+  classLines,
+  commonPalette,
+  describeSet,
+  type SplitSet,
+  warningsAbout,
+} from "./describe.ts";
 import { copiesAmong, copiesOfTest } from "./duplicates.ts";
 import { FactStore } from "./facts.ts";
 import { compareNames, isFolder, shownPath, stem, writeTogether } from "./files.ts";
@@ -102,6 +108,7 @@ export async function prepareDataset(
     "test photos",
     undefined,
   );
+  facts.forgetOthers();
   await facts.save();
   const sound = checked.filter((pair) => !bad.add(pairProblems(pair)));
   const soundTest = checkedTest.filter((pair) => !bad.add(pairProblems(pair)));
@@ -131,19 +138,7 @@ export async function prepareDataset(
     const scored = test.filter(({ mask }) => mask !== undefined).length;
     reporter.info(`${test.length} test photos, ${scored} of them with a mask to score against`);
   }
-  await writeTogether([
-    { path: join(data, "interim", "df_data.csv"), text: pairsToCsv(pairs) },
-    ...([
-      ["df_train.csv", pairsToCsv(train)],
-      ["df_valid.csv", pairsToCsv(valid)],
-      ["df_test.csv", photosToCsv(test)],
-      ["df_label.csv", labelsToCsv(decision.classes.map(({ name }) => name))],
-      ["dataset.json", JSON.stringify(info, null, 2) + "\n"],
-    ] as const).map(([name, text]) => ({
-      path: join(data, "processed", name),
-      text,
-    })),
-  ]);
+  await writeTables(data, pairs, set, info);
   if (kept !== undefined) {
     const files = found.files.flatMap(({ photo, mask }) => [photo, mask]);
     await kept.keepOnly(await Promise.all(files.map((file) => kept.entry(file))));
@@ -158,6 +153,25 @@ export async function prepareDataset(
     using progress = reporter.progress(`Reading ${what}`, files.length);
     return await checkPairs(files, facts, cache, () => progress.advance(1));
   }
+}
+
+async function writeTables(
+  data: string,
+  pairs: readonly Pair[],
+  { train, valid, test }: Pick<SplitSet, "train" | "valid" | "test">,
+  info: DatasetInfo,
+): Promise<void> {
+  const processed = [
+    ["df_train.csv", pairsToCsv(train)],
+    ["df_valid.csv", pairsToCsv(valid)],
+    ["df_test.csv", photosToCsv(test)],
+    ["df_label.csv", labelsToCsv(info.classes.map(({ name }) => name))],
+    ["dataset.json", JSON.stringify(info, null, 2) + "\n"],
+  ] as const;
+  await writeTogether([
+    { path: join(data, "interim", "df_data.csv"), text: pairsToCsv(pairs) },
+    ...processed.map(([name, text]) => ({ path: join(data, "processed", name), text })),
+  ]);
 }
 
 const maskFile = ({ photo, mask }: { photo: string; mask?: string | undefined }): string =>
