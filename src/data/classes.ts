@@ -55,7 +55,7 @@ export function decideClasses(
   const dropped = lines.filter((_, at) => valueOf[at] === undefined && at !== ignore);
   if (dropped.length > 0) {
     warnings.push(
-      `the masks hold the two values ${used.join(" and ")} only, so the other classes of ` +
+      `the masks hold nothing but ${used.join(" and ")}, so the other classes of ` +
         `${named.file} are left out: ${few(dropped.map((line) => line.name))}`,
     );
   }

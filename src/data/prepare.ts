@@ -12,7 +12,7 @@ import { checkPairs } from "./check.ts";
 import { type ClassNames, findClassNames } from "./class_names.ts";
 import { type ClassDecision, decideClasses, few } from "./classes.ts";
 import type { ColourTable } from "./colours.ts";
-import { type DatasetInfo, masksOf } from "./dataset.ts";
+import type { DatasetInfo } from "./dataset.ts";
 import {
   classLines,
   commonPalette,
@@ -26,7 +26,14 @@ import { compareNames, isFolder, shownPath, stem, writeTogether } from "./files.
 import { colourTable } from "./mask_values.ts";
 import { namedMask, type Pair, pairOf, pairProblems, type TestPhoto, testPhotoOf } from "./pair.ts";
 import { PixelCache } from "./pixel_cache.ts";
-import { findMasks, findPhotos, findTestPhotos, type Problem, type Reporter } from "./scan.ts";
+import {
+  findMasks,
+  findPhotos,
+  findTestMasks,
+  findTestPhotos,
+  type Problem,
+  type Reporter,
+} from "./scan.ts";
 import { splitImages } from "./split.ts";
 import { labelsToCsv, pairsToCsv, photosToCsv } from "./tables.ts";
 
@@ -101,10 +108,11 @@ export async function prepareDataset(
   }
   const testFiles = await findTestPhotos(testFolder);
   bad.add(testFiles.problems);
-  const testMasks = await masksOf(join(raw, "test", "masks"));
+  const testMasks = await findTestMasks(join(raw, "test", "masks"), testFiles.files);
+  for (const warning of testMasks.warnings) noting.warn(warning);
   const checked = await look(found.files, "pairs", kept);
   const checkedTest = await look(
-    testFiles.files.map((photo) => ({ photo, mask: testMasks.get(stem(photo)) })),
+    testFiles.files.map((photo) => ({ photo, mask: testMasks.masks.get(stem(photo)) })),
     "test photos",
     undefined,
   );

@@ -67,6 +67,29 @@ export async function findTestPhotos(folder: string): Promise<Found<string>> {
   return firstOfName((await listFiles(folder, PHOTO_ENDINGS)).files);
 }
 
+/** The masks of test photos by name, with a warning about each file that is none of theirs. */
+export async function findTestMasks(
+  folder: string,
+  photos: readonly string[],
+): Promise<{ readonly masks: ReadonlyMap<string, string>; readonly warnings: readonly string[] }> {
+  const masks = await masksOf(folder);
+  if (!await isFolder(folder)) return { masks, warnings: [] };
+  const warnings: string[] = [];
+  const { others } = await listFiles(folder, [".png"]);
+  if (others.length > 0) {
+    warnings.push(`left out of ${shownPath(folder)}, no PNG: ${few(others, 3)}`);
+  }
+  const stems = new Set(photos.map(stem));
+  const stray = [...masks].filter(([name]) => !stems.has(name)).map(([, file]) => basename(file));
+  if (stray.length > 0) {
+    warnings.push(
+      `${stray.length} of ${masks.size} masks in ${shownPath(folder)} have no photo ` +
+        `(${few(stray, 3)}); they are not used`,
+    );
+  }
+  return { masks, warnings };
+}
+
 function firstOfName(all: readonly string[]): Found<string> {
   const byStem = new Map<string, string>();
   const problems: Problem[] = [];
