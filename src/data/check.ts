@@ -21,6 +21,9 @@ export interface Checked extends PairFiles {
   readonly maskFacts?: MaskFacts | { readonly problem: string };
 }
 
+/** A run that is stopped loses what it found since this long. */
+const SAVE_EVERY_MS = 20_000;
+
 interface Task {
   readonly at: number;
   readonly files: PairFiles;
@@ -57,19 +60,33 @@ export async function checkPairs(
     tasks.push({ at, files, ...entries });
     bytes += await sizeOf(photo) + await sizeOf(mask);
   }
+  const fresh: Checked[] = [];
+  let savedMs = performance.now();
+  const keep = async () => {
+    for (const pair of fresh.splice(0)) await keepFacts(pair, facts);
+    if (performance.now() - savedMs < SAVE_EVERY_MS) return;
+    await facts.save();
+    savedMs = performance.now();
+  };
   await runTasks(tasks, cache, workersFor(bytes, tasks.length), (task, { photo, mask }) => {
-    results[task.at] = { ...task.files, photoFacts: photo, ...(mask ? { maskFacts: mask } : {}) };
+    const pair = { ...task.files, photoFacts: photo, ...(mask ? { maskFacts: mask } : {}) };
+    results[task.at] = pair;
+    fresh.push(pair);
     advance();
-  });
-  for (const { at, files: { photo, mask } } of tasks) {
-    const { photoFacts, maskFacts } = results[at] ?? {};
-    if (photoFacts && !("problem" in photoFacts)) await facts.set(photo, { photo: photoFacts });
-    if (mask !== undefined && maskFacts && !("problem" in maskFacts)) {
-      await facts.set(mask, { mask: maskFacts });
-    }
-  }
+  }, keep);
+  await keep();
   await facts.save();
   return results;
+}
+
+async function keepFacts(
+  { photo, mask, photoFacts, maskFacts }: Checked,
+  facts: FactStore,
+): Promise<void> {
+  if (!("problem" in photoFacts)) await facts.set(photo, { photo: photoFacts });
+  if (mask !== undefined && maskFacts && !("problem" in maskFacts)) {
+    await facts.set(mask, { mask: maskFacts });
+  }
 }
 
 /**
@@ -113,10 +130,12 @@ async function runTasks(
   cache: PixelCache | undefined,
   workers: number,
   done: (task: Task, result: PairResult) => void,
+  between: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
   const byJob = new Map<PairJob, Task>();
   let at = 0;
   const next = async (): Promise<PairJob | undefined> => {
+    await between();
     const task = tasks[at++];
     if (task === undefined) return undefined;
     const { files: { photo, mask } } = task;

@@ -245,3 +245,31 @@ Deno.test(
 async function readFigure(path: string): Promise<PngImage> {
   return decodePng(await Deno.readFile(path), path);
 }
+
+Deno.test(
+  "data: JPEG masks and masks of other names are told as such",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      writeSet(folder);
+      const masks = `${folder}/data/raw/train/masks`;
+      Deno.removeSync(`${masks}/p0.png`);
+      Deno.writeFileSync(`${masks}/p0.jpg`, redBlueTurned(1));
+      const jpeg = await unet(folder, "data");
+      assertEquals(jpeg.code, 1);
+      assertStringIncludes(jpeg.err, "1 of 8 photos have no mask (p0.png)");
+      assertStringIncludes(jpeg.err, "p0.jpg is a JPEG, which cannot hold a mask");
+      Deno.renameSync(`${masks}/p0.jpg`, `${masks}/p0.png`);
+      const renamed = await unet(folder, "data");
+      assertEquals(renamed.code, 1);
+      assertStringIncludes(
+        renamed.err,
+        "cannot read data/raw/train/masks/p0.png as a mask: it is a JPEG",
+      );
+      for (let i = 0; i < 8; i++) Deno.renameSync(`${masks}/p${i}.png`, `${masks}/p${i}_mask.png`);
+      const named = await unet(folder, "data");
+      assertEquals(named.code, 1);
+      assertStringIncludes(named.err, "8 of 8 photos have no mask");
+      assertStringIncludes(named.err, "take _mask out of the masks' names");
+    }),
+);
