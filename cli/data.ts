@@ -9,7 +9,7 @@ import { writeReport } from "./data_report.ts";
 import { Progress } from "./progress.ts";
 
 const options = {
-  data: path("data folder; tables go to interim and processed in it", {
+  data: path("data folder; tables and scaled photos go to interim and processed in it", {
     default: "data",
     placeholder: "DIR",
   }),
@@ -23,7 +23,10 @@ const options = {
     open: true,
   }),
   seed: int("seed of the split", { default: 42, min: 0, max: 2 ** 32 - 1 }),
-  ignore: int("mask value to leave out of training and scores", { min: 0, max: 65535 }),
+  ignore: int("mask value to leave out of training and scores; for colour masks the table's row", {
+    min: 0,
+    max: 65535,
+  }),
   classes: path(
     "class names, one a line, or with the colours of colour masks: a .csv of name,r,g,b or CVAT's " +
       "labelmap.txt (default: class_dict.csv, labelmap.txt or labels.txt in the raw folder)",
@@ -64,8 +67,8 @@ export const command: Command = defineCommand({
   name: "data",
   summary: "Checks that every photo in data/raw/train/images has a mask of the same size in " +
     "data/raw/train/masks, counts what the masks show, and splits the pairs into training and " +
-    "validation so that every class is in both. Writes tables only: photos and masks stay as " +
-    "they are.",
+    "validation so that every class is in both. Writes tables, a page to look at " +
+    "(reports/data.html) and figures; photos and masks stay as they are.",
   options,
   examples: [
     "deno task data",

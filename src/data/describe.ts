@@ -192,6 +192,9 @@ export function warningsAbout(
         "the mask was drawn on the turned photo; look in the report whether it fits",
     );
   }
+  if (ignore !== undefined && pixelsOf([...all, ...test], ignore) === 0) {
+    warnings.push(`no mask holds ${ignore}, the value to ignore`);
+  }
   const known = new Set([...classes.map(({ value }) => value), ignore]);
   for (const { mask, counts } of test) {
     const strange = [...counts?.keys() ?? []].filter((value) => !known.has(value));

@@ -122,6 +122,12 @@ export async function prepareDataset(
   const soundTest = checkedTest.filter((pair) => !bad.add(pairProblems(pair)));
 
   const table = colourTable(names, sound.flatMap(namedMask));
+  if (table !== undefined && ignore !== undefined && ignore >= table.colours.length) {
+    throw new InputError(
+      `--ignore ${ignore}: the masks are read by colour, so that is a row of ${names.file}, counted ` +
+        `from 0, and it has ${table.colours.length} rows; give the row of the colour to ignore`,
+    );
+  }
   let pairs = bad.keepGood(sound, maskFile, (pair) => pairOf(pair, data, table, names));
   const test = bad.keepGood(soundTest, maskFile, (photo) => testPhotoOf(photo, data, table, names));
   bad.finish();

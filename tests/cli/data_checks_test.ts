@@ -4,6 +4,7 @@ import { decodePng, type PngImage } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { prepareDataset } from "../../src/data/prepare.ts";
 import { InputError } from "../../src/errors.ts";
+import { testData } from "../support.ts";
 import { redBlueTurned } from "../data/sample_jpeg.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
 import { grayPng, SIDE, writeSet } from "./small_set.ts";
@@ -273,3 +274,53 @@ Deno.test(
       assertStringIncludes(named.err, "take _mask out of the masks' names");
     }),
 );
+
+const oddities = ignore ? undefined : testData("oddities");
+
+Deno.test("data: real palette masks keep their colours, real broken files are told", {
+  ignore: oddities === undefined,
+}, () =>
+  inFolder(async (folder) => {
+    const train = `${folder}/data/raw/train`;
+    for (const part of ["images", "masks"]) {
+      Deno.mkdirSync(`${train}/${part}`, { recursive: true });
+      for (const { name } of Deno.readDirSync(`${oddities}/voc-palette/${part}`)) {
+        Deno.copyFileSync(`${oddities}/voc-palette/${part}/${name}`, `${train}/${part}/${name}`);
+      }
+    }
+    const names = Deno.readTextFileSync(`${oddities}/voc-palette/class_names.txt`);
+    Deno.writeTextFileSync(`${folder}/data/raw/labels.txt`, names);
+    const unnamed = await unet(folder, "data");
+    assertEquals(unnamed.code, 0, unnamed.err);
+    assertStringIncludes(
+      unnamed.err,
+      "255 (now unknown_1, in 2 masks, such as data/raw/train/masks",
+    );
+    assertStringIncludes(unnamed.err, "add --ignore 255");
+    const { code, err } = await unet(folder, "data", "--ignore", "255");
+    assertEquals(code, 0, err);
+    const { info } = await loadDataset(`${folder}/data`);
+    assertEquals(info.classes.length, names.trim().split("\n").length);
+    assertEquals(info.classes[1]?.color, [128, 0, 0], "the VOC colour of aeroplane");
+    assert(info.ignoredPixels > 0);
+
+    const broken = [
+      "broken/truncated_image.png",
+      "broken/empty.jpg",
+      "jpeg/jpeg_lossless_sel1.jpg",
+    ];
+    for (const path of broken) {
+      const name = path.slice(path.indexOf("/") + 1);
+      Deno.copyFileSync(`${oddities}/${path}`, `${train}/images/${name}`);
+      const mask = `${train}/masks/${name.slice(0, -4)}.png`;
+      Deno.copyFileSync(`${train}/masks/2011_000003.png`, mask);
+    }
+    // Masks drawn for another photo: only the photos' own faults are to be told.
+    const bad = await unet(folder, "data", "--ignore", "255", "--skip-bad");
+    assertEquals(bad.code, 0, bad.err);
+    for (const path of broken) {
+      const name = path.slice(path.indexOf("/") + 1);
+      assertStringIncludes(bad.err, `skipped: cannot read data/raw/train/images/${name}`);
+    }
+    assertStringIncludes(bad.err, "2 images for training, 1 for validation");
+  }));
