@@ -1,6 +1,7 @@
 /** `deno task data`: checks photos and masks and splits them. @module */
 
 import { join } from "node:path";
+import { CACHE_BYTES } from "../src/data/pixel_cache.ts";
 import { prepareDataset } from "../src/data/prepare.ts";
 import { shownPath } from "../src/data/files.ts";
 import { flag, float, int, path, type Values } from "./args.ts";
@@ -52,6 +53,17 @@ export async function run(
     warn: (message) => log.warn(message),
     progress: (label, total) => new Progress({ label, total }),
   });
+  if (prepared.cache?.full === true) {
+    log.warn(
+      `not all photos could be kept at scale ${scale}: ${
+        shownPath(`${data}/interim/cache`)
+      } holds ` +
+        `${
+          CACHE_BYTES / 2 ** 30
+        } GiB at most and must be writable; the others are decoded in every ` +
+        "epoch, a smaller scale (-s) would fit",
+    );
+  }
   const page = await writeReport(prepared, { data, raw: raw ?? join(data, "raw") });
   log.info(`What is in the set, with samples: ${shownPath(page)}; figures beside it`);
   const { images } = prepared.info;
