@@ -71,6 +71,7 @@ export const command: Command = defineCommand({
     "Times UNetSmall (width 64, 23 classes) on fixed weights and data, the same that other " +
     "frameworks can be given. The first step, which plans and compiles, is timed apart.",
   options,
+  gpu: true,
   examples: ["deno task bench step --batch 1 --height 128 --width 192 --json"],
   run,
 });

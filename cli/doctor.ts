@@ -2,7 +2,13 @@
 
 import { join } from "node:path";
 import { isFolder, shownPath, userFolder } from "../src/data/files.ts";
-import { type AdapterChoice, type Gpu, isSoftwareAdapter, requestGpu } from "../src/gpu/device.ts";
+import {
+  type AdapterChoice,
+  type Gpu,
+  isSoftwareAdapter,
+  type KernelFamily,
+  requestGpu,
+} from "../src/gpu/device.ts";
 import type { Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";
@@ -31,7 +37,7 @@ const FOLDERS = ["data", "checkpoints", "reports"];
 /** Says what is there and tries it. */
 export async function run(
   _: Values<typeof options>,
-  { adapter: choice = "high" }: Context,
+  { adapter: choice = "high", kernels = "auto" }: Context,
 ): Promise<number> {
   section("Runtime", [
     ["Deno", `${Deno.version.deno} (V8 ${Deno.version.v8}), ${Deno.build.target}`],
@@ -65,15 +71,20 @@ export async function run(
     ]),
     ...FEATURES.map((name): Row => [name, adapter.features.has(name) ? "yes" : "no"]),
   ]);
-  return await selfTest(choice, adapter.info);
+  return await selfTest(choice, kernels, adapter.info);
 }
 
 /** Computes something known. @returns the exit status */
-async function selfTest(choice: AdapterChoice, info: GPUAdapterInfo): Promise<number> {
+async function selfTest(
+  choice: AdapterChoice,
+  kernels: KernelFamily,
+  info: GPUAdapterInfo,
+): Promise<number> {
   const budget = memoryBudget(info);
   try {
     using gpu = await requestGpu({
       adapter: choice,
+      kernels,
       ...(budget === undefined ? {} : { memoryBudgetBytes: budget }),
     });
     const rows = await selfTestRows(gpu);
@@ -118,9 +129,12 @@ async function selfTestRows(gpu: Gpu): Promise<{ name: string; text: string; rig
       text: `about ${rate} GFLOP/s (64 channels at 128x128; first run ${coldMs.toFixed(0)} ms)`,
       right: rate > 0,
     },
+    { name: "kernels", text: `those for ${FAMILIES[gpu.kernelFamily]}`, right: true },
     { name: "GPU memory", text: `programs may plan ${gib(gpu.memoryBudgetBytes)}`, right: true },
   ];
 }
+
+const FAMILIES = { cpu: "processors (cpu)", gpu: "GPUs (gpu)" };
 
 type Row = [name: string, text: string];
 
@@ -209,6 +223,7 @@ export const command: Command = defineCommand({
     "self-test of about a second that compares a small U-Net's train step with PyTorch's " +
     "numbers. Says what to install where no adapter is found; the exit status is 1 then.",
   options,
+  gpu: true,
   examples: ["deno task doctor", "deno task doctor --adapter software"],
   run,
 });

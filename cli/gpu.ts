@@ -30,16 +30,18 @@ export async function findAdapter(
  * @throws {DeviceError} where there is no such adapter or it cannot be opened.
  */
 export async function openGpu(
-  { adapter: choice, log }: Pick<Context, "adapter" | "log">,
+  { adapter: choice, kernels, log }: Pick<Context, "adapter" | "kernels" | "log">,
 ): Promise<Gpu> {
   const adapter = await findAdapter(choice);
   if (adapter === undefined) throw new DeviceError(await noAdapter(choice));
   const memoryBudgetBytes = memoryBudget(adapter.info);
   const gpu = await requestGpu({
     ...(choice === undefined ? {} : { adapter: choice }),
+    ...(kernels === undefined ? {} : { kernels }),
     ...(memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes }),
   });
-  log.info(`Using device ${gpu.description}`);
+  const asked = kernels === undefined || kernels === "auto" ? "" : `, ${kernels} kernels`;
+  log.info(`Using device ${gpu.description}${asked}`);
   return gpu;
 }
 

@@ -4,8 +4,9 @@
  * @module
  */
 import { InputError } from "../errors.ts";
-import type { Gpu } from "../gpu/device.ts";
+import type { Gpu, KernelChoice } from "../gpu/device.ts";
 import { UNet } from "../nn/unet.ts";
+import { isTuning } from "../gpu/tuning.ts";
 import { recognise, type UnetConfig, unetTensors } from "../nn/unet_spec.ts";
 import {
   encodeSafetensors,
@@ -41,6 +42,11 @@ export interface CheckpointInfo {
   step: number;
   /** Scores on the validation split. */
   metrics?: Record<string, number>;
+  /**
+   * What it was trained with; other kernels round otherwise. Files are given those of the device
+   * they come from.
+   */
+  kernels?: KernelChoice;
   /** Settings of the training that made it, for people. */
   training?: Record<string, string | number | boolean | null>;
 }
@@ -75,7 +81,7 @@ export async function encodeCheckpoint(
     }
     return [name, float32Tensor(shape, Float32Array.from(values.get(name) ?? []))];
   });
-  const description = { format: 1, config: net.config, ...info };
+  const description = { format: 1, config: net.config, ...info, kernels: gpu.kernels };
   return encodeSafetensors(tensors, { [METADATA_KEY]: JSON.stringify(description) });
 }
 
@@ -137,7 +143,7 @@ function readInfo(text: string | undefined, config: UnetConfig, file: string): C
         `${config.classes}; the file is damaged, use another one`,
     );
   }
-  const { scale, ignore, metrics, training } = info;
+  const { scale, ignore, metrics, kernels, training } = info;
   return {
     classes,
     normalization: "divide by 255",
@@ -146,6 +152,7 @@ function readInfo(text: string | undefined, config: UnetConfig, file: string): C
     ...(typeof scale === "number" && scale > 0 ? { scale } : {}),
     ...(typeof ignore === "number" || ignore === null ? { ignore } : {}),
     ...(metrics && typeof metrics === "object" ? { metrics } : {}),
+    ...(isKernelChoice(kernels) ? { kernels } : {}),
     ...(training && typeof training === "object" ? { training } : {}),
   };
 }
@@ -159,6 +166,12 @@ function isClass(value: unknown): value is CheckpointClass {
   const { name, color }: Partial<CheckpointClass> = value;
   return typeof name === "string" && Array.isArray(color) && color.length === 3 &&
     color.every((c) => typeof c === "number" && c >= 0 && c <= 255);
+}
+
+function isKernelChoice(value: unknown): value is KernelChoice {
+  if (typeof value !== "object" || value === null) return false;
+  const { family, tuning }: Partial<KernelChoice> = value;
+  return (family === "cpu" || family === "gpu") && (tuning === undefined || isTuning(tuning));
 }
 
 /** Distinct greys for classes whose colours nobody told. */
