@@ -12,6 +12,7 @@ import {
 import type { Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";
+import { chooseVectorWidth } from "./vector_width.ts";
 import { checkUnet, measureConv } from "./self_test.ts";
 
 const options = {};
@@ -47,12 +48,16 @@ export async function run(
   ]);
   section("Files", await fileRows());
 
+  // The adapter that the rest is about decides, not the first one of all.
+  await findAdapter(choice);
+  const width = await chooseVectorWidth(choice);
   const found = await Promise.all(CHOICES.map(async (name) => [name, await findAdapter(name)]));
   const adapters = new Map(found as [AdapterChoice, GPUAdapter | undefined][]);
   section(
     "Adapters",
-    CHOICES.map((name) => [`--adapter ${name}`, describeAdapter(adapters.get(name))]),
+    CHOICES.map((name): Row => [`--adapter ${name}`, describeAdapter(adapters.get(name))]),
   );
+  console.log(`  vector width: ${width.set ? "512 bits" : "the driver's own"} (${width.reason})`);
   const adapter = adapters.get(choice);
   if (adapter === undefined) {
     const others = CHOICES.filter((name) => adapters.get(name) !== undefined);

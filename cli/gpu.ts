@@ -13,15 +13,17 @@ import {
   requestGpu,
 } from "../src/gpu/device.ts";
 import type { Context } from "./command.ts";
+import { chooseVectorWidth } from "./vector_width.ts";
 
 /** Of the memory that is free when a command starts; the rest is for photos, masks and the driver. */
 const MEMORY_SHARE = 0.6;
 
-/** The adapter for a choice, or `undefined` where the machine has none. */
+/** The adapter for a choice, its vector width chosen with the first one; or `undefined` where the machine has none. */
 export async function findAdapter(
   choice: AdapterChoice = "high",
 ): Promise<GPUAdapter | undefined> {
   quietenVulkanLoader();
+  await chooseVectorWidth(choice);
   return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
 
