@@ -60,6 +60,8 @@ export interface Command {
    * @throws UsageError where the options do not fit the table, and whatever the command throws.
    */
   readonly execute: (argv: readonly string[], log: Log) => Promise<number>;
+  /** The help for a command line, where it depends on more than the command. */
+  readonly help?: (argv: readonly string[]) => Promise<string>;
 }
 
 /** Makes a {@linkcode Command} of a description whose `run` gets typed options. */

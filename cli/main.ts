@@ -64,7 +64,7 @@ export async function main(argv: readonly string[], output: Terminal = terminal)
     }
     const { command } = await entry.load();
     if (asksFor(rest, "--help", "-h")) {
-      console.log(commandHelp(command));
+      console.log(await command.help?.(rest) ?? commandHelp(command));
       return 0;
     }
     return await command.execute(rest, output);

@@ -6,6 +6,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { parameterGradients } from "../graph/autograd.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
+import type { ProfileEntry } from "../graph/profile.ts";
 import { compile } from "../graph/program.ts";
 import { rmsprop } from "../nn/optimizers.ts";
 import { Stream } from "../nn/random.ts";
@@ -13,6 +14,7 @@ import { UNet } from "../nn/unet.ts";
 import { unetBlocks } from "../nn/unet_spec.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
+import { medianRun } from "./profile_table.ts";
 
 const WEIGHT_SEED = 1234;
 const NOISE_SEED = 99;
@@ -26,6 +28,8 @@ export interface StepOptions extends BatchShape {
   steps: number;
   /** Channels of the first level. */
   firstLevel: number;
+  /** Profiled steps after the timed ones; default none. */
+  profiledSteps?: number;
   /** Called after each step, while all its memory is held. */
   onStep?: () => void;
 }
@@ -43,6 +47,8 @@ export interface StepResult {
   losses?: number[];
   /** Mean |logit|; inference only. */
   checksum?: number;
+  /** Where the time of the profiled step of median time went. */
+  profile?: ProfileEntry[];
 }
 
 /** Labels in blocks of 16 pixels, and an image that shows them with some noise. */
@@ -127,6 +133,9 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   };
   if (training) result.losses = Array.from(await program.history(options.steps + 1));
   else result.checksum = meanAbsolute(await program.read("logits"));
+  const runs: ProfileEntry[][] = [];
+  for (let run = 0; run < (options.profiledSteps ?? 0); run++) runs.push(await program.profile());
+  if (runs.length > 0) result.profile = medianRun(runs);
   return result;
 
   function recordLoss() {

@@ -14,7 +14,7 @@ import { History } from "./history.ts";
 import { type BufferMemory, type Memory, mib } from "./memory.ts";
 import type { Slot } from "./plan.ts";
 import { MemoryPool } from "./pool.ts";
-import { profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
+import { COPY, profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "./program_plan.ts";
 import type { ParameterStore } from "./store.ts";
 
@@ -191,8 +191,12 @@ export class Program {
     this.#gpu.submitted();
   }
 
-  /** Makes one run and says where its time went; slower than an ordinary run. */
-  async profile(): Promise<ProfileEntry[]> {
+  /**
+   * Makes one run and says where its time went; slower than an ordinary run.
+   * @param timestamps whether to use timestamp queries; default: where the adapter has them. Without
+   *   them each step of the program runs several times.
+   */
+  async profile(timestamps?: boolean): Promise<ProfileEntry[]> {
     this.#check();
     for (const store of this.#stores) store.upload(this.#gpu);
     const entries = await profileCommands(
@@ -206,8 +210,9 @@ export class Program {
             kernel: step?.kind === "dispatch" ? step.spec.kernel.name : "",
             dispatch: (pass) => encodeDispatch(pass, command),
           }
-          : { label, kernel: "copy", copy: (encoder) => encodeCopy(encoder, command) };
+          : { label, kernel: COPY, copy: (encoder) => encodeCopy(encoder, command) };
       }),
+      timestamps,
     );
     this.#runs++;
     return entries;
