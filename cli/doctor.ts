@@ -12,6 +12,7 @@ import {
 import type { Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";
+import { readTuning } from "./tuning_file.ts";
 import { chooseVectorWidth } from "./vector_width.ts";
 import { checkUnet, measureConv } from "./self_test.ts";
 
@@ -92,7 +93,7 @@ async function selfTest(
       kernels,
       ...(budget === undefined ? {} : { memoryBudgetBytes: budget }),
     });
-    const rows = await selfTestRows(gpu);
+    const rows = await selfTestRows(gpu, Object.keys(await readTuning(info) ?? {}).length);
     section(`Self-test (${choice})`, rows.map(({ name, text }) => [name, text]));
     const failed = rows.filter(({ right }) => !right);
     console.log(
@@ -109,7 +110,10 @@ async function selfTest(
   }
 }
 
-async function selfTestRows(gpu: Gpu): Promise<{ name: string; text: string; right: boolean }[]> {
+async function selfTestRows(
+  gpu: Gpu,
+  tunedShapes: number,
+): Promise<{ name: string; text: string; right: boolean }[]> {
   const started = performance.now();
   const numbers = await checkUnet(gpu);
   const unetMs = performance.now() - started;
@@ -134,7 +138,14 @@ async function selfTestRows(gpu: Gpu): Promise<{ name: string; text: string; rig
       text: `about ${rate} GFLOP/s (64 channels at 128x128; first run ${coldMs.toFixed(0)} ms)`,
       right: rate > 0,
     },
-    { name: "kernels", text: `those for ${FAMILIES[gpu.kernelFamily]}`, right: true },
+    {
+      name: "kernels",
+      text: `those for ${FAMILIES[gpu.kernelFamily]}, ` +
+        (tunedShapes > 0
+          ? `${tunedShapes} shapes tuned`
+          : "no shapes tuned (deno task bench tune)"),
+      right: true,
+    },
     { name: "GPU memory", text: `programs may plan ${gib(gpu.memoryBudgetBytes)}`, right: true },
   ];
 }

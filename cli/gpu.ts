@@ -13,6 +13,7 @@ import {
   requestGpu,
 } from "../src/gpu/device.ts";
 import type { Context } from "./command.ts";
+import { readTuning } from "./tuning_file.ts";
 import { chooseVectorWidth } from "./vector_width.ts";
 
 /** Of the memory that is free when a command starts; the rest is for photos, masks and the driver. */
@@ -37,9 +38,11 @@ export async function openGpu(
   const adapter = await findAdapter(choice);
   if (adapter === undefined) throw new DeviceError(await noAdapter(choice));
   const memoryBudgetBytes = memoryBudget(adapter.info);
+  const tuning = await readTuning(adapter.info);
   const gpu = await requestGpu({
     ...(choice === undefined ? {} : { adapter: choice }),
     ...(kernels === undefined ? {} : { kernels }),
+    ...(tuning === undefined ? {} : { tuning }),
     ...(memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes }),
   });
   const asked = kernels === undefined || kernels === "auto" ? "" : `, ${kernels} kernels`;

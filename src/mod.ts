@@ -13,7 +13,7 @@ export {
   type KernelFamily,
   requestGpu,
 } from "./gpu/device.ts";
-export { type Tuning } from "./gpu/tuning.ts";
+export { type Tuning, type TuningTarget } from "./gpu/tuning.ts";
 export { type DispatchSpec, f32Bits, type KernelSpec } from "./gpu/kernel_spec.ts";
 
 export {

@@ -5,7 +5,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
-import type { Tuning } from "../gpu/tuning.ts";
+import type { TuningTarget } from "../gpu/tuning.ts";
 import type { Node, Tensor } from "./graph.ts";
 import { c4Geometry, stageGeometry } from "./layout.ts";
 import {
@@ -17,11 +17,9 @@ import {
 } from "./memory.ts";
 
 /** What lowering needs to know of the device. */
-export interface LowerTarget {
+export interface LowerTarget extends TuningTarget {
   /** Convolution kernels for software adapters (`cpu`) or real GPUs (`gpu`). */
   kernelFamily: "gpu" | "cpu";
-  /** Which candidate a shape uses, by the keys of its kernels; default: the tables' own choice. */
-  tuning?: Tuning;
   /** Largest width and height of a texture, in texels. */
   maxTextureDimension: number;
   /** Bytes of the largest buffer range that one binding can hold. */

@@ -5,6 +5,7 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { Tuning } from "../gpu/tuning.ts";
 import { type Command, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues } from "./host_values.ts";
@@ -32,6 +33,8 @@ export interface CompileOptions {
   history?: History;
   /** Memory shared with programs that never run at the same time; default: memory of its own. */
   pool?: MemoryPool;
+  /** Instead of the device's tuning. */
+  tuning?: Tuning;
 }
 
 /**
@@ -41,7 +44,9 @@ export interface CompileOptions {
  * @throws {DeviceError} when a shader does not compile or memory runs out.
  */
 export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
-  const plan = planProgram(graph, options.outputs, lowerTarget(gpu));
+  const target = lowerTarget(gpu);
+  if (options.tuning) target.tuning = options.tuning;
+  const plan = planProgram(graph, options.outputs, target);
   if (plan.plannedBytes > gpu.memoryBudgetBytes) {
     throw new InputError(
       `The program plans ${mib(plan.plannedBytes)} of GPU memory, but the budget is ` +

@@ -66,7 +66,7 @@ for (const model of ["unet-small", "unet"] as const) {
 }
 
 Deno.test("checkpoint: the kernels that it was trained with are those of its device", async () => {
-  const tuning = { "texture_forward 1x4x8x8>4 3x3": 2 };
+  const tuning = { "conv2d_texture_forward 1x4x8x8>4 3x3": "5x4 lanes 8" };
   using gpu = await requestGpu({ kernels: "gpu", tuning });
   const net = new UNet({ classes: 2, width: 2 }, 5);
   const bytes = await encodeCheckpoint(gpu, net, { ...INFO, kernels: { family: "cpu" } });
@@ -74,7 +74,7 @@ Deno.test("checkpoint: the kernels that it was trained with are those of its dev
 
   const { metadata } = parseSafetensors(bytes, "a");
   const info = JSON.parse(metadata["webgpu-unet"] ?? "");
-  for (const kernels of ["gpu", { family: "tpu" }, { family: "gpu", tuning: { a: -1 } }]) {
+  for (const kernels of ["gpu", { family: "tpu" }, { family: "gpu", tuning: { a: 1 } }]) {
     const odd = described(bytes, JSON.stringify({ ...info, kernels }));
     assertEquals(decodeCheckpoint(odd, "a").info.kernels, undefined, JSON.stringify(kernels));
   }
