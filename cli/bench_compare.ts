@@ -46,6 +46,7 @@ export async function run(o: Options, context: Context): Promise<number> {
   const { log } = context;
   const peers = await findPeers(o);
   const limitMs = o.seconds * 1000;
+  const load = systemLoad();
   const temporary = await Deno.makeTempDir({ prefix: "unet-compare-" });
   try {
     const bench = new Bench(o, context, await findPython(o), join(temporary, "unet.onnx"));
@@ -65,7 +66,10 @@ export async function run(o: Options, context: Context): Promise<number> {
         if (problem !== undefined) log.warn(`${peer.name}: ${problem}`);
       }
     }
-    const report = comparisonReport(await settingOf(o, bench.latest, limitMs), comparisons);
+    const report = comparisonReport(
+      await settingOf(o, bench.latest, load, limitMs),
+      comparisons,
+    );
     console.log(report);
     if (o.out !== undefined) await save(o.out, report, log);
     return comparisons.some(({ pairs }) => pairs.length > 0) ? 0 : 1;
@@ -201,9 +205,18 @@ async function findPython({ python }: Options): Promise<string | undefined> {
   return undefined;
 }
 
+/** Programs that wait for a processor before ours start: what the figures suffered from. */
+function systemLoad(): string {
+  const { state } = Deno.permissions.querySync({ name: "sys", kind: "loadavg" });
+  if (state !== "granted" || Deno.build.os === "windows") return "unknown";
+  const [minute = 0] = Deno.loadavg();
+  return `load average ${minute.toFixed(1)} when this began`;
+}
+
 async function settingOf(
   o: Options,
   own: OwnLine | undefined,
+  load: string,
   limitMs: number,
 ): Promise<ComparisonSetting> {
   const { default: config } = await import("../deno.json", { with: { type: "json" } });
@@ -226,6 +239,7 @@ async function settingOf(
       `${o.rounds} ${o.rounds === 1 ? "run" : "runs"} each in turns`,
     facts: [
       ["machine", machine.join(", ")],
+      ["other programs", load],
       ["adapter", own?.adapter ?? "not asked"],
       ["Deno", Deno.version.deno],
       ["commit", commit === "" ? "unknown" : commit + (changes === "" ? "" : " with changes")],
