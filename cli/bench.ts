@@ -1,76 +1,93 @@
-/** `deno task bench`: speed and memory of a step. @module */
+/** `deno task bench`: what to measure is the first word. @module */
 
-import { benchStep } from "../src/bench/step.ts";
 import { UsageError } from "../src/errors.ts";
-import { choice, flag, int, positional, type Values } from "./args.ts";
-import { type Command, type Context, defineCommand } from "./command.ts";
-import { openGpu } from "./gpu.ts";
+import { nearest } from "./args.ts";
+import { type Command, commandHelp } from "./command.ts";
 
-const options = {
-  what: positional("step: a whole train or inference step", ["step", "ops"], { default: "step" }),
-  batch: int("images in a batch", { default: 1, min: 1 }),
-  height: int("rows of an image", { default: 128, min: 4 }),
-  width: int("pixels of a row", { default: 192, min: 4 }),
-  mode: choice("what to time", ["train", "infer"], { default: "train" }),
-  steps: int("timed steps after the first one", { default: 5, min: 1 }),
-  json: flag("print one line of JSON instead of a table"),
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly command: Command }>;
+  /** Whether it starts other programs than the one that tells the processor's kind. */
+  readonly starts?: boolean;
+}
+
+const BENCHES: Readonly<Record<string, Entry>> = {
+  step: {
+    summary: "a whole train or inference step, beside which other frameworks can be put",
+    load: () => import("./bench_step.ts"),
+  },
+  ops: {
+    summary: "every op and shape of a U-Net, checked and compared with the device's peaks",
+    load: () => import("./bench_ops.ts"),
+  },
+  scale: {
+    summary: "how time and memory grow with image and batch",
+    load: () => import("./bench_scale.ts"),
+  },
+  tune: {
+    summary: "finds the fastest tiles for a network's convolutions and remembers them",
+    load: () => import("./bench_tune.ts"),
+  },
+  compare: {
+    summary: "other frameworks' steps and ours in turns",
+    load: () => import("./bench_compare.ts"),
+    starts: true,
+  },
 };
 
-/** Runs UNetSmall of width 64 on 23 classes and prints what it cost. */
-export async function run(o: Values<typeof options>, context: Context): Promise<number> {
-  if (o.what !== "step") throw new UsageError(`bench ${o.what} is not available yet`);
-  using gpu = await openGpu(context);
-  let rssBytes = 0;
-  const result = await benchStep(gpu, {
-    ...o,
-    firstLevel: 64,
-    onStep: () => rssBytes = Math.max(rssBytes, Deno.memoryUsage().rss),
-  });
-  const line = {
-    adapter: gpu.description,
-    mode: o.mode,
-    model: "unet-small",
-    batch: o.batch,
-    height: o.height,
-    width: o.width,
-    classes: 23,
-    steps: o.steps,
-    coldMs: round(result.coldMs, 1),
-    medianMs: round(result.medianMs, 1),
-    minMs: round(result.minMs, 1),
-    gflops: round(result.gflops, 2),
-    plannedBytes: result.plannedBytes,
-    rssPeakBytes: Math.max(rssBytes, peakRssBytes()),
-    dispatches: result.dispatches,
-    ...(result.losses ? { losses: result.losses.map((v) => round(v, 5)) } : {}),
-    ...(result.checksum === undefined ? {} : { checksum: round(result.checksum, 7) }),
-  };
-  if (o.json) console.log(JSON.stringify(line));
-  else for (const [key, value] of Object.entries(line)) console.log(`${key.padEnd(14)}${value}`);
-  return 0;
-}
+/** What a bench without a word measures. */
+const DEFAULT = "step";
 
-/** The most memory this process ever held, where the system tells (Linux, with all permissions). */
-function peakRssBytes(): number {
-  try {
-    const status = Deno.readTextFileSync("/proc/self/status");
-    return Number(/VmHWM:\s*(\d+)/.exec(status)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
+/** Programs that the task may start for `compare`; the others give this right back. */
+const STARTED = ["deno", "git", "python3", "/usr/bin/python3"];
+
+/** The bench that a command line names, and what remains of the line. */
+function select(argv: readonly string[]): { entry: Entry; rest: readonly string[] } {
+  const at = argv.findIndex((word) => Object.hasOwn(BENCHES, word));
+  const entry = BENCHES[argv[at] ?? DEFAULT];
+  const [first] = argv;
+  if (entry === undefined || (at !== 0 && first !== undefined && !first.startsWith("-"))) {
+    const near = nearest(first ?? "", Object.keys(BENCHES));
+    const hint = near === undefined ? "" : `, did you mean ${near}?`;
+    throw new UsageError(
+      `bench can measure ${Object.keys(BENCHES).join(", ")}, got '${first}'${hint}`,
+    );
   }
+  return { entry, rest: at < 0 ? argv : argv.toSpliced(at, 1) };
 }
 
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
+async function execute(
+  ...[argv, log]: Parameters<Command["execute"]>
+): ReturnType<Command["execute"]> {
+  const { entry, rest } = select(argv);
+  if (!entry.starts) {
+    for (const command of STARTED) Deno.permissions.revokeSync({ name: "run", command });
+  }
+  const { command } = await entry.load();
+  return await command.execute(rest, log);
+}
+
+async function help(argv: readonly string[]): Promise<string> {
+  const named = argv.some((word) => Object.hasOwn(BENCHES, word));
+  if (named) return commandHelp((await select(argv).entry.load()).command);
+  return [
+    "usage: deno task bench WHAT [options]",
+    "",
+    "Measures speed and memory.",
+    "",
+    "what:",
+    ...Object.entries(BENCHES).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`),
+    "",
+    `Without a word it is ${DEFAULT}. deno task bench WHAT --help says more about one.`,
+  ].join("\n");
 }
 
 /** The command. */
-export const command: Command = defineCommand({
+export const command: Command = {
   name: "bench",
-  summary:
-    "Times UNetSmall (width 64, 23 classes) on fixed weights and data, the same that other " +
-    "frameworks can be given. The first step, which plans and compiles, is timed apart.",
-  options,
-  examples: ["deno task bench step --batch 1 --height 128 --width 192 --json"],
-  run,
-});
+  summary: "measures speed and memory",
+  options: {},
+  examples: [],
+  execute,
+  help,
+};

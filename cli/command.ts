@@ -4,13 +4,15 @@
  */
 
 import { choice, flag, type OptionTable, parseOptions, type Values } from "./args.ts";
-import type { AdapterChoice } from "../src/gpu/device.ts";
+import type { AdapterChoice, KernelFamily } from "../src/gpu/device.ts";
 import type { Log } from "./log.ts";
 
 /** What every command gets beside its options. */
 export interface Context {
   /** Which adapter the user asked for; `undefined` leaves it to the program. */
   readonly adapter: AdapterChoice | undefined;
+  /** Which convolution kernels the user asked for; `undefined` leaves it to the program. */
+  readonly kernels?: KernelFamily | undefined;
   readonly log: Log;
 }
 
@@ -25,12 +27,22 @@ export const COMMON_OPTIONS = {
   version: flag("show the version and exit"),
 };
 
+/** Options that every command has that opens a GPU. */
+export const GPU_OPTIONS = {
+  kernels: choice(
+    "convolution kernels: by adapter, those for GPUs or those for processors (default: auto)",
+    ["auto", "gpu", "cpu"],
+  ),
+};
+
 /** A command as its module describes it. */
 export interface CommandSpec<S extends OptionTable> {
   readonly name: string;
   /** What it does, in a sentence or a paragraph. */
   readonly summary: string;
   readonly options: S;
+  /** Whether it opens a GPU, and so has {@linkcode GPU_OPTIONS}. */
+  readonly gpu?: boolean;
   /** Command lines to copy, each starting with `deno task`. */
   readonly examples: readonly string[];
   /** Does the work. @returns the exit status: 0 done, 1 failed. */
@@ -48,21 +60,29 @@ export interface Command {
    * @throws UsageError where the options do not fit the table, and whatever the command throws.
    */
   readonly execute: (argv: readonly string[], log: Log) => Promise<number>;
+  /** The help for a command line, where it depends on more than the command. */
+  readonly help?: (argv: readonly string[]) => Promise<string>;
 }
 
 /** Makes a {@linkcode Command} of a description whose `run` gets typed options. */
 export function defineCommand<const S extends OptionTable>(spec: CommandSpec<S>): Command {
   const { name, summary, examples } = spec;
-  const options = { ...spec.options, ...COMMON_OPTIONS };
+  const options: OptionTable = {
+    ...spec.options,
+    ...(spec.gpu ? GPU_OPTIONS : {}),
+    ...COMMON_OPTIONS,
+  };
   return {
     name,
     summary,
     examples,
     options,
     execute: (argv, log) => {
-      const common = parseOptions(options, argv);
-      const { adapter } = common as Values<typeof COMMON_OPTIONS>;
-      return spec.run(common as Values<S>, { adapter, log });
+      const values = parseOptions(options, argv);
+      const { adapter, kernels } = values as Partial<
+        Values<typeof COMMON_OPTIONS & typeof GPU_OPTIONS>
+      >;
+      return spec.run(values as Values<S>, { adapter, kernels, log });
     },
   };
 }

@@ -157,6 +157,7 @@ export const command: Command = defineCommand({
     `folder you stand in: ${FOLDER}/summary.png shows what came out. A folder of that name that ` +
     "is not the demo's own is left alone.",
   options,
+  gpu: true,
   examples: ["deno task demo", "deno task demo --scenes 40 --epochs 3 --seed 7"],
   run,
 });

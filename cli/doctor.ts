@@ -2,10 +2,18 @@
 
 import { join } from "node:path";
 import { isFolder, shownPath, userFolder } from "../src/data/files.ts";
-import { type AdapterChoice, type Gpu, isSoftwareAdapter, requestGpu } from "../src/gpu/device.ts";
+import {
+  type AdapterChoice,
+  type Gpu,
+  isSoftwareAdapter,
+  type KernelFamily,
+  requestGpu,
+} from "../src/gpu/device.ts";
 import type { Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";
+import { readTuning } from "./tuning_file.ts";
+import { chooseVectorWidth } from "./vector_width.ts";
 import { checkUnet, measureConv } from "./self_test.ts";
 
 const options = {};
@@ -31,7 +39,7 @@ const FOLDERS = ["data", "checkpoints", "reports"];
 /** Says what is there and tries it. */
 export async function run(
   _: Values<typeof options>,
-  { adapter: choice = "high" }: Context,
+  { adapter: choice = "high", kernels = "auto" }: Context,
 ): Promise<number> {
   section("Runtime", [
     ["Deno", `${Deno.version.deno} (V8 ${Deno.version.v8}), ${Deno.build.target}`],
@@ -41,12 +49,16 @@ export async function run(
   ]);
   section("Files", await fileRows());
 
+  // The adapter that the rest is about decides, not the first one of all.
+  await findAdapter(choice);
+  const width = await chooseVectorWidth(choice);
   const found = await Promise.all(CHOICES.map(async (name) => [name, await findAdapter(name)]));
   const adapters = new Map(found as [AdapterChoice, GPUAdapter | undefined][]);
   section(
     "Adapters",
-    CHOICES.map((name) => [`--adapter ${name}`, describeAdapter(adapters.get(name))]),
+    CHOICES.map((name): Row => [`--adapter ${name}`, describeAdapter(adapters.get(name))]),
   );
+  console.log(`  vector width: ${width.set ? "512 bits" : "the driver's own"} (${width.reason})`);
   const adapter = adapters.get(choice);
   if (adapter === undefined) {
     const others = CHOICES.filter((name) => adapters.get(name) !== undefined);
@@ -65,18 +77,23 @@ export async function run(
     ]),
     ...FEATURES.map((name): Row => [name, adapter.features.has(name) ? "yes" : "no"]),
   ]);
-  return await selfTest(choice, adapter.info);
+  return await selfTest(choice, kernels, adapter.info);
 }
 
 /** Computes something known. @returns the exit status */
-async function selfTest(choice: AdapterChoice, info: GPUAdapterInfo): Promise<number> {
+async function selfTest(
+  choice: AdapterChoice,
+  kernels: KernelFamily,
+  info: GPUAdapterInfo,
+): Promise<number> {
   const budget = memoryBudget(info);
   try {
     using gpu = await requestGpu({
       adapter: choice,
+      kernels,
       ...(budget === undefined ? {} : { memoryBudgetBytes: budget }),
     });
-    const rows = await selfTestRows(gpu);
+    const rows = await selfTestRows(gpu, Object.keys(await readTuning(info) ?? {}).length);
     section(`Self-test (${choice})`, rows.map(({ name, text }) => [name, text]));
     const failed = rows.filter(({ right }) => !right);
     console.log(
@@ -93,7 +110,10 @@ async function selfTest(choice: AdapterChoice, info: GPUAdapterInfo): Promise<nu
   }
 }
 
-async function selfTestRows(gpu: Gpu): Promise<{ name: string; text: string; right: boolean }[]> {
+async function selfTestRows(
+  gpu: Gpu,
+  tunedShapes: number,
+): Promise<{ name: string; text: string; right: boolean }[]> {
   const started = performance.now();
   const numbers = await checkUnet(gpu);
   const unetMs = performance.now() - started;
@@ -118,9 +138,19 @@ async function selfTestRows(gpu: Gpu): Promise<{ name: string; text: string; rig
       text: `about ${rate} GFLOP/s (64 channels at 128x128; first run ${coldMs.toFixed(0)} ms)`,
       right: rate > 0,
     },
+    {
+      name: "kernels",
+      text: `those for ${FAMILIES[gpu.kernelFamily]}, ` +
+        (tunedShapes > 0
+          ? `${tunedShapes} shapes tuned`
+          : "no shapes tuned (deno task bench tune)"),
+      right: true,
+    },
     { name: "GPU memory", text: `programs may plan ${gib(gpu.memoryBudgetBytes)}`, right: true },
   ];
 }
+
+const FAMILIES = { cpu: "processors (cpu)", gpu: "GPUs (gpu)" };
 
 type Row = [name: string, text: string];
 
@@ -209,6 +239,7 @@ export const command: Command = defineCommand({
     "self-test of about a second that compares a small U-Net's train step with PyTorch's " +
     "numbers. Says what to install where no adapter is found; the exit status is 1 then.",
   options,
+  gpu: true,
   examples: ["deno task doctor", "deno task doctor --adapter software"],
   run,
 });

@@ -196,6 +196,7 @@ export const command: Command = defineCommand({
     "pixels of the ignored value count nowhere. A class that neither a mask nor a prediction " +
     "shows has no score (-) and is left out of the means.",
   options,
+  gpu: true,
   examples: [
     "deno task evaluate",
     "deno task evaluate -m checkpoints/best.safetensors --split test --json scores.json",

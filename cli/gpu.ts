@@ -13,15 +13,18 @@ import {
   requestGpu,
 } from "../src/gpu/device.ts";
 import type { Context } from "./command.ts";
+import { readTuning } from "./tuning_file.ts";
+import { chooseVectorWidth } from "./vector_width.ts";
 
 /** Of the memory that is free when a command starts; the rest is for photos, masks and the driver. */
 const MEMORY_SHARE = 0.6;
 
-/** The adapter for a choice, or `undefined` where the machine has none. */
+/** The adapter for a choice, its vector width chosen with the first one; or `undefined` where the machine has none. */
 export async function findAdapter(
   choice: AdapterChoice = "high",
 ): Promise<GPUAdapter | undefined> {
   quietenVulkanLoader();
+  await chooseVectorWidth(choice);
   return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
 
@@ -30,16 +33,20 @@ export async function findAdapter(
  * @throws {DeviceError} where there is no such adapter or it cannot be opened.
  */
 export async function openGpu(
-  { adapter: choice, log }: Pick<Context, "adapter" | "log">,
+  { adapter: choice, kernels, log }: Pick<Context, "adapter" | "kernels" | "log">,
 ): Promise<Gpu> {
   const adapter = await findAdapter(choice);
   if (adapter === undefined) throw new DeviceError(await noAdapter(choice));
   const memoryBudgetBytes = memoryBudget(adapter.info);
+  const tuning = await readTuning(adapter.info);
   const gpu = await requestGpu({
     ...(choice === undefined ? {} : { adapter: choice }),
+    ...(kernels === undefined ? {} : { kernels }),
+    ...(tuning === undefined ? {} : { tuning }),
     ...(memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes }),
   });
-  log.info(`Using device ${gpu.description}`);
+  const asked = kernels === undefined || kernels === "auto" ? "" : `, ${kernels} kernels`;
+  log.info(`Using device ${gpu.description}${asked}`);
   return gpu;
 }
 

@@ -61,7 +61,7 @@ export async function main(argv: readonly string[], output: Terminal = terminal)
     if (asksFor(rest, "--version")) return await printVersion();
     const { command } = await entry.load();
     if (asksFor(rest, "--help", "-h")) {
-      console.log(commandHelp(command));
+      console.log(await command.help?.(rest) ?? commandHelp(command));
       return 0;
     }
     return await command.execute(rest, output);
@@ -70,10 +70,13 @@ export async function main(argv: readonly string[], output: Terminal = terminal)
   }
 }
 
+/** Options that may stand before the command and have their value as the next word. */
+const TAKES_VALUE = ["--adapter", "--kernels"];
+
 /** Where the command's name stands: after flags of the program, which may come first. */
 function commandAt(argv: readonly string[]): number {
   let at = 0;
-  while (argv[at]?.startsWith("-")) at += argv[at] === "--adapter" ? 2 : 1;
+  while (argv[at]?.startsWith("-")) at += TAKES_VALUE.includes(argv[at] ?? "") ? 2 : 1;
   return Math.min(at, argv.length);
 }
 
@@ -86,7 +89,7 @@ async function withoutCommand(leading: readonly string[], output: Terminal): Pro
   if (asksFor(leading, "--version")) return await printVersion();
   const [first] = leading.filter((item) => item !== "--help" && item !== "-h");
   if (first !== undefined) {
-    const problem = first.startsWith("--adapter")
+    const problem = TAKES_VALUE.some((option) => first.startsWith(option))
       ? `${first} needs a command after it`
       : `unknown option ${first}`;
     return report(new UsageError(problem), undefined, output);

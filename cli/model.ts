@@ -55,7 +55,7 @@ export class Model {
   static async open(
     checkpoint: Checkpoint,
     file: string,
-    context: Pick<Context, "adapter" | "log">,
+    context: Pick<Context, "adapter" | "kernels" | "log">,
   ): Promise<Model> {
     const net = networkOf(checkpoint, shownPath(file));
     const gpu = await openGpu(context);

@@ -230,6 +230,7 @@ export const command: Command = defineCommand({
     "mask) and sample.png (overlay with legend); for several photos their names are appended. " +
     "A photo that fails is reported, the others go on, and the exit status is 1.",
   options,
+  gpu: true,
   examples: [
     "deno task predict -i photo.jpg -o mask.png --viz",
     "deno task predict -m checkpoints/best.safetensors -i photos --out masks -s 0.5",

@@ -171,6 +171,7 @@ export const command: Command = defineCommand({
     "split after every epoch and saves checkpoints. With -f, epochs are added to the loaded " +
     "weights; the optimizer starts fresh.",
   options,
+  gpu: true,
   examples: [
     "deno task train -e 20 -b 4 -s 0.5 --width 16 --optimizer adamw",
     "deno task train -f checkpoints/CP_epoch10.safetensors -b 4 -e 200 -s 0.1",

@@ -9,9 +9,11 @@ export {
   type AdapterChoice,
   Gpu,
   type GpuOptions,
+  type KernelChoice,
   type KernelFamily,
   requestGpu,
 } from "./gpu/device.ts";
+export { type Tuning, type TuningTarget } from "./gpu/tuning.ts";
 export { type DispatchSpec, f32Bits, type KernelSpec } from "./gpu/kernel_spec.ts";
 
 export {

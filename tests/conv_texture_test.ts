@@ -11,7 +11,7 @@ import {
   textureForward,
   textureWeightGrad,
 } from "../src/ops/conv_texture.ts";
-import { planForward, planWeightGrad } from "../src/ops/conv_texture_tiles.ts";
+import { forwardPlans, weightGradPlans } from "../src/ops/conv_texture_tiles.ts";
 
 const dims = (
   inputChannels: number[],
@@ -35,24 +35,27 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
     const [batch, height, width] of [[1, 1, 1], [2, 11, 15], [3, 7, 130], [5, 200, 3]] as const
   ) {
     for (const blocks of [1, 3, 8, 32]) {
-      const forward = planForward(batch, height, width, blocks, 2);
-      assert(forward.tilesX * forward.tile.width >= width);
-      assert(forward.tilesPerImage / forward.tilesX * forward.tile.height >= height);
-      assertEquals(forward.tileGroups, Math.ceil(forward.tiles / forward.lanePixels));
-      assertEquals(forward.blockGroups, Math.ceil(blocks / (16 / forward.lanePixels)));
+      for (const forward of forwardPlans(batch, height, width, blocks, 2)) {
+        assert(forward.tilesX * forward.tile.width >= width);
+        assert(forward.tilesPerImage / forward.tilesX * forward.tile.height >= height);
+        assertEquals(forward.tileGroups, Math.ceil(forward.tiles / forward.lanePixels));
+        assertEquals(forward.blockGroups, Math.ceil(blocks / (16 / forward.lanePixels)));
+      }
       for (const planes of [1, 4, 17]) {
-        const plan = planWeightGrad(batch, height, width, planes, blocks, 4608);
-        assert(plan.rowsPerStrip * plan.stripsPerImage >= height);
-        assert(plan.rowsPerStrip * (plan.stripsPerImage - 1) < height);
-        const imageGroups = plan.strips / plan.stripsPerImage;
-        assert(imageGroups * plan.imagesPerStrip >= batch);
-        assert((imageGroups - 1) * plan.imagesPerStrip < batch);
-        assertEquals(plan.rowsPerStrip % 2, 0);
-        assert(
-          plan.inputGroups * plan.lanesIn >= planes && plan.outputGroups * plan.lanesOut >= blocks,
-        );
-        const laneStrips = 16 / (plan.lanesIn * plan.lanesOut);
-        assertEquals(plan.stripGroups, Math.ceil(plan.strips / laneStrips));
+        const plans = weightGradPlans(batch, height, width, planes, blocks, 4608);
+        assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
+        for (const plan of plans) {
+          assert(plan.rowsPerStrip * plan.stripsPerImage >= height);
+          assert(plan.rowsPerStrip * (plan.stripsPerImage - 1) < height);
+          const imageGroups = plan.strips / plan.stripsPerImage;
+          assert(imageGroups * plan.imagesPerStrip >= batch);
+          assert((imageGroups - 1) * plan.imagesPerStrip < batch);
+          assertEquals(plan.rowsPerStrip % 2, 0);
+          assert(plan.inputGroups * plan.lanesIn >= planes);
+          assert(plan.outputGroups * plan.lanesOut >= blocks);
+          const laneStrips = 16 / (plan.lanesIn * plan.lanesOut);
+          assertEquals(plan.stripGroups, Math.ceil(plan.strips / laneStrips));
+        }
       }
     }
   }

@@ -6,13 +6,15 @@
 import type { Gpu } from "../gpu/device.ts";
 import { parameterGradients } from "../graph/autograd.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
+import type { ProfileEntry } from "../graph/profile.ts";
 import { compile } from "../graph/program.ts";
-import { rmsprop } from "../nn/optimizers.ts";
+import { type Optimizer, rmsprop } from "../nn/optimizers.ts";
 import { Stream } from "../nn/random.ts";
 import { UNet } from "../nn/unet.ts";
-import { unetBlocks } from "../nn/unet_spec.ts";
+import { unetBlocks, type UnetModel } from "../nn/unet_spec.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
+import { medianRun } from "./profile_table.ts";
 
 const WEIGHT_SEED = 1234;
 const NOISE_SEED = 99;
@@ -26,6 +28,10 @@ export interface StepOptions extends BatchShape {
   steps: number;
   /** Channels of the first level. */
   firstLevel: number;
+  /** Default `unet-small`. */
+  model?: UnetModel;
+  /** Profiled steps after the timed ones; default none. */
+  profiledSteps?: number;
   /** Called after each step, while all its memory is held. */
   onStep?: () => void;
 }
@@ -43,6 +49,8 @@ export interface StepResult {
   losses?: number[];
   /** Mean |logit|; inference only. */
   checksum?: number;
+  /** Where the time of the profiled step of median time went. */
+  profile?: ProfileEntry[];
 }
 
 /** Labels in blocks of 16 pixels, and an image that shows them with some noise. */
@@ -83,17 +91,35 @@ export function convolutionFlops(net: UNet, { batch, height, width }: BatchShape
   return 2 * macs * batch;
 }
 
-/** Runs the step `options.steps + 1` times. The cold time includes planning and compiling. */
-export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepResult> {
-  const { batch, height, width, mode } = options;
-  const started = performance.now();
-  const net = new UNet({ classes: CLASSES, width: options.firstLevel }, WEIGHT_SEED);
+/** A recorded step. */
+export interface RecordedStep {
+  net: UNet;
+  graph: Graph;
+  optimizer: Optimizer;
+  /** `loss`, or at inference `logits`. */
+  outputs: Record<string, Tensor>;
+}
+
+/** Records the step. */
+export function recordStep(options: Omit<StepOptions, "steps">): RecordedStep {
+  const { batch, height, width, mode, model = "unet-small" } = options;
+  const net = new UNet({ classes: CLASSES, width: options.firstLevel, model }, WEIGHT_SEED);
   const graph = new Graph();
   const x = graph.input("image", { shape: [batch, 3, height, width], layout: "c4" });
   const logits = net.forward(x, { training: mode === "train" });
   const optimizer = rmsprop({ momentum: 0.9, weightDecay: 1e-8 });
-  const training = mode === "train";
-  const outputs: Record<string, Tensor> = training ? { loss: recordLoss() } : { logits };
+  if (mode === "infer") return { net, graph, optimizer, outputs: { logits } };
+  const target = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
+  const loss = crossEntropy(logits, target);
+  optimizer.record(graph, net.store, parameterGradients(loss, net.store));
+  return { net, graph, optimizer, outputs: { loss } };
+}
+
+/** Runs the step `options.steps + 1` times. The cold time includes planning and compiling. */
+export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepResult> {
+  const started = performance.now();
+  const { net, graph, optimizer, outputs } = recordStep(options);
+  const training = options.mode === "train";
   using program = await compile(gpu, graph, {
     outputs,
     stores: [net.store],
@@ -127,14 +153,10 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   };
   if (training) result.losses = Array.from(await program.history(options.steps + 1));
   else result.checksum = meanAbsolute(await program.read("logits"));
+  const runs: ProfileEntry[][] = [];
+  for (let run = 0; run < (options.profiledSteps ?? 0); run++) runs.push(await program.profile());
+  if (runs.length > 0) result.profile = medianRun(runs);
   return result;
-
-  function recordLoss() {
-    const target = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
-    const loss = crossEntropy(logits, target);
-    optimizer.record(graph, net.store, parameterGradients(loss, net.store));
-    return loss;
-  }
 }
 
 function meanAbsolute(values: Float32Array): number {

@@ -5,6 +5,7 @@
 import { DeviceError } from "../errors.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
 import { compileKernel } from "./pipeline.ts";
+import type { Tuning } from "./tuning.ts";
 
 /** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
 export type AdapterChoice = "high" | "low" | "software";
@@ -19,6 +20,14 @@ export const ADAPTER_REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterO
 /** Which convolution kernels to use: by adapter type, or forced. */
 export type KernelFamily = "auto" | "gpu" | "cpu";
 
+/** The convolution kernels in use: what decides how their results are rounded. */
+export interface KernelChoice {
+  /** Kernels for real GPUs or for processors. */
+  readonly family: "gpu" | "cpu";
+  /** Tiles that were measured to be best; absent where none differ from the table's. */
+  readonly tuning?: Tuning;
+}
+
 /** Options of {@linkcode requestGpu}. */
 export interface GpuOptions {
   /** Default `high`. */
@@ -27,6 +36,8 @@ export interface GpuOptions {
   memoryBudgetBytes?: number;
   /** Default `auto`: `cpu` on software adapters that can run them, `gpu` elsewhere. */
   kernels?: KernelFamily;
+  /** Which tiles to use by shape, from measurements on this adapter; default: the tables' own. */
+  tuning?: Tuning;
 }
 
 const DEFAULT_MEMORY_BUDGET_BYTES = 8 * 2 ** 30;
@@ -94,6 +105,8 @@ export class Gpu {
   readonly isSoftware: boolean;
   /** Which convolution kernels programs on this device use. */
   readonly kernelFamily: "gpu" | "cpu";
+  /** Which tiles its kernels use by shape, where not the tables' own. */
+  readonly tuning: Tuning;
   /** Programs that plan more than this are refused. */
   readonly memoryBudgetBytes: number;
 
@@ -111,6 +124,7 @@ export class Gpu {
     const family = options.kernels ?? "auto";
     const auto = this.isSoftware && readsStorageTextures() ? "cpu" : "gpu";
     this.kernelFamily = family === "auto" ? auto : family;
+    this.tuning = options.tuning ?? {};
     this.memoryBudgetBytes = options.memoryBudgetBytes ?? DEFAULT_MEMORY_BUDGET_BYTES;
     // Without a listener validation errors vanish and results are silently wrong.
     device.addEventListener("uncapturederror", (event) => {
@@ -120,6 +134,12 @@ export class Gpu {
     device.lost.then((lost) => {
       if (!this.#destroyed) this.#lost = lost.message || String(lost.reason);
     });
+  }
+
+  /** What decides how results of convolutions are rounded, for checkpoints. */
+  get kernels(): KernelChoice {
+    const tuned = Object.keys(this.tuning).length > 0;
+    return { family: this.kernelFamily, ...(tuned ? { tuning: this.tuning } : {}) };
   }
 
   /** The device's limits. */

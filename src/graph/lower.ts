@@ -5,6 +5,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import type { TuningTarget } from "../gpu/tuning.ts";
 import type { Node, Tensor } from "./graph.ts";
 import { c4Geometry, stageGeometry } from "./layout.ts";
 import {
@@ -16,7 +17,7 @@ import {
 } from "./memory.ts";
 
 /** What lowering needs to know of the device. */
-export interface LowerTarget {
+export interface LowerTarget extends TuningTarget {
   /** Convolution kernels for software adapters (`cpu`) or real GPUs (`gpu`). */
   kernelFamily: "gpu" | "cpu";
   /** Largest width and height of a texture, in texels. */

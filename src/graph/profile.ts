@@ -1,17 +1,19 @@
 /**
- * Where the time of a run goes, by timestamp queries around every dispatch.
+ * Where the time of a run goes: by timestamp queries around every dispatch or, on adapters without
+ * them, by waiting for each command on its own.
  * @module
  */
-import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 
-/** Time of one dispatch, or of the copies between two of them. */
+/** Time of one dispatch, of the copies before one, or of the device's pause between two. */
 export interface ProfileEntry {
-  /** Label of the node. */
+  /** Label of the node; empty for pauses. */
   label: string;
-  /** Kernel, or `copy`. */
+  /** Kernel, {@linkcode COPY} or {@linkcode PAUSE}. */
   kernel: string;
-  /** Milliseconds on the device, by its timestamps. */
+  /** Index of the command; for pauses of the one that follows. */
+  step: number;
+  /** Milliseconds on the device. */
   timeMs: number;
 }
 
@@ -25,23 +27,41 @@ export interface ProfiledCommand {
   copy?(encoder: GPUCommandEncoder): void;
 }
 
+/** In place of a kernel's name: copies into textures. */
+export const COPY = "copy";
+
+/** In place of a kernel's name: nothing ran. */
+export const PAUSE = "between dispatches";
+
+/** Queries of one set, by WebGPU's limit. */
+const MAX_QUERIES = 4096;
+
 /**
- * Runs `commands` one after the other, each dispatch in a pass of its own, and returns their times.
- * The sum is larger than an ordinary run, which puts many dispatches into a pass.
- *
- * @throws {DeviceError} where the adapter has no timestamp queries.
+ * Runs `commands` one after the other, each dispatch in a pass of its own, and returns their times;
+ * with timestamps their sum is the time from the first dispatch's begin to the last one's end. That
+ * is more than an ordinary run takes, which puts many dispatches into a pass. Without timestamps
+ * every command runs several times, so what accumulates in place (an optimizer, running statistics)
+ * has moved on by more than one run.
  */
 export async function profileCommands(
   gpu: Gpu,
   commands: readonly ProfiledCommand[],
+  timestamps: boolean = gpu.device.features.has("timestamp-query"),
+): Promise<ProfileEntry[]> {
+  const queries = commands.filter((command) => command.dispatch).length * 2;
+  return timestamps && queries <= MAX_QUERIES
+    ? await byTimestamps(gpu, commands, queries)
+    : await byWaiting(gpu, commands);
+}
+
+async function byTimestamps(
+  gpu: Gpu,
+  commands: readonly ProfiledCommand[],
+  queries: number,
 ): Promise<ProfileEntry[]> {
   const { device } = gpu;
-  if (!device.features.has("timestamp-query")) {
-    throw new DeviceError("Profiling needs timestamp queries, which this adapter does not have.");
-  }
-  const dispatches = commands.filter((c) => c.dispatch);
-  const querySet = device.createQuerySet({ type: "timestamp", count: dispatches.length * 2 });
-  const sizeBytes = dispatches.length * 16;
+  const querySet = device.createQuerySet({ type: "timestamp", count: queries });
+  const sizeBytes = queries * 8;
   const resolved = gpu.createBuffer(
     "timestamps",
     sizeBytes,
@@ -56,18 +76,17 @@ export async function profileCommands(
       const pass = encoder.beginComputePass({
         timestampWrites: {
           querySet,
-          beginningOfPassWriteIndex: query * 2,
-          endOfPassWriteIndex: query * 2 + 1,
+          beginningOfPassWriteIndex: query,
+          endOfPassWriteIndex: query + 1,
         },
       });
       command.dispatch(pass);
       pass.end();
-      query++;
+      query += 2;
     }
-    encoder.resolveQuerySet(querySet, 0, dispatches.length * 2, resolved, 0);
+    encoder.resolveQuerySet(querySet, 0, queries, resolved, 0);
     device.queue.submit([encoder.finish()]);
-    const ticks = new BigUint64Array(await gpu.readBuffer(resolved, 0, sizeBytes));
-    return entries(commands, ticks);
+    return entries(commands, new BigUint64Array(await gpu.readBuffer(resolved, 0, sizeBytes)));
   } finally {
     querySet.destroy();
     resolved.destroy();
@@ -78,25 +97,52 @@ function entries(commands: readonly ProfiledCommand[], ticks: BigUint64Array): P
   const result: ProfileEntry[] = [];
   const ms = (from: number, to: number) => Number((ticks[to] ?? 0n) - (ticks[from] ?? 0n)) / 1e6;
   let query = 0;
-  let copies: ProfiledCommand[] = [];
-  for (const command of commands) {
-    if (!command.dispatch) {
-      copies.push(command);
-      continue;
+  let copy: { label: string; step: number } | undefined;
+  commands.forEach(({ label, kernel, dispatch }, step) => {
+    if (!dispatch) {
+      copy ??= { label, step };
+      return;
     }
-    const [copy] = copies;
-    // The gap before a dispatch is what its copies took.
-    if (copy && query > 0) {
-      result.push({
-        label: copy.label,
-        kernel: "copy",
-        timeMs: ms(query * 2 - 1, query * 2),
-      });
+    if (query > 0) {
+      const timeMs = ms(query - 1, query);
+      result.push(
+        copy ? { ...copy, kernel: COPY, timeMs } : { label: "", kernel: PAUSE, step, timeMs },
+      );
     }
-    copies = [];
+    copy = undefined;
+    result.push({ label, kernel, step, timeMs: ms(query, query + 1) });
+    query += 2;
+  });
+  return result;
+}
+
+/** Each command is repeated, since waiting for it takes some milliseconds. */
+const REPEATS = 8;
+
+async function byWaiting(
+  gpu: Gpu,
+  commands: readonly ProfiledCommand[],
+): Promise<ProfileEntry[]> {
+  const submit = async (command: ProfiledCommand | undefined, times: number): Promise<number> => {
+    await gpu.idle();
+    const encoder = gpu.device.createCommandEncoder({ label: "profile" });
+    const pass = command?.dispatch && encoder.beginComputePass();
+    for (let i = 0; i < times; i++) {
+      if (pass) command.dispatch?.(pass);
+      else command?.copy?.(encoder);
+    }
+    pass?.end();
+    const started = performance.now();
+    gpu.device.queue.submit([encoder.finish()]);
+    await gpu.idle();
+    return performance.now() - started;
+  };
+  const waitingMs = Math.min(await submit(undefined, 0), await submit(undefined, 0));
+  const result: ProfileEntry[] = [];
+  for (const [step, command] of commands.entries()) {
     const { label, kernel } = command;
-    result.push({ label, kernel, timeMs: ms(query * 2, query * 2 + 1) });
-    query++;
+    const timeMs = Math.max(0, await submit(command, REPEATS) - waitingMs) / REPEATS;
+    result.push({ label, kernel, step, timeMs });
   }
   return result;
 }

@@ -5,6 +5,7 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { Tuning } from "../gpu/tuning.ts";
 import { type Command, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues } from "./host_values.ts";
@@ -14,7 +15,7 @@ import { History } from "./history.ts";
 import { type BufferMemory, type Memory, mib } from "./memory.ts";
 import type { Slot } from "./plan.ts";
 import { MemoryPool } from "./pool.ts";
-import { profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
+import { COPY, profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "./program_plan.ts";
 import type { ParameterStore } from "./store.ts";
 
@@ -32,6 +33,8 @@ export interface CompileOptions {
   history?: History;
   /** Memory shared with programs that never run at the same time; default: memory of its own. */
   pool?: MemoryPool;
+  /** Instead of the device's tuning. */
+  tuning?: Tuning;
 }
 
 /**
@@ -41,7 +44,9 @@ export interface CompileOptions {
  * @throws {DeviceError} when a shader does not compile or memory runs out.
  */
 export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
-  const plan = planProgram(graph, options.outputs, lowerTarget(gpu));
+  const target = lowerTarget(gpu);
+  if (options.tuning) target.tuning = options.tuning;
+  const plan = planProgram(graph, options.outputs, target);
   if (plan.plannedBytes > gpu.memoryBudgetBytes) {
     throw new InputError(
       `The program plans ${mib(plan.plannedBytes)} of GPU memory, but the budget is ` +
@@ -191,8 +196,12 @@ export class Program {
     this.#gpu.submitted();
   }
 
-  /** Makes one run and says where its time went; slower than an ordinary run. */
-  async profile(): Promise<ProfileEntry[]> {
+  /**
+   * Makes one run and says where its time went; slower than an ordinary run.
+   * @param timestamps whether to use timestamp queries; default: where the adapter has them. Without
+   *   them each step of the program runs several times.
+   */
+  async profile(timestamps?: boolean): Promise<ProfileEntry[]> {
     this.#check();
     for (const store of this.#stores) store.upload(this.#gpu);
     const entries = await profileCommands(
@@ -206,8 +215,9 @@ export class Program {
             kernel: step?.kind === "dispatch" ? step.spec.kernel.name : "",
             dispatch: (pass) => encodeDispatch(pass, command),
           }
-          : { label, kernel: "copy", copy: (encoder) => encodeCopy(encoder, command) };
+          : { label, kernel: COPY, copy: (encoder) => encodeCopy(encoder, command) };
       }),
+      timestamps,
     );
     this.#runs++;
     return entries;

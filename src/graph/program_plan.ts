@@ -33,6 +33,7 @@ export interface ProgramPlan {
 export function lowerTarget(gpu: Gpu): LowerTarget {
   return {
     kernelFamily: gpu.kernelFamily,
+    tuning: gpu.tuning,
     maxTextureDimension: gpu.limits.maxTextureDimension2D,
     maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
   };

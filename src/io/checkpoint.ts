@@ -49,7 +49,7 @@ export async function checkpointOf(
       ? Float32Array.of(net.batchesTracked)
       : Float32Array.from(values.get(name) ?? []),
   ]);
-  return { config: net.config, info, tensors: new Map(tensors) };
+  return { config: net.config, info: { ...info, kernels: gpu.kernels }, tensors: new Map(tensors) };
 }
 
 /** The bytes of a checkpoint of `net` as it is now on `gpu`, in the safetensors format. */

@@ -3,6 +3,8 @@
  * @module
  */
 import { InputError } from "../errors.ts";
+import type { KernelChoice } from "../gpu/device.ts";
+import { isTuning } from "../gpu/tuning.ts";
 
 /** A class as a checkpoint knows it; its position is its id. */
 export interface CheckpointClass {
@@ -30,6 +32,11 @@ export interface CheckpointInfo {
   step: number;
   /** Scores on the validation split. */
   metrics?: Record<string, number>;
+  /**
+   * What it was trained with; other kernels round otherwise. Files are given those of the device
+   * they come from.
+   */
+  kernels?: KernelChoice;
   /** Settings of the training that made it, for people. */
   training?: Record<string, string | number | boolean | null>;
 }
@@ -84,7 +91,7 @@ export function parseInfo(text: string, classes: number, file: string): Checkpoi
         `${classes}; the file is damaged, use another one`,
     );
   }
-  const { scale, ignore, metrics, training } = info;
+  const { scale, ignore, metrics, kernels, training } = info;
   return {
     classes: named,
     normalization: "divide by 255",
@@ -93,12 +100,19 @@ export function parseInfo(text: string, classes: number, file: string): Checkpoi
     ...(typeof scale === "number" && scale > 0 ? { scale } : {}),
     ...(typeof ignore === "number" || ignore === null ? { ignore } : {}),
     ...(metrics && typeof metrics === "object" ? { metrics } : {}),
+    ...(isKernelChoice(kernels) ? { kernels } : {}),
     ...(training && typeof training === "object" ? { training } : {}),
   };
 }
 
 function count(value: unknown): number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : 0;
+}
+
+function isKernelChoice(value: unknown): value is KernelChoice {
+  if (typeof value !== "object" || value === null) return false;
+  const { family, tuning }: Partial<KernelChoice> = value;
+  return (family === "cpu" || family === "gpu") && (tuning === undefined || isTuning(tuning));
 }
 
 function isClass(value: unknown): value is CheckpointClass {

@@ -59,7 +59,7 @@ export function lowerForward(
     const limit = context.target.maxTextureDimension;
     const staged = context.stage(inputs);
     const packed = packToTexture(context, dims, packWeights(dims, limit), weight);
-    const spec = textureForward(dims, limit, bias !== undefined);
+    const spec = textureForward(dims, limit, bias !== undefined, context.target);
     context.dispatch(spec, [staged, packed, output, ...biases]);
     clearBorder(context, output);
     return;
@@ -88,7 +88,7 @@ export function lowerInputGrad(
     const staged = context.stage([gradient]);
     const pack = packInputGradWeights(dims, segment, limit);
     const packed = packToTexture(context, adjoint, pack, weight);
-    const spec = textureForward(adjoint, limit, bias !== undefined);
+    const spec = textureForward(adjoint, limit, bias !== undefined, context.target);
     context.dispatch(spec, [staged, packed, output, ...biases]);
     clearBorder(context, output);
     return;
@@ -115,7 +115,7 @@ export function lowerWeightGrad(
     // The gradient first: the input gradient before this has most likely staged it already.
     const stagedGradient = context.stage([gradient]);
     const staged = context.stage(inputs);
-    const spec = textureWeightGrad(dims, context.target.maxTextureDimension);
+    const spec = textureWeightGrad(dims, context.target.maxTextureDimension, context.target);
     const partials = context.scratch("partials", spec.partialBytes);
     context.dispatch(spec.accumulate, [staged, stagedGradient, partials]);
     context.dispatch(spec.reduce, [partials, output]);

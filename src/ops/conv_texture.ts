@@ -23,6 +23,7 @@ import reduceSource from "../../shaders/conv2d_texture_weight_grad_reduce.wgsl" 
   type: "text",
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { choose, type TuningTarget } from "../gpu/tuning.ts";
 import {
   type ConvDims,
   inputGradDims,
@@ -34,7 +35,7 @@ import {
   splitGrid,
   stagingOf,
 } from "./conv_texture_geometry.ts";
-import { planForward, planWeightGrad, WEIGHT_GRAD_TILE } from "./conv_texture_tiles.ts";
+import { forwardPlans, WEIGHT_GRAD_TILE, weightGradPlans } from "./conv_texture_tiles.ts";
 
 export {
   type ConvDims,
@@ -106,6 +107,13 @@ function pack(
   };
 }
 
+/** What decides how fast a kernel of the family is, for {@linkcode choose}. */
+function tuningKey(direction: "forward" | "weight_grad", dims: ConvDims): string {
+  const { batch, inputChannels, height, width, outputChannels, kernel } = dims;
+  return `conv2d_texture_${direction} ${batch}x${inputChannels.join("+")}x${height}x${width}` +
+    `>${outputChannels} ${kernel}x${kernel}`;
+}
+
 /**
  * y = conv(x, w) + bias.
  *
@@ -116,13 +124,18 @@ export function textureForward(
   dims: ConvDims,
   maxTextureDimension: number,
   hasBias: boolean,
+  target: TuningTarget = {},
 ): DispatchSpec {
   const { batch, height, width } = dims;
   const inputPlanes = inputPlanesOf(dims);
   const stage = stagingOf(batch * inputPlanes, height, width, maxTextureDimension);
   const packed = packedWeightGeometry(dims, maxTextureDimension);
   const outPlanes = outPlanesOf(dims.outputChannels);
-  const plan = planForward(batch, height, width, packed.blocks, outPlanes);
+  const plan = choose(
+    target,
+    tuningKey("forward", dims),
+    forwardPlans(batch, height, width, packed.blocks, outPlanes),
+  );
   const { perRow, rows } = splitGrid(plan.tileGroups, plan.blockGroups);
   return {
     kernel: {
@@ -172,6 +185,7 @@ export interface WeightGradDispatches {
 export function textureWeightGrad(
   dims: ConvDims,
   maxTextureDimension: number,
+  target: TuningTarget = {},
 ): WeightGradDispatches {
   const { batch, height, width, kernel } = dims;
   const inputPlanes = inputPlanesOf(dims);
@@ -182,7 +196,11 @@ export function textureWeightGrad(
   const gradient = stagingOf(batch * gradientPlanes, height, width, maxTextureDimension);
   const taps = kernel * kernel;
   const stripVectors = blocks * inputPlanes * outPlanes * 4 * taps;
-  const plan = planWeightGrad(batch, height, width, inputPlanes, blocks, stripVectors * 16);
+  const plan = choose(
+    target,
+    tuningKey("weight_grad", dims),
+    weightGradPlans(batch, height, width, inputPlanes, blocks, stripVectors * 16),
+  );
   const reduceGrid = splitGrid(Math.ceil(stripVectors / 64));
   return {
     partialBytes: plan.strips * stripVectors * 16,

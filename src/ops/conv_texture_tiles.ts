@@ -3,6 +3,8 @@
  * @module
  */
 
+import type { Candidate } from "../gpu/tuning.ts";
+
 /** Pixels an invocation computes (forward) or walks at a time (weight gradient). */
 export interface Tile {
   readonly height: number;
@@ -30,7 +32,7 @@ export const WEIGHT_GRAD_TILE: Tile = { height: 2, width: 4, speed: 1 };
 const THREADS = 2;
 
 /** How the invocations of a forward convolution are dealt out. */
-export interface ForwardPlan {
+export interface ForwardPlan extends Candidate {
   readonly tile: Tile;
   readonly tilesX: number;
   readonly tilesPerImage: number;
@@ -41,16 +43,15 @@ export interface ForwardPlan {
   readonly tileGroups: number;
 }
 
-/** Picks the tile and lane arrangement with the shortest estimated time. */
-export function planForward(
+/** Every tile and lane arrangement, the one with the shortest estimated time first. */
+export function forwardPlans(
   images: number,
   height: number,
   width: number,
   blocks: number,
   outPlanes: 1 | 2,
-): ForwardPlan {
-  let best: ForwardPlan | undefined;
-  let bestCost = Infinity;
+): [ForwardPlan, ...ForwardPlan[]] {
+  const plans: Estimate<ForwardPlan>[] = [];
   for (const tile of FORWARD_TILES[outPlanes]) {
     const tilesX = Math.ceil(width / tile.width);
     const tilesPerImage = tilesX * Math.ceil(height / tile.height);
@@ -60,18 +61,48 @@ export function planForward(
       const tileGroups = Math.ceil(tiles / lanePixels);
       const turns = Math.ceil(blockGroups * tileGroups / THREADS);
       const cost = turns * tile.height * tile.width / tile.speed;
-      if (cost < bestCost) {
-        bestCost = cost;
-        best = { tile, tilesX, tilesPerImage, tiles, lanePixels, blockGroups, tileGroups };
-      }
+      const name = `${tile.height}x${tile.width} lanes ${lanePixels}`;
+      const plan = {
+        name,
+        tile,
+        tilesX,
+        tilesPerImage,
+        tiles,
+        lanePixels,
+        blockGroups,
+        tileGroups,
+      };
+      plans.push({ cost, plan });
     }
   }
-  if (!best) throw new RangeError(`no tile for ${outPlanes} output planes`);
-  return best;
+  return cheapestFirst(plans, ({ name }) => name);
+}
+
+/** A plan and its estimated time. */
+interface Estimate<T> {
+  readonly cost: number;
+  readonly plan: T;
+}
+
+/** Plans by cost, without repetitions; first come the cheapest of each kind. */
+function cheapestFirst<T extends Candidate>(
+  estimates: readonly Estimate<T>[],
+  kindOf: (plan: T) => string,
+): [T, ...T[]] {
+  const sorted = [...estimates].sort((a, b) => a.cost - b.cost).map(({ plan }) => plan);
+  const kinds = new Map<string, T>();
+  for (const plan of sorted) if (!kinds.has(kindOf(plan))) kinds.set(kindOf(plan), plan);
+  const names = new Map<string, T>();
+  for (const plan of [...kinds.values(), ...sorted]) {
+    if (!names.has(plan.name)) names.set(plan.name, plan);
+  }
+  const [first, ...others] = names.values();
+  if (!first) throw new RangeError("a convolution needs at least one image, row and column");
+  return [first, ...others];
 }
 
 /** How the invocations of a weight gradient are dealt out. */
-export interface WeightGradPlan {
+export interface WeightGradPlan extends Candidate {
   /** Lanes of a workgroup over input planes and over output blocks; the rest differ in strips. */
   readonly lanesIn: number;
   readonly lanesOut: number;
@@ -115,22 +146,22 @@ const LANE_ARRANGEMENTS: readonly (readonly [number, number, number])[] = [
 ];
 
 /**
- * Picks lanes and strips with the shortest estimated time.
+ * Every arrangement of lanes and strips, the one with the shortest estimated time first, then the
+ * best of the other lane arrangements.
  * @param stripBytes partial sums of one strip
  */
-export function planWeightGrad(
+export function weightGradPlans(
   batch: number,
   height: number,
   width: number,
   inputPlanes: number,
   blocks: number,
   stripBytes: number,
-): WeightGradPlan {
+): [WeightGradPlan, ...WeightGradPlan[]] {
   const tile = WEIGHT_GRAD_TILE;
   const tilesX = Math.ceil(width / tile.width);
   const tileRows = Math.ceil(height / tile.height);
-  let best: WeightGradPlan | undefined;
-  let bestCost = Infinity;
+  const plans: Estimate<WeightGradPlan>[] = [];
   const consider = (
     [lanesIn, lanesOut, speed]: readonly [number, number, number],
     imagesPerStrip: number,
@@ -139,6 +170,7 @@ export function planWeightGrad(
     const rowsPerStrip = Math.ceil(tileRows / wantedStrips) * tile.height;
     const stripsPerImage = Math.ceil(height / rowsPerStrip);
     const strips = stripsPerImage * Math.ceil(batch / imagesPerStrip);
+    if (plans.length > 0 && strips * stripBytes > MAX_PARTIAL_BYTES) return;
     const stripGroups = Math.ceil(strips / (LANES / (lanesIn * lanesOut)));
     const inputGroups = Math.ceil(inputPlanes / lanesIn);
     const outputGroups = Math.ceil(blocks / lanesOut);
@@ -146,9 +178,10 @@ export function planWeightGrad(
     const turns = Math.ceil(inputGroups * outputGroups * stripGroups / THREADS);
     // The threads never finish together; short turns shorten the wait for the last one.
     const cost = (turns + 0.5) * (iterations * imagesPerStrip / speed + STRIP_END_TILES);
-    if (cost >= bestCost || (best && strips * stripBytes > MAX_PARTIAL_BYTES)) return;
-    bestCost = cost;
-    best = {
+    const name =
+      `lanes ${lanesIn}x${lanesOut} strips of ${rowsPerStrip} rows, ${imagesPerStrip} images`;
+    const plan = {
+      name,
       lanesIn,
       lanesOut,
       inputGroups,
@@ -160,6 +193,7 @@ export function planWeightGrad(
       stripGroups,
       iterations,
     };
+    plans.push({ cost, plan });
   };
   for (const lanes of LANE_ARRANGEMENTS) {
     for (let images = batch; images >= 1; images = images > 1 ? Math.ceil(images / 2) : 0) {
@@ -168,6 +202,5 @@ export function planWeightGrad(
       }
     }
   }
-  if (!best) throw new RangeError("a weight gradient needs at least one image and one row");
-  return best;
+  return cheapestFirst(plans, ({ lanesIn, lanesOut }) => `${lanesIn}x${lanesOut}`);
 }

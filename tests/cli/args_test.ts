@@ -10,7 +10,7 @@ import {
   positional,
   text,
 } from "../../cli/args.ts";
-import { commandHelp, defineCommand } from "../../cli/command.ts";
+import { commandHelp, type Context, defineCommand } from "../../cli/command.ts";
 import { Terminal } from "../../cli/log.ts";
 import { duration, Progress } from "../../cli/progress.ts";
 import { UsageError } from "../../src/errors.ts";
@@ -123,6 +123,38 @@ Deno.test("help lists every option with its default, and says what is not built"
   assertStringIncludes(help, "crop (not available yet)");
   assertStringIncludes(help, "--adapter high|low|software");
   assertStringIncludes(help, "  deno task thing -e 3");
+});
+
+Deno.test("a command that opens a GPU, and only such a one, takes --kernels", async () => {
+  let seen: unknown;
+  const spec = {
+    name: "thing",
+    summary: "Does a thing.",
+    options: {},
+    examples: [],
+    run: (_: unknown, { kernels }: Context) => {
+      seen = kernels;
+      return Promise.resolve(0);
+    },
+  };
+  const gpu = defineCommand({ ...spec, gpu: true });
+  const { terminal } = silent();
+  assertStringIncludes(commandHelp(gpu), "--kernels auto|gpu|cpu");
+  await gpu.execute(["--kernels", "cpu"], terminal);
+  assertEquals(seen, "cpu");
+  await gpu.execute([], terminal);
+  assertEquals(seen, undefined);
+  assertThrows(
+    () => gpu.execute(["--kernels", "tpu"], terminal),
+    UsageError,
+    "--kernels must be auto, gpu or cpu, got 'tpu'",
+  );
+  const plain = defineCommand(spec);
+  assertThrows(
+    () => plain.execute(["--kernels", "cpu"], terminal),
+    UsageError,
+    "unknown option --kernels",
+  );
 });
 
 Deno.test("a command gets its typed options and the adapter", async () => {

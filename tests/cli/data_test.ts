@@ -235,6 +235,7 @@ Deno.test("the command line: help, version and wrong usage", { ignore }, async (
       [["data", "--ratio", "1.5"], 2, "err", "error: --ratio must be between 0 and 1, got 1.5"],
       [["data", "--ratoi", "1"], 2, "err", "did you mean --ratio?"],
       [["data", "--seed"], 2, "err", "try `deno task data --help`"],
+      [["--kernels", "cpu", "data"], 2, "err", "unknown option --kernels"],
       [["data", "--adapter", "fast"], 2, "err", "--adapter must be high, low or software"],
       [["daat"], 2, "err", "unknown command 'daat', did you mean data?"],
       [["export", "-m", "x"], 2, "err", "--output must be given"],

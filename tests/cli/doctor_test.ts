@@ -36,6 +36,8 @@ Deno.test("doctor: tells what is there and tries it, leaving nothing behind", {
     assertMatch(out, /shader-f16 +(yes|no)/);
     assertMatch(out, /loss +1\.15607\d, as PyTorch/);
     assertMatch(out, /about [\d.]+ GFLOP\/s/);
+    assertMatch(out, /vector width: (512 bits|the driver's own) \(\S.*\)/);
+    assertMatch(out, /kernels +those for (processors \(cpu\)|GPUs \(gpu\)), .*tuned/);
     assertMatch(out, /data +can be read, can be written/);
     assertMatch(out, /checkpoints +not there yet/);
     assertStringIncludes(out, "Everything works");

@@ -53,7 +53,7 @@ for (const model of ["unet-small", "unet"] as const) {
         "a.safetensors",
       );
       assertEquals(config, net.config);
-      assertEquals(info, INFO);
+      assertEquals(info, { ...INFO, kernels: { family: gpu.kernelFamily } });
       const again = networkOf({ config, info, tensors }, "a.safetensors");
       assertEquals(again.batchesTracked, 17);
       const after = await again.store.read(gpu);
@@ -64,6 +64,21 @@ for (const model of ["unet-small", "unet"] as const) {
     });
   }
 }
+
+Deno.test("checkpoint: the kernels that it was trained with are those of its device", async () => {
+  const tuning = { "conv2d_texture_forward 1x4x8x8>4 3x3": "5x4 lanes 8" };
+  using gpu = await requestGpu({ kernels: "gpu", tuning });
+  const net = new UNet({ classes: 2, width: 2 }, 5);
+  const bytes = await encodeCheckpoint(gpu, net, { ...INFO, kernels: { family: "cpu" } });
+  assertEquals(decodeCheckpoint(bytes, "a").info.kernels, { family: "gpu", tuning });
+
+  const { metadata } = parseSafetensors(bytes, "a");
+  const info = JSON.parse(metadata["webgpu-unet"] ?? "");
+  for (const kernels of ["gpu", { family: "tpu" }, { family: "gpu", tuning: { a: 1 } }]) {
+    const odd = described(bytes, JSON.stringify({ ...info, kernels }));
+    assertEquals(decodeCheckpoint(odd, "a").info.kernels, undefined, JSON.stringify(kernels));
+  }
+});
 
 Deno.test("checkpoint: a file without a description is recognised by its shapes", () => {
   const { config, info } = decodeCheckpoint(described(tinyCheckpoint()), "foreign.safetensors");

@@ -1,0 +1,47 @@
+/**
+ * Other programs' output: started, waited for with a limit, and what went wrong in a sentence.
+ * @module
+ */
+
+import { stripVTControlCharacters as stripAnsiCode } from "node:util";
+
+/** What a program printed, or why there is nothing. */
+export type Printed = { readonly out: string } | { readonly problem: string };
+
+/** Runs a program to its end. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  { limitMs, cwd }: { readonly limitMs: number; readonly cwd?: string },
+): Promise<Printed> {
+  const stopped = AbortSignal.timeout(limitMs);
+  try {
+    const { success, code, stdout, stderr } = await new Deno.Command(program, {
+      args: [...args],
+      ...(cwd === undefined ? {} : { cwd }),
+      stdin: "null",
+      signal: stopped,
+    }).output();
+    if (stopped.aborted) return { problem: `stopped after ${Math.round(limitMs / 1000)} s` };
+    const text = new TextDecoder();
+    if (success) return { out: text.decode(stdout) };
+    return { problem: lastWords(text.decode(stderr)) || `ended with status ${code}` };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { problem: `there is no ${program}` };
+    if (error instanceof Deno.errors.NotCapable) {
+      return { problem: `Deno may not start ${program} (--allow-run)` };
+    }
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+const LONGEST = 160;
+
+/** The line of an error output that says most: the first that names an error, else the last. */
+function lastWords(text: string): string {
+  const lines = stripAnsiCode(text).split("\n").map((line) => line.trim());
+  const spoken = lines.filter((line) => line !== "");
+  const line = spoken.findLast((item) => /^(error|\w*Error|Uncaught)\b/.test(item)) ??
+    spoken.at(-1) ?? "";
+  return line.length > LONGEST ? `${line.slice(0, LONGEST)}...` : line;
+}

@@ -1,0 +1,369 @@
+/**
+ * The formulas of the U-Nets' ops in double precision, for single elements of their outputs: what
+ * `bench ops` holds the kernels to, on the very numbers that they got. Independent of the kernels
+ * and of how they are chosen; whole arrays are compared in the tests.
+ * @module
+ */
+import type { Node } from "../graph/graph.ts";
+
+/** A tensor's values, row-major. */
+export interface Values {
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** The exact value of an output at an index. */
+export type Exact = (index: readonly number[]) => number;
+
+/** A function for each output of a node; `undefined` where it holds nothing of its own. */
+type Formula = (inputs: readonly Values[], node: Node) => (Exact | undefined)[];
+
+/** The formulas of a node's outputs; `undefined` for an op that has none here. */
+export function exactOutputs(
+  node: Node,
+  inputs: readonly Values[],
+): (Exact | undefined)[] | undefined {
+  const formula = Object.hasOwn(FORMULAS, node.op) ? FORMULAS[node.op] : undefined;
+  return formula?.(inputs, node);
+}
+
+/**
+ * What rounding errors of a node's results are relative to, where that is more than the results
+ * themselves: the terms of a sum that may cancel. The sum over the gradient behind a batch norm is
+ * zero but for rounding.
+ */
+export function termsOf({ op }: Node, [x]: readonly Values[]): number {
+  if (op !== "channel_sum") return 0;
+  const [, channels = 0] = x?.shape ?? [];
+  let largest = 0;
+  for (let c = 0; c < channels; c++) {
+    largest = Math.max(largest, sumOver(x, (n, i, j) => Math.abs(at(x, n, c, i, j))));
+  }
+  return largest;
+}
+
+const FORMULAS: Readonly<Record<string, Formula>> = {
+  add: ([a, b], { attributes: { alpha, beta } }) => [
+    (i) => Number(alpha) * at(a, ...i) + Number(beta) * at(b, ...i),
+  ],
+  relu: ([x]) => [(i) => Math.max(0, at(x, ...i))],
+  relu_grad: ([dy, y]) => [(i) => at(y, ...i) > 0 ? at(dy, ...i) : 0],
+  channel_sum: ([x]) => [([c = 0]) => sumOver(x, (n, i, j) => at(x, n, c, i, j))],
+  pad2d: ([x], { attributes: { top, left } }) => [
+    ([n = 0, c = 0, i = 0, j = 0]) => at(x, n, c, i - Number(top), j - Number(left)),
+  ],
+  conv2d: (inputs, node) => {
+    const { image, weight, bias } = convolution(inputs);
+    return [convolve(image, weight, bias, node)];
+  },
+  conv2d_input_grad: ([dy, weight], node) => {
+    // The channels of the first or of the last of the concatenated inputs.
+    const [, all = 0] = weight?.shape ?? [];
+    const [, own = 0] = node.output.shape;
+    return [scatter(dy, weight, undefined, node, node.attributes.segment === 0 ? 0 : all - own)];
+  },
+  conv2d_weight_grad: (inputs, node) => {
+    const image = concatenated(inputs.slice(0, -1));
+    const dy = inputs.at(-1);
+    return [
+      ([o = 0, c = 0, u = 0, v = 0]) =>
+        sumOver(dy, (n, i, j) => at(dy, n, o, i, j) * image(n, c, ...source(node, i, j, u, v))),
+    ];
+  },
+  conv_transpose2d: ([x, weight, bias], node) => [scatter(x, weight, bias, node, 0)],
+  conv_transpose2d_input_grad: ([dy, weight], node) => [
+    convolve(concatenated(dy ? [dy] : []), weight, undefined, node),
+  ],
+  max_pool2d: ([x], node) => [
+    ([n = 0, c = 0, i = 0, j = 0]) => {
+      const [kh, kw] = pair(node, "kernel");
+      let most = -Infinity;
+      for (let u = 0; u < kh; u++) {
+        for (let v = 0; v < kw; v++) {
+          const [y, x0] = source(node, i, j, u, v);
+          if (inside(x, y, x0)) most = Math.max(most, at(x, n, c, y, x0));
+        }
+      }
+      return most;
+    },
+  ],
+  // Windows of 2 x 2 without padding: the first of equal values gets the gradient.
+  max_pool2d_grad: ([dy, x, other]) =>
+    other ? [undefined] : [([n = 0, c = 0, i = 0, j = 0]) => {
+      const [y0, x0] = [i - i % 2, j - j % 2];
+      const window = [0, 1, 2, 3].map((k) => at(x, n, c, y0 + (k >> 1), x0 + k % 2));
+      const first = window.indexOf(Math.max(...window));
+      return first === (i % 2) * 2 + j % 2 ? at(dy, n, c, y0 / 2, x0 / 2) : 0;
+    }],
+  upsample_bilinear2d: ([x], { output, attributes: { alignCorners } }) => {
+    const [, , h = 1, w = 1] = output.shape;
+    const [, , rows = 1, columns = 1] = x?.shape ?? [];
+    return [([n = 0, c = 0, i = 0, j = 0]) => {
+      let sum = 0;
+      for (const [y, wy] of taps(i, rows, h, alignCorners === true)) {
+        for (const [z, wz] of taps(j, columns, w, alignCorners === true)) {
+          sum += wy * wz * at(x, n, c, y, z);
+        }
+      }
+      return sum;
+    }];
+  },
+  // The U-Nets align corners.
+  upsample_bilinear2d_grad: ([dy], { output }) => {
+    const [, , rows = 1, columns = 1] = output.shape;
+    const [, , h = 1, w = 1] = dy?.shape ?? [];
+    const weightOf = (to: number, from: number, size: number, sizeAfter: number) =>
+      taps(from, size, sizeAfter, true).reduce(
+        (sum, [k, weight]) => k === to ? sum + weight : sum,
+        0,
+      );
+    return [([n = 0, c = 0, y = 0, x = 0]) => {
+      let sum = 0;
+      for (let i = 0; i < h; i++) {
+        const wy = weightOf(y, i, rows, h);
+        if (wy === 0) continue;
+        for (let j = 0; j < w; j++) sum += wy * weightOf(x, j, columns, w) * at(dy, n, c, i, j);
+      }
+      return sum;
+    }];
+  },
+  batch_norm2d_stats: ([x], { attributes: { eps } }) => {
+    const moments = perChannel((c) => {
+      const mean = meanOver(x, (n, i, j) => at(x, n, c, i, j));
+      const variance = meanOver(x, (n, i, j) => (at(x, n, c, i, j) - mean) ** 2);
+      return { mean, invStd: 1 / Math.sqrt(variance + Number(eps)) };
+    });
+    return [([c = 0]) => moments(c).mean, ([c = 0]) => moments(c).invStd];
+  },
+  batch_norm2d_normalize: ([x, weight, bias, mean, spread], node) => {
+    const y = normalized(x, weight, bias, mean, spread, node);
+    return [(i) => node.attributes.relu === true ? Math.max(0, y(i)) : y(i)];
+  },
+  batch_norm2d_grad_reduce: (inputs, node) => {
+    const { masked, centred, x } = normGradient(inputs, node);
+    return [
+      ([c = 0]) => sumOver(x, (n, i, j) => masked([n, c, i, j])),
+      ([c = 0]) => sumOver(x, (n, i, j) => masked([n, c, i, j]) * centred([n, c, i, j])),
+      undefined,
+    ];
+  },
+  batch_norm2d_grad_input: (inputs, node) => {
+    const { masked, centred, x, scale } = normGradient(inputs, node);
+    const means = perChannel((c) => ({
+      plain: meanOver(x, (n, i, j) => masked([n, c, i, j])),
+      weighted: meanOver(x, (n, i, j) => masked([n, c, i, j]) * centred([n, c, i, j])),
+    }));
+    return [(i) => {
+      const [, c = 0] = i;
+      if (node.attributes.training !== true) return scale(c) * masked(i);
+      return scale(c) * (masked(i) - means(c).plain - centred(i) * means(c).weighted);
+    }];
+  },
+  cross_entropy: ([logits, target]) => {
+    const pixels = target?.data.length ?? 0;
+    const loss = once(() =>
+      meanOver(
+        logits,
+        (n, i, j) => logSumExp(logits, n, i, j) - at(logits, n, at(target, n, i, j), i, j),
+      )
+    );
+    return [loss, () => pixels, undefined];
+  },
+  cross_entropy_grad: ([dy, logits, , total, target]) => [
+    ([n = 0, c = 0, i = 0, j = 0]) => {
+      const share = Math.exp(at(logits, n, c, i, j) - logSumExp(logits, n, i, j));
+      const truth = at(target, n, i, j) === c ? 1 : 0;
+      return (share - truth) * at(dy, 0) / at(total, 0);
+    },
+  ],
+};
+
+/** An element; 0 outside the image. */
+function at(values: Values | undefined, ...index: readonly number[]): number {
+  if (!values) return NaN;
+  let offset = 0;
+  for (const [axis, k] of index.entries()) {
+    const size = values.shape[axis] ?? 1;
+    if (k < 0 || k >= size) return 0;
+    offset = offset * size + k;
+  }
+  return values.data[offset] ?? NaN;
+}
+
+function inside(image: Values | undefined, y: number, x: number): boolean {
+  const [, , h = 0, w = 0] = image?.shape ?? [];
+  return y >= 0 && y < h && x >= 0 && x < w;
+}
+
+/** Sums over images and pixels of [N, C, H, W]. */
+function sumOver(
+  image: Values | undefined,
+  term: (n: number, i: number, j: number) => number,
+): number {
+  const [batch = 0, , h = 0, w = 0] = image?.shape ?? [];
+  let sum = 0;
+  for (let n = 0; n < batch; n++) {
+    for (let i = 0; i < h; i++) for (let j = 0; j < w; j++) sum += term(n, i, j);
+  }
+  return sum;
+}
+
+function meanOver(
+  image: Values | undefined,
+  term: (n: number, i: number, j: number) => number,
+): number {
+  const [batch = 0, , h = 0, w = 0] = image?.shape ?? [];
+  return sumOver(image, term) / (batch * h * w);
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+function perChannel<T>(make: (c: number) => T): (c: number) => T {
+  const made = new Map<number, () => T>();
+  return (c) => {
+    const value = made.get(c) ?? once(() => make(c));
+    made.set(c, value);
+    return value();
+  };
+}
+
+/** Two numbers of an attribute such as `3x3`; 1 each, or 0 for padding, where there is none. */
+function pair({ attributes }: Node, name: string): [number, number] {
+  const [a, b] = String(attributes[name] ?? "").split("x").map(Number);
+  const otherwise = name === "padding" ? 0 : 1;
+  return Number.isNaN(a) || a === undefined || b === undefined ? [otherwise, otherwise] : [a, b];
+}
+
+/** The input pixel that tap (u, v) of output pixel (i, j) reads. */
+function source(node: Node, i: number, j: number, u: number, v: number): [number, number] {
+  if (node.attributes.kernel === undefined) return [i, j];
+  const [sy, sx] = pair(node, "stride");
+  const [py, px] = pair(node, "padding");
+  const [dy, dx] = pair(node, "dilation");
+  return [i * sy - py + u * dy, j * sx - px + v * dx];
+}
+
+type Image = (n: number, c: number, y: number, x: number) => number;
+
+/** Images joined along channels. */
+function concatenated(parts: readonly Values[]): Image {
+  return (n, c, y, x) => {
+    let channel = c;
+    for (const part of parts) {
+      const [, own = 0] = part.shape;
+      if (channel < own) return at(part, n, channel, y, x);
+      channel -= own;
+    }
+    return NaN;
+  };
+}
+
+function convolution(inputs: readonly Values[]) {
+  const last = inputs.at(-1);
+  const bias = last?.shape.length === 1 ? last : undefined;
+  const rest = bias ? inputs.slice(0, -1) : inputs;
+  return { image: concatenated(rest.slice(0, -1)), weight: rest.at(-1), bias };
+}
+
+function convolve(
+  image: Image,
+  weight: Values | undefined,
+  bias: Values | undefined,
+  node: Node,
+): Exact {
+  const [, channels = 0, kh = 0, kw = 0] = weight?.shape ?? [];
+  return ([n = 0, o = 0, i = 0, j = 0]) => {
+    let sum = bias ? at(bias, o) : 0;
+    for (let c = 0; c < channels; c++) {
+      for (let u = 0; u < kh; u++) {
+        for (let v = 0; v < kw; v++) {
+          sum += at(weight, o, c, u, v) * image(n, c, ...source(node, i, j, u, v));
+        }
+      }
+    }
+    return sum;
+  };
+}
+
+/** The adjoint of a convolution, for the weights' input channels from `first` on. */
+function scatter(
+  dy: Values | undefined,
+  weight: Values | undefined,
+  bias: Values | undefined,
+  node: Node,
+  first: number,
+): Exact {
+  const [outputs = 0, , kh = 0, kw = 0] = weight?.shape ?? [];
+  const [sy, sx] = pair(node, "stride");
+  return ([n = 0, c = 0, y = 0, x = 0]) => {
+    let sum = bias ? at(bias, c) : 0;
+    for (let u = 0; u < kh; u++) {
+      for (let v = 0; v < kw; v++) {
+        const [oy, ox] = source(node, 0, 0, u, v);
+        const [i, j] = [(y - oy) / sy, (x - ox) / sx];
+        if (!Number.isInteger(i) || !Number.isInteger(j)) continue;
+        for (let o = 0; o < outputs; o++) {
+          sum += at(dy, n, o, i, j) * at(weight, o, first + c, u, v);
+        }
+      }
+    }
+    return sum;
+  };
+}
+
+/** Where a resized coordinate reads, with its weights. */
+function taps(i: number, size: number, sizeAfter: number, align: boolean): [number, number][] {
+  const position = align
+    ? sizeAfter > 1 ? i * (size - 1) / (sizeAfter - 1) : 0
+    : Math.max(0, (i + 0.5) * size / sizeAfter - 0.5);
+  const first = Math.min(Math.floor(position), size - 1);
+  const second = Math.min(first + 1, size - 1);
+  return [[first, 1 - (position - first)], [second, position - first]];
+}
+
+/** Batch norm's output; `spread` is the inverse deviation in training, else the variance. */
+function normalized(
+  x: Values | undefined,
+  weight: Values | undefined,
+  bias: Values | undefined,
+  mean: Values | undefined,
+  spread: Values | undefined,
+  node: Node,
+): Exact {
+  const deviation = inverseDeviation(spread, node);
+  return (i) => {
+    const [, c = 0] = i;
+    return at(weight, c) * (at(x, ...i) - at(mean, c)) * deviation(c) + at(bias, c);
+  };
+}
+
+function inverseDeviation(spread: Values | undefined, node: Node): (c: number) => number {
+  const { training, eps } = node.attributes;
+  return (c) => training === true ? at(spread, c) : 1 / Math.sqrt(at(spread, c) + Number(eps));
+}
+
+/** What the two gradients of batch norm are made of. */
+function normGradient(
+  [dy, x, weight, bias, mean, spread]: readonly Values[],
+  node: Node,
+): { masked: Exact; centred: Exact; x: Values | undefined; scale: (c: number) => number } {
+  const deviation = inverseDeviation(spread, node);
+  const y = normalized(x, weight, bias, mean, spread, node);
+  const masks = node.attributes.reluMask === true;
+  return {
+    x,
+    masked: (i) => masks && y(i) <= 0 ? 0 : at(dy, ...i),
+    centred: (i) => (at(x, ...i) - at(mean, i[1] ?? 0)) * deviation(i[1] ?? 0),
+    scale: (c) => at(weight, c) * deviation(c),
+  };
+}
+
+function logSumExp(logits: Values | undefined, n: number, i: number, j: number): number {
+  const [, classes = 0] = logits?.shape ?? [];
+  let sum = 0;
+  for (let c = 0; c < classes; c++) sum += Math.exp(at(logits, n, c, i, j));
+  return Math.log(sum);
+}

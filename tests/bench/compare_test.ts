@@ -1,0 +1,114 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  comparisonReport,
+  median,
+  parsePeerLine,
+  peersOf,
+  placeReport,
+} from "../../src/bench/peers.ts";
+import { inFolder, noProcesses, runCommand } from "../cli/run_command.ts";
+
+Deno.test("compare: peers are scripts by their names, in all known variants", () => {
+  const names = peersOf(["torch_peer.py", "README.md", "ort_peer.ts", "mine_peer.ts"])
+    .map(({ name, trains, onnx }) => `${name} ${trains} ${onnx}`);
+  assertEquals(names, [
+    "mine true false",
+    "onnxruntime node false true",
+    "onnxruntime wasm false true",
+    "onnxruntime webgpu false true",
+    "torch cpu true false",
+    "torch cuda true false",
+  ]);
+});
+
+Deno.test("compare: the last line of a script's output is its result, or it has none", () => {
+  const line = '{"version":"1.2","median_s":0.25,"losses":[3.5,3],"checksum":null}';
+  const expected = { version: "1.2", medianMs: 250, result: 3.5 };
+  assertEquals(parsePeerLine(`warming up\n${line}\n`), expected);
+  assertEquals(parsePeerLine('{"median_s":1,"losses":[],"checksum":0.5}')?.result, 0.5);
+  for (const output of ["", "Killed", "null", "[1]", '{"median_s":null}', '{"median_s":0}']) {
+    assertEquals(parsePeerLine(output), undefined, output);
+  }
+});
+
+Deno.test("compare: medians", () => {
+  assertEquals([median([3, 1, 2]), median([4, 1]), median([])], [2, 2.5, NaN]);
+});
+
+Deno.test("compare: the report has medians, ratios of neighbouring runs, and what failed", () => {
+  const setting = {
+    what: "train",
+    facts: [["machine", "a"]],
+    version: "9",
+    result: 3.226,
+  } as const;
+  const report = comparisonReport(setting, [
+    {
+      name: "fast",
+      version: "1",
+      pairs: [{ oursMs: 10, peerMs: 5 }, { oursMs: 30, peerMs: 10 }, { oursMs: 20, peerMs: 20 }],
+      result: 3.22601,
+    },
+    { name: "other", version: "1", pairs: [{ oursMs: 40, peerMs: 80 }], result: 3.5 },
+    { name: "broken", version: "", pairs: [], result: undefined, problem: "no such module" },
+    {
+      name: "flaky",
+      version: "1",
+      pairs: [{ oursMs: 1000, peerMs: 1 }],
+      result: 3.226,
+      problem: "stopped after 5 s",
+    },
+  ]);
+  const rows = report.split("\n").filter((row) => row.startsWith("| ")).slice(2)
+    .map((row) => row.split("|").slice(1, -1).map((cell) => cell.trim()));
+  assertEquals(rows, [
+    ["webgpu-unet", "9", "25.0", "1", "3.226"],
+    ["fast", "1", "10.0", "2.00", "3.22601"],
+    ["other", "1", "80.0", "0.50", "3.5 (differs)"],
+  ]);
+  assert(report.endsWith("- broken: no such module\n- flaky: stopped after 5 s"), report);
+});
+
+Deno.test("compare: a report replaces the one between the marks and nothing else", () => {
+  const [begin, end] = ["<!-- bench compare: begin -->", "<!-- bench compare: end -->"];
+  const document = `# Title\n${begin}\nold\n${end}\n## History\n`;
+  const once = placeReport(document, "new");
+  assertEquals(once, `# Title\n${begin}\n\nnew\n\n${end}\n## History\n`);
+  assertEquals(placeReport(once, "new"), once);
+  assertEquals(placeReport(undefined, "new"), "new\n");
+});
+
+const PEER = `
+const value = (name: string) => Deno.args[Deno.args.indexOf("--" + name) + 1];
+if (value("mode") !== "train") throw new TypeError("only train");
+const [height, width, steps] = ["height", "width", "steps"].map(value);
+console.log("noise");
+console.log(JSON.stringify({ version: height + "x" + width + "x" + steps, median_s: 2, losses: [9] }));
+`;
+
+Deno.test({
+  name: "bench compare: a fake peer in turns with ours, a broken one with its reason",
+  ignore: noProcesses,
+  fn: () =>
+    inFolder(async (folder) => {
+      const peers = `${folder}/peers`;
+      await Deno.mkdir(peers);
+      await Deno.writeTextFile(`${peers}/fake_peer.ts`, PEER);
+      await Deno.writeTextFile(`${peers}/broken_peer.ts`, `throw new RangeError("too far");`);
+      const size = ["--height", "16", "--width", "20", "--steps", "1", "--rounds", "1"];
+      const run = (...args: string[]) =>
+        runCommand(folder, ["bench", "compare", "--peers", "peers", ...size, ...args]);
+      const { code, out, err } = await run("-o", "table.md");
+      assertEquals(code, 0, err);
+      assertMatch(out, /\| webgpu-unet +\|[^|]+\| +[\d.]+ \| +1 \| +3\.\d+ \|/);
+      assertMatch(out, /\| fake +\| 16x20x1 +\| +2000\.0 \| +[\d.]+ \| +9 \(differs\) \|/);
+      assertMatch(out, /- broken: error: Uncaught .*RangeError: too far/);
+      assertMatch(out, /- adapter: \S+/);
+      if (Deno.build.os !== "windows") assertMatch(out, /- other programs: load average [\d.]+ /);
+      assertEquals(await Deno.readTextFile(`${folder}/table.md`), out);
+
+      const unknown = await run("--only", "tensorflow");
+      assertEquals(unknown.code, 1);
+      assertStringIncludes(unknown.err, "peers has no tensorflow; it has broken, fake");
+    }),
+});

@@ -1,0 +1,65 @@
+import { assert, assertEquals } from "@std/assert";
+import { benchOps, recordOps, spotError } from "../../src/bench/ops.ts";
+import { measurePeaks } from "../../src/bench/peaks.ts";
+import { exactOutputs, type Values } from "../../src/bench/spot_values.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
+import { Graph, type Tensor } from "../../src/graph/graph.ts";
+import { rewrite } from "../../src/graph/rewrite.ts";
+import { conv2d } from "../../src/ops/conv2d.ts";
+
+const SIZE = { batch: 2, height: 17, width: 22 };
+const PEAKS = { gflops: 100, gigabytesPerSecond: 10 };
+
+for (const kernels of ["cpu", "gpu"] as const) {
+  Deno.test(`bench ops: every result of a step is right (${kernels} kernels)`, async () => {
+    using gpu = await requestGpu({ kernels });
+    for (
+      const network of [
+        { model: "unet-small", width: 4, upsample: "bilinear" },
+        { model: "unet", width: 2, upsample: "transposed" },
+      ] as const
+    ) {
+      const rows = await benchOps(gpu, { ...SIZE, network, steps: 1, peaks: PEAKS });
+      const steps = rewrite(recordOps({ ...SIZE, network, steps: 1, peaks: PEAKS }).graph, []);
+      assertEquals(rows.reduce((sum, { count }) => sum + count, 0) >= steps.length, true);
+      for (const { op, shape, error, allowed, timeMs, bytes, peakShare } of rows) {
+        const what = `${network.model} ${op} ${shape}`;
+        assert(error !== null, `${what} is not checked`);
+        assert(error <= allowed, `${what}: error ${error}, allowed ${allowed}`);
+        assert(timeMs > 0 && bytes > 0 && peakShare > 0, what);
+      }
+    }
+  });
+}
+
+/** A convolution with inputs of ones, as a node and the values around it. */
+function ones(): { output: Tensor; values: Map<Tensor, Values> } {
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [1, 4, 5, 6], layout: "c4" });
+  const weight = graph.input("weight", { shape: [8, 4, 3, 3] });
+  const output = conv2d(x, weight, undefined, { padding: 1 });
+  const fill = (t: Tensor) => ({ shape: t.shape, data: new Float32Array(t.sizeBytes / 4).fill(1) });
+  return { output, values: new Map([[x, fill(x)], [weight, fill(weight)]]) };
+}
+
+Deno.test("bench ops: wrong numbers are found", () => {
+  const { output, values } = ones();
+  const node = output.producer;
+  assert(node);
+  const [exact] = exactOutputs(node, [...values.values()]) ?? [];
+  assert(exact);
+  assertEquals([exact([0, 0, 0, 0]), exact([0, 0, 2, 2]), exact([0, 7, 4, 3])], [16, 36, 24]);
+  const data = new Float32Array(8 * 5 * 6);
+  data.forEach((_, i) => data[i] = exact([0, 0, Math.floor(i / 6) % 5, i % 6]));
+  values.set(output, { shape: output.shape, data });
+  assertEquals(spotError(node, values), 0);
+  data.forEach((value, i) => data[i] = value * (1 + 1e-4 * (i % 2)));
+  assert((spotError(node, values) ?? 0) > 2e-5);
+});
+
+Deno.test("bench ops: the peaks are those of a computer", async () => {
+  using gpu = await requestGpu();
+  const { gflops, gigabytesPerSecond } = await measurePeaks(gpu);
+  assert(gflops > 1 && gflops < 1e6, `${gflops} GFLOP/s`);
+  assert(gigabytesPerSecond > 0.1 && gigabytesPerSecond < 1e5, `${gigabytesPerSecond} GB/s`);
+});

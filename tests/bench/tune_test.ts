@@ -1,0 +1,186 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { adapterKey, forgetTuning, readTuning, saveTuning } from "../../cli/tuning_file.ts";
+import { bestOf, tuneStep } from "../../src/bench/tune.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
+import { type Candidate, choose, isTuning, type Tuning } from "../../src/gpu/tuning.ts";
+import { backpropagate } from "../../src/graph/autograd.ts";
+import { Graph, type Tensor } from "../../src/graph/graph.ts";
+import { compile } from "../../src/graph/program.ts";
+import { lowerTarget, planProgram } from "../../src/graph/program_plan.ts";
+import { Stream } from "../../src/nn/random.ts";
+import { conv2d } from "../../src/ops/conv2d.ts";
+import { inFolder, noProcesses, runCommand } from "../cli/run_command.ts";
+import { canRead, canWrite } from "../support.ts";
+
+Deno.test("tuning: the named candidate is used, else the first", () => {
+  const candidates: [Candidate, Candidate] = [{ name: "a" }, { name: "b" }];
+  const choices = new Map<string, readonly string[]>();
+  const pick = (tuning?: Tuning) =>
+    choose({ ...(tuning ? { tuning } : {}), choices }, "key", candidates).name;
+  assertEquals([pick(), pick({ key: "b" }), pick({ key: "gone" })], ["a", "b", "a"]);
+  assertEquals([pick({ other: "b" }), pick(JSON.parse('{"__proto__":{"key":"b"}}'))], ["a", "a"]);
+  assertEquals([...choices], [["key", ["a", "b"]]]);
+  assertEquals([{}, { a: "b" }, { a: 1 }, [], null, "a"].map(isTuning), [
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+  ]);
+});
+
+Deno.test("tuning: a candidate has to be clearly faster than the favourite", () => {
+  const times = (...list: number[]) => list.map((timeMs, i) => ({ name: `${i}`, timeMs }));
+  assertEquals(bestOf(times(10, 9, 8)), "2");
+  assertEquals(bestOf(times(10, 9.9)), "0");
+  assertEquals(bestOf(times(10, Infinity, 11)), "0");
+});
+
+/** A convolution of two inputs with all its gradients. */
+function convolution(): { graph: Graph; outputs: Record<string, Tensor> } {
+  const graph = new Graph();
+  const image = (label: string, channels: number) =>
+    graph.input(label, { shape: [2, channels, 11, 18], layout: "c4" });
+  const x = image("x", 9);
+  const weight = graph.input("weight", { shape: [13, 9, 3, 3] });
+  const y = conv2d(x, weight, undefined, { padding: 1 });
+  const gradients = backpropagate(y, image("dy", 13), [x, weight]);
+  const outputs: Record<string, Tensor> = { y };
+  for (const [name, tensor] of [["dx", x], ["dweight", weight]] as const) {
+    const gradient = gradients.get(tensor);
+    if (gradient) outputs[name] = gradient;
+  }
+  return { graph, outputs };
+}
+
+Deno.test("tuning: every candidate computes the same", async () => {
+  using gpu = await requestGpu({ kernels: "cpu" });
+  const choices = new Map<string, readonly string[]>();
+  const first = convolution();
+  const target = { ...lowerTarget(gpu), choices };
+  const favourite = planProgram(first.graph, first.outputs, target);
+  assertEquals(choices.size, 3);
+  const most = Math.max(...[...choices.values()].map((names) => names.length));
+  assert(most > 8, `${most} candidates`);
+  const expected = new Map<string, Float32Array>();
+  const paramsSeen = new Set([favourite.params.join()]);
+  for (let k = 0; k < most; k++) {
+    const { graph, outputs } = convolution();
+    const tuning = Object.fromEntries(
+      [...choices].map(([key, names]) => [key, names[k % names.length] ?? ""]),
+    );
+    using program = await compile(gpu, graph, { outputs, tuning });
+    paramsSeen.add(program.plan.params.join());
+    program.fill(NaN);
+    const stream = new Stream(3);
+    for (const [label, tensor] of graph.inputs) {
+      program.write(label, stream.uniform(tensor.shape.reduce((a, b) => a * b, 1), 1));
+    }
+    program.run();
+    for (const name of Object.keys(outputs)) {
+      const values = await program.read(name);
+      const reference = expected.get(name) ?? values;
+      expected.set(name, reference);
+      const largest = Math.max(...reference.map(Math.abs));
+      values.forEach((value, i) => {
+        const error = Math.abs(value - (reference[i] ?? NaN)) / largest;
+        // Both may be off by the bound on a forward convolution.
+        assert(error <= 2e-5, `${name}[${i}] with ${JSON.stringify(tuning)}: error ${error}`);
+      });
+    }
+  }
+  assertEquals(paramsSeen.size, most, "the candidates are different plans");
+});
+
+const STEP = { mode: "train", batch: 1, height: 8, width: 12, candidates: 2, rounds: 1 } as const;
+
+Deno.test("tuning: a step's shapes are measured, and what is chosen is among the candidates", async () => {
+  using gpu = await requestGpu({ kernels: "cpu" });
+  const messages: string[] = [];
+  const { shapes, tuning, favouriteMs, tunedMs } = await tuneStep(gpu, {
+    ...STEP,
+    network: { classes: 3, width: 4 },
+    onProgress: (message) => messages.push(message),
+  });
+  assertMatch(messages[0] ?? "", /^Compiling 2 candidates for \d+ shapes/);
+  assert(shapes.length > 10 && favouriteMs > 0 && tunedMs > 0);
+  for (const { key, candidates, best } of shapes) {
+    assertMatch(key, /^conv2d_texture_(forward|weight_grad) 1x[\d+]+x\d+x\d+>\d+ \dx\d$/);
+    assertEquals(candidates.length, 2, key);
+    for (const { name, timeMs } of candidates) assert(timeMs > 0 && timeMs < 1e4, `${key} ${name}`);
+    assert(candidates.some(({ name }) => name === best));
+    assertEquals(tuning[key], best === candidates[0]?.name ? undefined : best);
+  }
+});
+
+const INFO = {
+  vendor: "v",
+  architecture: "a",
+  device: "d",
+  description: "GPU",
+} as GPUAdapterInfo;
+
+Deno.test("tuning file: remembers by adapter, adds up, and is worth nothing when damaged or old", {
+  ignore: !canRead || !canWrite,
+}, () =>
+  inFolder(async (folder) => {
+    const file = `${folder}/deep/tuning.json`;
+    assertEquals(await readTuning(INFO, file), undefined);
+    assert(await saveTuning(INFO, { a: "1", b: "2" }, ["a", "b", "c"], file));
+    assertEquals(await readTuning(INFO, file), { a: "1", b: "2" });
+    await saveTuning(INFO, { d: "4" }, ["b", "d"], file);
+    assertEquals(await readTuning(INFO, file), { a: "1", d: "4" });
+
+    const other = { ...INFO, description: "GPU with a newer driver" };
+    assertEquals(await readTuning(other, file), undefined);
+    await saveTuning(other, { a: "9" }, ["a"], file);
+    assertEquals(await readTuning(INFO, file), { a: "1", d: "4" });
+
+    const saved = JSON.parse(await Deno.readTextFile(file));
+    saved[adapterKey(INFO)].kernels = "those of another version";
+    await Deno.writeTextFile(file, JSON.stringify(saved));
+    assertEquals(await readTuning(INFO, file), undefined);
+    assertEquals(await readTuning(other, file), { a: "9" });
+    for (const text of ["{", "[]", "null", JSON.stringify({ [adapterKey(INFO)]: 1 })]) {
+      await Deno.writeTextFile(file, text);
+      assertEquals(await readTuning(INFO, file), undefined, text);
+    }
+    await saveTuning(INFO, { a: "1" }, ["a"], file);
+    assertEquals(await readTuning(INFO, file), { a: "1" });
+    assertEquals([await forgetTuning(file), await forgetTuning(file)], [true, false]);
+  }));
+
+Deno.test("bench tune: what it remembers, other commands use", {
+  ignore: noProcesses || Deno.build.os !== "linux",
+}, () =>
+  inFolder(async (folder) => {
+    // Caches that would be filled anew stay where they are.
+    const home = Deno.env.get("HOME") ?? "";
+    const caches = Deno.env.get("XDG_CACHE_HOME") ?? `${home}/.cache`;
+    const env = {
+      XDG_CACHE_HOME: folder,
+      DENO_DIR: Deno.env.get("DENO_DIR") ?? `${caches}/deno`,
+      MESA_SHADER_CACHE_DIR: `${caches}/webgpu-unet`,
+    };
+    const size = ["--mode", "infer", "--height", "8", "--width", "12", "--first-level", "4"];
+    const kernels = ["--kernels", "cpu"];
+    const tune = ["bench", "tune", ...size, "--rounds", "1", "--candidates", "2", ...kernels];
+    const { code, out, err } = await runCommand(folder, tune, env);
+    assertEquals(code, 0, err);
+    assertMatch(out, /conv2d_texture_forward 1x3x8x12>4 3x3 +\d/);
+    assertMatch(out, /Step: [\d.]+ ms with the tables' own choice/);
+    const file = `${folder}/webgpu-unet/tuning.json`;
+    const saved = JSON.parse(await Deno.readTextFile(file));
+    const [adapter = ""] = Object.keys(saved);
+    saved[adapter].tuning = { "conv2d_texture_forward 1x3x8x12>4 3x3": "4x4 lanes 1" };
+    await Deno.writeTextFile(file, JSON.stringify(saved));
+
+    const scale = ["bench", "scale", "--seconds", "0", "--first-level", "4", "--json", ...kernels];
+    const used = await runCommand(folder, [...scale, "--mode", "infer", "--steps", "1"], env);
+    assertEquals(used.code, 0, used.err);
+    assertEquals(JSON.parse(used.out).kernels, { family: "cpu", tuning: saved[adapter].tuning });
+
+    const forgotten = await runCommand(folder, ["bench", "tune", "--forget"], env);
+    assertStringIncludes(forgotten.err, "Removed webgpu-unet/tuning.json");
+  }));
