@@ -3,7 +3,7 @@
  * GPUBuffer or GPUTexture, because WebGPU forbids reading and writing one buffer in a dispatch.
  * @module
  */
-import { type Memory, memoryBytes } from "./memory.ts";
+import { type Memory, memoryBytes, wholeOf } from "./memory.ts";
 import type { Step } from "./lower.ts";
 
 /** A buffer of a plan. */
@@ -61,9 +61,9 @@ export function lifetimes(
   return found;
 }
 
-/** The memories of a step. */
+/** The memories of a step, whole where it touches a window. */
 export function touched(step: Step): readonly Memory[] {
-  return step.kind === "dispatch" ? step.operands : [step.source, step.target];
+  return (step.kind === "dispatch" ? step.operands : [step.source, step.target]).map(wholeOf);
 }
 
 /**

@@ -11,7 +11,7 @@ import { deviceValues } from "./host_values.ts";
 import { unpackC4 } from "./layout.ts";
 import type { Step } from "./lower.ts";
 import { History } from "./history.ts";
-import { type BufferMemory, type Memory, mib } from "./memory.ts";
+import { type BufferMemory, type Memory, mib, wholeOf } from "./memory.ts";
 import type { Slot } from "./plan.ts";
 import { MemoryPool } from "./pool.ts";
 import { profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
@@ -343,9 +343,9 @@ export class Program {
       const { buffer, offsetBytes } = memory.home;
       return { buffer: buffer.on(this.#gpu), offset: offsetBytes, size };
     }
-    const buffer = this.#slot(memory);
+    const buffer = this.#slot(wholeOf(memory));
     if (!(buffer instanceof GPUBuffer)) throw new Error(`${memory.label} has no buffer`);
-    return { buffer, offset: 0, size };
+    return { buffer, offset: memory.within?.offsetBytes ?? 0, size };
   }
 
   #texture(memory: Memory): GPUTexture {

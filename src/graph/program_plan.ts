@@ -34,7 +34,9 @@ export function lowerTarget(gpu: Gpu): LowerTarget {
   return {
     kernelFamily: gpu.kernelFamily,
     maxTextureDimension: gpu.limits.maxTextureDimension2D,
-    maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
+    maxBindingBytes: gpu.maxBindingBytes,
+    maxBufferBytes: gpu.limits.maxBufferSize,
+    maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
   };
 }
 

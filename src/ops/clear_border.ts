@@ -12,12 +12,15 @@ const WORKGROUP_ROWS = 8;
 
 /** Emits the dispatch that zeroes border and pitch padding of a `c4` tensor. */
 export function clearBorder(context: LowerContext, tensor: Tensor): void {
-  context.dispatch(clearBorderSpec(tensor.shape), [tensor]);
+  const { planes } = c4Geometry(tensor.shape);
+  context.split(planes, [tensor], (window) => {
+    context.dispatch(clearBorderSpec(tensor.shape, window.count), [window.of(tensor)]);
+  });
 }
 
-/** The dispatch of {@linkcode clearBorder}. Bindings: 0 params, 1 the tensor. */
-export function clearBorderSpec(shape: readonly number[]): DispatchSpec {
-  const { width, rows, pitch, planes } = c4Geometry(shape);
+/** The dispatch of {@linkcode clearBorder}. Bindings: 0 params, 1 `planes` planes of the tensor. */
+function clearBorderSpec(shape: readonly number[], planes: number): DispatchSpec {
+  const { width, rows, pitch } = c4Geometry(shape);
   return {
     kernel: { name: "clear_border", source: code, constants: {} },
     params: [width, rows, pitch],

@@ -73,7 +73,8 @@ function usesOf(steps: readonly Step[], kept: ReadonlySet<Memory>): Map<Memory, 
   const uses = new Map<Memory, number[]>();
   steps.forEach((step, index) => {
     const memories = step.kind === "dispatch" ? step.operands : [step.source, step.target];
-    for (const memory of memories) {
+    for (const touched of memories) {
+      const memory = (touched.kind === "buffer" && touched.within?.memory) || touched;
       if (memory.kind === "buffer" && memory.home) continue;
       uses.set(memory, [...uses.get(memory) ?? [], index]);
     }

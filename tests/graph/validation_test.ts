@@ -26,10 +26,12 @@ interface Range {
 }
 
 function rangeOf(memory: Memory, { slotOf }: ProgramPlan["memory"], access: string): Range {
-  const home = memory.kind === "buffer" ? memory.home : undefined;
+  const { home, within } = memory.kind === "buffer" ? memory : {};
   const sizeBytes = memory.kind === "buffer" ? memory.sizeBytes : 1;
-  const start = home?.offsetBytes ?? 0;
-  return { object: home?.buffer ?? slotOf.get(memory), start, end: start + sizeBytes, access };
+  const start = home?.offsetBytes ?? within?.offsetBytes ?? 0;
+  const object = home?.buffer ?? slotOf.get(within?.memory ?? memory);
+  assert(object, `${memory.label} has no slot`);
+  return { object, start, end: start + sizeBytes, access };
 }
 
 /** What is wrong with a dispatch. */
