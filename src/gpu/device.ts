@@ -25,8 +25,6 @@ export interface GpuOptions {
   adapter?: AdapterChoice;
   /** Refuse programs that plan more GPU memory than this; default 8 GiB. */
   memoryBudgetBytes?: number;
-  /** Bind less of a tensor at once than the adapter allows, to test what larger ones need. */
-  maxBindingBytes?: number;
   /** Default `auto`: `cpu` on software adapters that can run them, `gpu` elsewhere. */
   kernels?: KernelFamily;
 }
@@ -98,8 +96,6 @@ export class Gpu {
   readonly kernelFamily: "gpu" | "cpu";
   /** Programs that plan more than this are refused. */
   readonly memoryBudgetBytes: number;
-  /** Most bytes of a buffer that one binding may hold; larger tensors are bound in windows. */
-  readonly maxBindingBytes: number;
 
   #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   #firstError: string | undefined;
@@ -116,11 +112,6 @@ export class Gpu {
     const auto = this.isSoftware && readsStorageTextures() ? "cpu" : "gpu";
     this.kernelFamily = family === "auto" ? auto : family;
     this.memoryBudgetBytes = options.memoryBudgetBytes ?? DEFAULT_MEMORY_BUDGET_BYTES;
-    this.maxBindingBytes = Math.min(
-      options.maxBindingBytes ?? Infinity,
-      device.limits.maxStorageBufferBindingSize,
-      device.limits.maxBufferSize,
-    );
     // Without a listener validation errors vanish and results are silently wrong.
     device.addEventListener("uncapturederror", (event) => {
       this.#firstError ??= (event as GPUUncapturedErrorEvent).error.message;

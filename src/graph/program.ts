@@ -9,7 +9,7 @@ import { type Command, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues } from "./host_values.ts";
 import { unpackC4 } from "./layout.ts";
-import type { Step } from "./lower.ts";
+import type { LowerTarget, Step } from "./lower.ts";
 import { History } from "./history.ts";
 import { type BufferMemory, type Memory, mib, wholeOf } from "./memory.ts";
 import type { Slot } from "./plan.ts";
@@ -32,6 +32,8 @@ export interface CompileOptions {
   history?: History;
   /** Memory shared with programs that never run at the same time; default: memory of its own. */
   pool?: MemoryPool;
+  /** Limits to keep instead of the device's, to test what needs small ones. */
+  target?: Partial<LowerTarget>;
 }
 
 /**
@@ -41,7 +43,8 @@ export interface CompileOptions {
  * @throws {DeviceError} when a shader does not compile or memory runs out.
  */
 export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
-  const plan = planProgram(graph, options.outputs, lowerTarget(gpu));
+  const target = { ...lowerTarget(gpu), ...options.target };
+  const plan = planProgram(graph, options.outputs, target);
   if (plan.plannedBytes > gpu.memoryBudgetBytes) {
     throw new InputError(
       `The program plans ${mib(plan.plannedBytes)} of GPU memory, but the budget is ` +

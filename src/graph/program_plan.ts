@@ -3,11 +3,11 @@
  * here touches a GPU, so that a plan can be judged before anything is allocated.
  * @module
  */
-import { ShapeError } from "../errors.ts";
+import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
-import type { BufferMemory, PersistentBuffer } from "./memory.ts";
+import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { rewrite } from "./rewrite.ts";
 
@@ -34,7 +34,7 @@ export function lowerTarget(gpu: Gpu): LowerTarget {
   return {
     kernelFamily: gpu.kernelFamily,
     maxTextureDimension: gpu.limits.maxTextureDimension2D,
-    maxBindingBytes: gpu.maxBindingBytes,
+    maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
     maxBufferBytes: gpu.limits.maxBufferSize,
     maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
   };
@@ -65,6 +65,7 @@ export function planProgram(
     }]),
   );
   const memory = planMemory(steps, new Set([...named.values()].map((o) => o.memory)));
+  checkBufferSizes(memory, target);
   const { params, paramsOffsets } = layOutParams(steps);
   const persistent = new Set<PersistentBuffer>();
   for (const step of steps) {
@@ -81,6 +82,24 @@ export function planProgram(
     plannedBytes: memory.slotBytes + persistentBytes + params.byteLength,
     dispatches: steps.filter((s) => s.kind === "dispatch").length,
   };
+}
+
+/**
+ * @throws {InputError} when a memory is larger than any buffer may be.
+ */
+function checkBufferSizes(
+  { slotOf }: MemoryPlan,
+  { maxBufferBytes = Infinity }: LowerTarget,
+): void {
+  for (const memory of slotOf.keys()) {
+    if (memory.kind === "texture" || memory.sizeBytes <= maxBufferBytes) continue;
+    throw new InputError(
+      `Planning a program: tensor "${memory.label}" takes ${
+        mib(memory.sizeBytes)
+      }, but buffers of ` +
+        `this adapter hold at most ${mib(maxBufferBytes)}; use a smaller batch, scale or width.`,
+    );
+  }
 }
 
 function layOutParams(steps: readonly Step[]): { params: Uint32Array; paramsOffsets: number[] } {

@@ -167,6 +167,7 @@ export interface WeightGradDispatches {
 export function textureWeightGrad(
   dims: ConvDims,
   maxTextureDimension: number,
+  maxBindingBytes: number = Infinity,
 ): WeightGradDispatches {
   const { batch, height, width, kernel } = dims;
   const inputPlanes = inputPlanesOf(dims);
@@ -177,7 +178,16 @@ export function textureWeightGrad(
   const gradient = stagingOf(batch * gradientPlanes, height, width, maxTextureDimension);
   const taps = kernel * kernel;
   const stripVectors = blocks * inputPlanes * outPlanes * 4 * taps;
-  const plan = planWeightGrad(batch, height, width, inputPlanes, blocks, stripVectors * 16);
+  const stripBytes = stripVectors * 16;
+  const plan = planWeightGrad(
+    batch,
+    height,
+    width,
+    inputPlanes,
+    blocks,
+    stripBytes,
+    maxBindingBytes,
+  );
   const reduceGrid = splitGrid(Math.ceil(stripVectors / 64));
   return {
     partialBytes: plan.strips * stripVectors * 16,

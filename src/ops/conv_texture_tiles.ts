@@ -114,6 +114,7 @@ const LANE_ARRANGEMENTS: readonly (readonly [number, number, number])[] = [
 /**
  * Picks lanes and strips with the shortest estimated time.
  * @param stripBytes partial sums of one strip
+ * @param maxBindingBytes that all partial sums may take, where fewer strips can do
  */
 export function planWeightGrad(
   batch: number,
@@ -122,7 +123,9 @@ export function planWeightGrad(
   inputPlanes: number,
   blocks: number,
   stripBytes: number,
+  maxBindingBytes: number = Infinity,
 ): WeightGradPlan {
+  const mostBytes = Math.min(MAX_PARTIAL_BYTES, maxBindingBytes);
   const tile = WEIGHT_GRAD_TILE;
   const tilesX = Math.ceil(width / tile.width);
   const tileRows = Math.ceil(height / tile.height);
@@ -143,7 +146,7 @@ export function planWeightGrad(
     const turns = Math.ceil(inputGroups * outputGroups * stripGroups / THREADS);
     // The threads never finish together; short turns shorten the wait for the last one.
     const cost = (turns + 0.5) * (iterations * imagesPerStrip / speed + STRIP_END_TILES);
-    if (cost >= bestCost || (best && strips * stripBytes > MAX_PARTIAL_BYTES)) return;
+    if (cost >= bestCost || (best && strips * stripBytes > mostBytes)) return;
     bestCost = cost;
     best = {
       lanesIn,
