@@ -36,6 +36,8 @@ export interface LowerTarget {
   maxBufferBytes?: number;
   /** Storage buffers that a kernel may bind; default: no limit. */
   maxStorageBuffers?: number;
+  /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
+  recompute?: boolean;
 }
 
 /** Images in a memory of their own or a window of one: what a part of a convolution works on. */

@@ -9,6 +9,7 @@ import type { Graph, Tensor } from "./graph.ts";
 import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
+import { recompute } from "./recompute.ts";
 import { rewrite } from "./rewrite.ts";
 
 /** What a program would do and need, known before anything runs. */
@@ -56,7 +57,9 @@ export function planProgram(
     }
   }
   const context = new LowerContext(target);
-  for (const node of rewrite(graph, tensors)) context.lower(node);
+  const nodes = rewrite(graph, tensors);
+  const isKept = target.recompute === false;
+  for (const node of isKept ? nodes : recompute(nodes, tensors, target)) context.lower(node);
   const { steps } = context;
   const named = new Map(
     Object.entries(outputs).map(([name, tensor]) => [name, {

@@ -56,7 +56,9 @@ function record(op: string, x: Tensor, attributes: Attributes): Tensor {
     attributes,
     lower(context, node) {
       const { threshold, channels } = node.attributes;
+      const [x] = node.inputs;
       const y = node.output;
+      if (!x) throw new Error(`${op} operands`);
       splitImages(context, [x], [y], (window) => {
         const PARTS = window.parts;
         context.dispatch({

@@ -62,6 +62,7 @@ export function batchNorm2d(
     inputs: [x, weight, bias, mean, spread],
     outputs: [{ shape: x.shape, layout: "c4" }],
     attributes: { training, eps },
+    isCheap: true,
     flops: 2 * elementCount(x.shape),
     lower: lowerNormalize,
     backward: ([dy], needs) => {

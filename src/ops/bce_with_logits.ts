@@ -49,8 +49,9 @@ export function bceWithLogits(
     attributes: { posWeight, ...(ignoreIndex === undefined ? {} : { ignoreIndex }) },
     flops: 8 * elementCount(logits.shape),
     lower(context, node) {
+      const [logits, target] = node.inputs;
       const [loss, total] = node.outputs;
-      if (!loss || !total) throw new Error("bce_with_logits operands");
+      if (!logits || !target || !loss || !total) throw new Error("bce_with_logits operands");
       const partials = context.scratch("partials", geometry.partials * 8);
       splitImages(context, [logits], [target], (window) => {
         context.dispatch({
@@ -70,7 +71,9 @@ export function bceWithLogits(
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 6 * elementCount(logits.shape),
         lower(context, node) {
+          const [dy, logits, target, total] = node.inputs;
           const dx = node.output;
+          if (!dy || !logits || !target || !total) throw new Error("bce_with_logits_grad operands");
           splitImages(context, [logits, dx], [target], (window) => {
             context.dispatch({
               kernel: { name: "bce_with_logits_backward", source: backwardCode, constants: {} },

@@ -5,6 +5,7 @@
  */
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
+import { storageBytes } from "../graph/layout.ts";
 import type { LowerContext, LowerTarget } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { clearBorder } from "./clear_border.ts";
@@ -17,7 +18,7 @@ import {
   type WeightGradJob,
 } from "./conv_windows.ts";
 import { directForward, directInputGrad, directWeightGrad } from "./conv_direct.ts";
-import type { ConvShape } from "./conv_shape.ts";
+import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import {
   type ConvDims,
   fitsTextureFamily,
@@ -186,11 +187,17 @@ function weightGrad(
   context.dispatch(spec.reduce, [partials, output]);
 }
 
+/** Images are staged together up to this size: enough to keep any number of threads busy. */
+const STAGED_BYTES = 64 * 2 ** 20;
+
 /** How much of a convolution its kernels take at once. */
 function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   const familyOf = (batch: number) => chooseConvFamily(target, { ...shape, batch });
   if (familyOf(1) === "direct") return { bindsInputs: true, mostImages: shape.batch };
-  let mostImages = shape.batch;
+  const [height, width] = shape.inputSize;
+  const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
+  const imageBytes = storageBytes([1, channels, height, width], "c4");
+  let mostImages = Math.min(shape.batch, Math.max(1, Math.floor(STAGED_BYTES / imageBytes)));
   while (familyOf(mostImages) === "direct") mostImages = Math.ceil(mostImages / 2);
   return { bindsInputs: false, mostImages };
 }

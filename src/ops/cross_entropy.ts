@@ -82,7 +82,11 @@ export function crossEntropy(
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 4 * elementCount(logits.shape),
         lower(context, node) {
+          const [dy, logits, normaliser, total, target, ...weights] = node.inputs;
           const dx = node.output;
+          if (!dy || !logits || !normaliser || !total || !target) {
+            throw new Error("cross_entropy_grad operands");
+          }
           splitImages(context, [logits, dx], [normaliser, target], (window) => {
             const results = window.of(dx);
             window.of(logits).forEach((part, i) => {

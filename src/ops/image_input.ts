@@ -27,6 +27,7 @@ export function imageInput(pixels: Tensor, channels = 3): Tensor {
     inputs: [pixels],
     outputs: [{ shape: [batch, channels, height, width], layout: "c4" }],
     attributes: { channels },
+    isCheap: true,
     lower(context, node) {
       const { pitch, rows } = c4Geometry(node.output.shape);
       context.split(batch, [pixels, node.output], (window) => {

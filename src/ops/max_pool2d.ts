@@ -97,6 +97,7 @@ export function maxPool2d(x: Tensor, kernel: Extent, options: MaxPool2dOptions =
     op: "max_pool2d",
     inputs: [x],
     outputs: [{ shape, layout: "c4" }],
+    isCheap: true,
     attributes: { kernel: `${kh}x${kw}`, stride: `${sh}x${sw}`, padding: `${ph}x${pw}` },
     flops: elementCount(shape) * (kh * kw - 1),
     lower(context, node) {

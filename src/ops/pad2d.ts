@@ -52,6 +52,7 @@ export function pad2d(x: Tensor, { left, right, top, bottom }: Pad2dOptions): Te
     inputs: [x],
     outputs: [{ shape, layout: "c4" }],
     attributes: { left, right, top, bottom },
+    isCheap: true,
     lower(context, node) {
       const operands = [...node.inputs, node.output];
       context.split(output.planes, operands, (window) => {

@@ -142,6 +142,8 @@ function broadcast(dy: Tensor, x: Tensor, source: "scalar" | "channel", scale: n
       };
       const scaleBits = f32Bits(Number(node.attributes.scale));
       const y = node.output;
+      const [dy] = node.inputs;
+      if (!dy) throw new Error("broadcast operands");
       if (layout === "flat") {
         context.splitVectors([y], (window) => {
           const memory = window.of(y);

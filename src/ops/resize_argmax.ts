@@ -47,8 +47,10 @@ export function resizeArgmax(logits: Tensor, options: ResizeArgmaxOptions): Tens
     outputs: [{ shape: [batch, height, words], dtype: "u32" }],
     attributes: { height, width, ...(threshold === undefined ? {} : { threshold }) },
     lower(context, node) {
-      const { pitch } = c4Geometry(logits.shape);
+      const [logits] = node.inputs;
       const ids = node.output;
+      if (!logits) throw new Error("resize_argmax operands");
+      const { pitch } = c4Geometry(logits.shape);
       splitImages(context, [logits], [ids], (window) => {
         context.dispatch({
           kernel: {

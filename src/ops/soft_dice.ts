@@ -76,8 +76,9 @@ function record(
     attributes: { eps, ...(ignoreIndex === undefined ? {} : { ignoreIndex }) },
     flops: 10 * elementCount(logits.shape),
     lower(context, node) {
+      const [logits, target] = node.inputs;
       const [loss, coefficients, ...normaliser] = node.outputs;
-      if (!loss || !coefficients) throw new Error(`${op} operands`);
+      if (!logits || !target || !loss || !coefficients) throw new Error(`${op} operands`);
       if (!BINARY) {
         splitImages(context, [logits], [target, ...normaliser], (window) => {
           context.dispatch({
@@ -133,7 +134,9 @@ function record(
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 16 * elementCount(logits.shape),
         lower(context, node) {
+          const [dy, logits, target, coefficients, ...normaliser] = node.inputs;
           const dx = node.output;
+          if (!dy || !logits || !target || !coefficients) throw new Error(`${op}_grad operands`);
           splitImages(context, [logits, dx], [target, ...normaliser], (window) => {
             context.dispatch({
               kernel: {

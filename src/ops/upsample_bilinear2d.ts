@@ -100,6 +100,7 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     inputs: [x],
     outputs: [{ shape, layout: "c4" }],
     attributes: { alignCorners },
+    isCheap: true,
     flops: 6 * elementCount(shape),
     lower(context, node) {
       const chunks = Math.ceil(oh / ROWS);
