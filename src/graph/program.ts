@@ -346,9 +346,11 @@ export class Program {
       const { buffer, offsetBytes } = memory.home;
       return { buffer: buffer.on(this.#gpu), offset: offsetBytes, size };
     }
-    const buffer = this.#slot(wholeOf(memory));
+    const whole = wholeOf(memory);
+    const buffer = this.#slot(whole);
     if (!(buffer instanceof GPUBuffer)) throw new Error(`${memory.label} has no buffer`);
-    return { buffer, offset: memory.within?.offsetBytes ?? 0, size };
+    const start = this.plan.memory.offsetOf.get(whole) ?? 0;
+    return { buffer, offset: start + (memory.within?.offsetBytes ?? 0), size };
   }
 
   #texture(memory: Memory): GPUTexture {

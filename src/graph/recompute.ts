@@ -15,6 +15,9 @@ import { lifetimes } from "./plan.ts";
 /** A plan must get smaller by this share of it to be worth computing anything again. */
 const LEAST_GAIN = 0.01;
 
+/** Changes in a row that need not lower the peak: several moments may need equally much. */
+const MOST_TRIES = 8;
+
 /** Inputs that are kept longer for a recomputation must be smaller than its result by this factor. */
 const SMALL_INPUT_FACTOR = 64;
 
@@ -26,11 +29,13 @@ export function recompute(
 ): readonly Node[] {
   let best = nodes;
   let bestBytes = Infinity;
-  for (let current: readonly Node[] | undefined = nodes; current;) {
+  let tries = 0;
+  for (let current: readonly Node[] | undefined = nodes; current && tries < MOST_TRIES; tries++) {
     const peak = peakOf(current, outputs, target);
     if (peak.sizeBytes < bestBytes * (1 - LEAST_GAIN)) {
       best = current;
       bestBytes = peak.sizeBytes;
+      tries = 0;
     }
     current = withoutIdle(current, outputs, peak);
   }

@@ -25,11 +25,13 @@ interface Range {
   access: string;
 }
 
-function rangeOf(memory: Memory, { slotOf }: ProgramPlan["memory"], access: string): Range {
+function rangeOf(memory: Memory, plan: ProgramPlan["memory"], access: string): Range {
   const { home, within } = memory.kind === "buffer" ? memory : {};
   const sizeBytes = memory.kind === "buffer" ? memory.sizeBytes : 1;
-  const start = home?.offsetBytes ?? within?.offsetBytes ?? 0;
-  const object = home?.buffer ?? slotOf.get(within?.memory ?? memory);
+  const whole = within?.memory ?? memory;
+  const start = home?.offsetBytes ??
+    (plan.offsetOf.get(whole) ?? 0) + (within?.offsetBytes ?? 0);
+  const object = home?.buffer ?? plan.slotOf.get(whole);
   assert(object, `${memory.label} has no slot`);
   return { object, start, end: start + sizeBytes, access };
 }
