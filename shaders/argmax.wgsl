@@ -4,8 +4,9 @@
 // Formula   argmax: the first channel with the largest x; threshold: 1 where p > threshold, else 0,
 //           with p = sigmoid(x_0) for one channel and softmax(x)_1 = sigmoid(x_1 - x_0) for two
 // Layout    x: c4; y: flat u32 [N, H, W]
-// Bindings  0 params, 1 x, 2 y
-// Constants OP: argmax | threshold; CHANNELS: 1 | 2, of threshold
+// Bindings  0 params, 1 .. PARTS x, last y
+// Constants OP: argmax | threshold; CHANNELS: 1 | 2, of threshold; PARTS: bindings of x, more than
+//           one where a single image is too large for one
 // Grid      width in x, height in y, images in z
 
 struct Params {
@@ -15,11 +16,15 @@ struct Params {
   width: u32,
   pitch: u32,
   threshold: f32,
+  partBlocks: u32, // planes of an image in a part
+  skip: u32,       // words of y before the first pixel
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+//@for s in 0..PARTS
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<vec4f>;
+//@end
+@group(0) @binding(${PARTS + 1}) var<storage, read_write> y: array<u32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,13 +36,13 @@ fn main(
     return;
   }
   let rows = params.height + 2u;
-  var at = (group.z * params.blocks * rows + group.y + 1u) * params.pitch + column + 1u;
-  let target_at = (group.z * params.height + group.y) * params.width + column;
+  let first = (group.z * params.blocks * rows + group.y + 1u) * params.pitch + column + 1u;
+  let target_at = params.skip + (group.z * params.height + group.y) * params.width + column;
 //@if OP == 'threshold'
 //@if CHANNELS == 1
-  let logit = x[at].x;
+  let logit = x0[first].x;
 //@else
-  let logit = x[at].y - x[at].x;
+  let logit = x0[first].y - x0[first].x;
 //@end
   // exp of a positive number could overflow.
   let e = exp(-abs(logit));
@@ -46,9 +51,17 @@ fn main(
 //@else
   let channels = params.channels;
   var best = 0u;
-  var largest = x[at].x;
-  for (var channel = 0u; channel < channels; channel += 4u) {
-    let values = x[at];
+  var largest = x0[first].x;
+  var at = first;
+  let partChannels = 4u * params.partBlocks;
+//@for s in 0..PARTS
+  at = first;
+  for (
+    var channel = ${s}u * partChannels;
+    channel < min(channels, ${s + 1}u * partChannels);
+    channel += 4u
+  ) {
+    let values = x${s}[at];
 //@for c in 0..4
     if (channel + ${c}u < channels && values.${lane(c)} > largest) {
       largest = values.${lane(c)};
@@ -57,6 +70,7 @@ fn main(
 //@end
     at += rows * params.pitch;
   }
+//@end
   y[target_at] = best;
 //@end
 }

@@ -19,6 +19,7 @@ struct Params {
   width: u32,
   pitch: u32,
   eps: f32,
+  firstPlane: u32, // of the window that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -43,7 +44,7 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
-  let block = group.z % params.blocks;
+  let block = (params.firstPlane + group.z) % params.blocks;
 //@if RUNNING
   let scale = 1.0 / sqrt(variance[block] + params.eps) * weight[block];
 //@else

@@ -17,6 +17,7 @@ struct Params {
   chunkSize: u32, // vec4s of a chunk, a multiple of CHUNK_LANES
   chunks: u32,
   eps: f32,
+  firstPlane: u32, // of the window that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -39,7 +40,8 @@ fn main(
   if (chunk >= params.chunks) {
     return;
   }
-  let block = group.z % params.blocks;
+  let plane = params.firstPlane + group.z;
+  let block = plane % params.blocks;
   let center = mean[block];
 //@if MASK
 //@if RUNNING
@@ -65,7 +67,7 @@ fn main(
     sum += g;
     products = fma(g, d, products);
   }
-  let at = ((group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x) * 2u;
+  let at = ((plane * params.chunks + chunk) * ${CHUNK_LANES}u + local.x) * 2u;
   partials[at] = sum;
   partials[at + 1u] = products;
 }

@@ -15,6 +15,7 @@ struct Params {
   width: u32,
   pitch: u32,
   eps: f32,
+  firstPlane: u32, // of the window that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -30,7 +31,7 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
-  let block = group.z % params.blocks;
+  let block = (params.firstPlane + group.z) % params.blocks;
 //@if RUNNING
   let invstd = 1.0 / sqrt(spread[block] + params.eps);
 //@else

@@ -16,6 +16,7 @@ struct Params {
   pitch: u32,
   chunkRows: u32,
   chunks: u32,
+  firstPlane: u32, // of the window that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -56,7 +57,8 @@ fn main(
   let border = select(0u, 1u, local.x == 0u);
   let columns = (width + ${CHUNK_LANES}u - local.x) / ${CHUNK_LANES}u - border;
   let shift = sum / max(f32(columns * rows), 1.0);
-  let at = ((group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x) * 2u;
+  let plane = params.firstPlane + group.z;
+  let at = ((plane * params.chunks + chunk) * ${CHUNK_LANES}u + local.x) * 2u;
   partials[at] = pivot + shift;
   partials[at + 1u] = max(squares - sum * shift, vec4f());
 }

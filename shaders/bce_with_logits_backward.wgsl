@@ -15,6 +15,10 @@ struct Params {
   planeSize: u32,
   chunks: u32,
   ignored: u32,
+  partBlocks: u32,     // planes of an image in a part of the logits
+  firstImage: u32,     // of the window that is bound
+  idsSkip: u32,        // pixels before the first one
+  normaliserSkip: u32,
   posWeight: f32,
 }
 
@@ -36,7 +40,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x - 1u;
   let row = id.y - 1u;
   if (column < params.width && row < params.height) {
-    let t = targets[(id.z * params.height + row) * params.width + column];
+    let t = targets[params.idsSkip + (id.z * params.height + row) * params.width + column];
     if (t < 2u && t != params.ignored) {
       let positive = t == 1u;
       // With the sign turned for positives neither end loses digits: p - 1 = -1 / (1 + exp(x)).

@@ -18,6 +18,10 @@ struct Params {
   planeSize: u32,
   chunks: u32,
   ignored: u32,
+  partBlocks: u32,     // planes of an image in a part of the logits
+  firstImage: u32,     // of the window that is bound
+  idsSkip: u32,        // pixels before the first one
+  normaliserSkip: u32,
   posWeight: f32,
 }
 
@@ -45,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let end = min(params.height, (id.y + 1u) * ${ROWS}u);
   var sum = vec2f();
   for (var y = id.y * ${ROWS}u; y < end; y++) {
-    let t = targets[(id.z * params.height + y) * params.width + id.x];
+    let t = targets[params.idsSkip + (id.z * params.height + y) * params.width + id.x];
     let x = logits[4u * (id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u)];
     let positive = t == 1u;
     // The loss of a positive is that of a negative with the logit's sign turned.
@@ -54,5 +58,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let weighted = select(loss, params.posWeight * loss, positive);
     sum += select(vec2f(), vec2f(weighted, 1f), t < 2u && t != params.ignored);
   }
-  partials[(id.z * params.chunks + id.y) * params.width + id.x] = sum;
+  partials[((params.firstImage + id.z) * params.chunks + id.y) * params.width + id.x] = sum;
 }

@@ -17,6 +17,11 @@ struct Params {
   planeSize: u32,
   chunks: u32,
   ignored: u32,
+  partBlocks: u32,     // planes of an image in a part of the logits
+  firstImage: u32,     // of the window that is bound
+  idsSkip: u32,        // pixels before the first one
+  normaliserSkip: u32,
+  firstBlock: u32,     // of the part that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -45,9 +50,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let y = id.y - 1u;
   if (x < params.width && y < params.height) {
     let pixel = (n * params.height + y) * params.width + x;
-    t = ids[pixel];
+    t = ids[params.idsSkip + pixel];
     if (t < params.classes && t != params.ignored && total[0] > 0f) {
-      statistics = normaliser[pixel];
+      statistics = normaliser[params.normaliserSkip + pixel];
 //@if WEIGHTED
       factor = dy[0] / total[0] * weight[t];
 //@else
@@ -55,8 +60,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@end
     }
   }
-  var channels = vec4u(0u, 1u, 2u, 3u);
-  for (var block = 0u; block < params.blocks; block++) {
+  var channels = 4u * params.firstBlock + vec4u(0u, 1u, 2u, 3u);
+  let end = min(params.blocks, params.firstBlock + params.partBlocks);
+  for (var block = params.firstBlock; block < end; block++) {
     let p = exp(logits[at] - statistics.x) * statistics.y;
     let gradient = factor * select(p, p - 1f, channels == vec4u(t));
     // Where the factor is 0 the exponential may be infinite, and their product no number.

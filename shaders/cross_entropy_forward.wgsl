@@ -7,8 +7,10 @@
 //           (Milakov and Gimelshein, 2018, "Online normalizer calculation for softmax")
 // Layout    logits c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s);
 //           partials [N, chunk of ROWS rows, W] of (sum of losses, sum of weights)
-// Bindings  0 params, 1 logits, 2 normaliser; with LOSS: 3 ids, 4 partials; WEIGHTED: 5 weight [K]
-// Constants ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1
+// Bindings  0 params, 1 .. PARTS logits, then normaliser; with LOSS: ids, partials; WEIGHTED:
+//           weight [K]
+// Constants ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1; PARTS: bindings of the logits, more than one where a
+//           single image is too large for one
 // Grid      x columns, y chunks of ROWS rows, z images
 
 struct Params {
@@ -20,17 +22,23 @@ struct Params {
   planeSize: u32,
   chunks: u32,
   ignored: u32,
+  partBlocks: u32,     // planes of an image in a part of the logits
+  firstImage: u32,     // of the window that is bound
+  idsSkip: u32,        // pixels before the first one
+  normaliserSkip: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> normaliser: array<vec2f>;
+//@for s in 0..PARTS
+@group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<vec4f>;
+//@end
+@group(0) @binding(${PARTS + 1}) var<storage, read_write> normaliser: array<vec2f>;
 //@if LOSS
-@group(0) @binding(3) var<storage, read> ids: array<u32>;
-@group(0) @binding(4) var<storage, read_write> partials: array<vec2f>;
+@group(0) @binding(${PARTS + 2}) var<storage, read> ids: array<u32>;
+@group(0) @binding(${PARTS + 3}) var<storage, read_write> partials: array<vec2f>;
 //@end
 //@if WEIGHTED
-@group(0) @binding(5) var<storage, read> weight: array<f32>;
+@group(0) @binding(${PARTS + 4}) var<storage, read> weight: array<f32>;
 //@end
 
 const LOWEST = -3.4e38f;
@@ -50,16 +58,20 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let end = min(params.height, (chunk + 1u) * ${ROWS}u);
   for (var y = chunk * ${ROWS}u; y < end; y++) {
     let pixel = (n * params.height + y) * params.width + x;
-    var at = n * params.blocks * params.planeSize + (y + 1u) * params.pitch + x + 1u;
+    let first = n * params.blocks * params.planeSize + (y + 1u) * params.pitch + x + 1u;
     var channels = vec4u(0u, 1u, 2u, 3u);
     var largest = LOWEST;
     var sum = 0f;
 //@if LOSS
-    let t = ids[pixel];
+    let t = ids[params.idsSkip + pixel];
     var chosen = 0f;
 //@end
-    for (var block = 0u; block < params.blocks; block++) {
-      let v = select(vec4f(LOWEST), logits[at], channels < vec4u(params.classes));
+    var at = first;
+//@for s in 0..PARTS
+    at = first;
+    let end${s} = min(params.blocks, ${s + 1}u * params.partBlocks);
+    for (var block = ${s}u * params.partBlocks; block < end${s}; block++) {
+      let v = select(vec4f(LOWEST), logits${s}[at], channels < vec4u(params.classes));
       let grown = max(largest, max(max(v.x, v.y), max(v.z, v.w)));
       sum = sum * exp(largest - grown) + dot(exp(v - grown), vec4f(1f));
       largest = grown;
@@ -69,7 +81,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       channels += vec4u(4u);
       at += params.planeSize;
     }
-    normaliser[pixel] = vec2f(largest, 1f / sum);
+//@end
+    normaliser[params.normaliserSkip + pixel] = vec2f(largest, 1f / sum);
 //@if LOSS
     if (t < params.classes && t != params.ignored) {
 //@if WEIGHTED
@@ -83,6 +96,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@end
   }
 //@if LOSS
-  partials[(n * params.chunks + chunk) * params.width + x] = vec2f(losses, weights);
+  partials[((params.firstImage + n) * params.chunks + chunk) * params.width + x] = vec2f(losses, weights);
 //@end
 }

@@ -10,6 +10,7 @@ struct Params {
   width: u32,
   height: u32,
   pitch: u32,
+  skip: u32, // words before the first pixel
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -25,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let px = id.x - 1u; // wraps to a huge number on the border, which the comparison rejects
   let py = id.y - 1u;
   if (px < params.width && py < params.height) {
-    let word = pixels[(id.z * params.height + py) * params.width + px];
+    let word = pixels[params.skip + (id.z * params.height + py) * params.width + px];
     value = unpack4x8unorm(word);
 //@for c in CHANNELS..4
     value.${lane(c)} = 0.0;

@@ -8,13 +8,17 @@
 
 struct Params {
   scale: f32,
+//@if LAYOUT == 'flat'
+  count: u32,  // values
+  stride: u32, // invocations in a grid row
+//@else
   channels: u32,
   blocks: u32,
   height: u32,
   width: u32,
   pitch: u32,
-  count: u32,  // flat: values
-  stride: u32, // flat: invocations in a grid row
+  firstPlane: u32, // of the window that is bound
+//@end
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -40,7 +44,7 @@ fn main(
   if (id.y > params.height + 1u) {
     return;
   }
-  let block = group.z % params.blocks;
+  let block = (params.firstPlane + group.z) % params.blocks;
 //@if SOURCE == 'scalar'
   let value = vec4f(g[0].x);
 //@else

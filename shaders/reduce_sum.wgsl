@@ -13,6 +13,7 @@ struct Params {
   chunkSize: u32, // vec4s of a chunk, a multiple of CHUNK_LANES
   chunks: u32,
   tail: u32,      // 1..4 values in the last vec4
+  firstPartial: u32, // of the window that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -46,5 +47,5 @@ fn main(
     sum += x[i];
   }
 //@end
-  partials[(group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x] = sum;
+  partials[params.firstPartial + (group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x] = sum;
 }

@@ -5,8 +5,9 @@
 //           id = argmax_k bilinear(logits_k), the first maximum wins;
 //           with THRESHOLD (two classes): id = 1 where softmax(logits)_1 > threshold
 // Layout    logits c4 [N, K, h, w]; ids u8 [N, H, W], four of a row in a word, rows padded to words
-// Bindings  0 params, 1 logits, 2 ids
-// Constants THRESHOLD: 0 | 1
+// Bindings  0 params, 1 .. PARTS logits, last ids
+// Constants THRESHOLD: 0 | 1; PARTS: bindings of the logits, more than one where a single image is
+//           too large for one
 // Grid      x over words of a row, y over rows, z over images
 
 struct Params {
@@ -20,11 +21,15 @@ struct Params {
   step_x: f32, // in_width / out_width
   step_y: f32,
   threshold: f32,
+  part_blocks: u32, // planes of an image in a part
+  skip: u32,        // words before the first id
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> ids: array<u32>;
+//@for s in 0..PARTS
+@group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<vec4f>;
+//@end
+@group(0) @binding(${PARTS + 1}) var<storage, read_write> ids: array<u32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -51,9 +56,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let fx = sx - f32(x0);
     var best = 0u;
     var best_value = 0.0;
-    for (var b = 0u; b < blocks; b++) {
-      let top = mix(logits[row0 + b * plane + x0], logits[row0 + b * plane + x1], fx);
-      let bottom = mix(logits[row1 + b * plane + x0], logits[row1 + b * plane + x1], fx);
+//@for s in 0..PARTS
+    for (var b = ${s}u * params.part_blocks; b < min(blocks, ${s + 1}u * params.part_blocks); b++) {
+      let start = (b - ${s}u * params.part_blocks) * plane;
+      let top = mix(logits${s}[row0 + start + x0], logits${s}[row0 + start + x1], fx);
+      let bottom = mix(logits${s}[row1 + start + x0], logits${s}[row1 + start + x1], fx);
       let value = mix(top, bottom, fy);
 //@if THRESHOLD
       best = select(0u, 1u, 1.0 / (1.0 + exp(value.x - value.y)) > params.threshold);
@@ -66,7 +73,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@end
 //@end
     }
+//@end
     word |= best << (8u * i);
   }
-  ids[(id.z * params.out_height + id.y) * params.words + id.x] = word;
+  ids[params.skip + (id.z * params.out_height + id.y) * params.words + id.x] = word;
 }

@@ -4,17 +4,21 @@
 // Layout    c4 (padding is written as zero, though sigmoid(0) is not) or flat; grad takes vec4s in
 //           memory order, where zero padding stays zero by itself
 // Bindings  0 params; forward: 1 x, 2 y; grad: 1 dy, 2 y, 3 dx
-// Constants OP: forward | grad; LAYOUT: c4 | flat, of forward
+// Constants OP: forward | grad; LAYOUT: c4 | flat, always flat for grad
 // Grid      forward in c4: pitch in x, rows in y, planes in z; else one invocation a vec4, x then y
 
 struct Params {
-  count: u32,  // values in memory order, of flat and grad
-  stride: u32, // invocations in a grid row, of flat and grad
+//@if LAYOUT == 'c4'
   channels: u32,
   blocks: u32,
   height: u32,
   width: u32,
   pitch: u32,
+  firstPlane: u32, // of the window that is bound
+//@else
+  count: u32,  // values in memory order
+  stride: u32, // invocations in a grid row
+//@end
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -62,7 +66,7 @@ fn main(
   if (column >= params.pitch) {
     return;
   }
-  let block = group.z % params.blocks;
+  let block = (params.firstPlane + group.z) % params.blocks;
   let pixel = column - 1u < params.width && group.y - 1u < params.height;
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
   let at = (group.z * (params.height + 2u) + group.y) * params.pitch + column;

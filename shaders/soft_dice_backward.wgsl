@@ -4,8 +4,9 @@
 //           BINARY: dx = dy p (1 - p) g; 0 for pixels that do not count
 // Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; coefficients [block] of (A, B) as
 //           soft_dice_finalise left them; normaliser [N, H, W] of (m, 1 / s); dy [1]
-// Bindings  0 params, 1 dy, 2 logits, 3 ids, 4 coefficients, 5 dx; multiclass: 6 normaliser
-// Constants BINARY: 0 | 1
+// Bindings  0 params, 1 dy, PARTS logits, ids, coefficients, PARTS dx; multiclass: normaliser
+// Constants BINARY: 0 | 1; PARTS: bindings of logits and dx, more than one where a single image is
+//           too large for one
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
 struct Params {
@@ -17,16 +18,22 @@ struct Params {
   planeSize: u32,
   chunks: u32,
   ignored: u32,
+  partBlocks: u32,     // planes of an image in a part of the logits
+  firstImage: u32,     // of the window that is bound
+  idsSkip: u32,        // pixels before the first one
+  normaliserSkip: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> logits: array<vec4f>;
-@group(0) @binding(3) var<storage, read> ids: array<u32>;
-@group(0) @binding(4) var<storage, read> coefficients: array<array<vec4f, 2>>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+//@for s in 0..PARTS
+@group(0) @binding(${s + 2}) var<storage, read> logits${s}: array<vec4f>;
+@group(0) @binding(${PARTS + s + 4}) var<storage, read_write> dx${s}: array<vec4f>;
+//@end
+@group(0) @binding(${PARTS + 2}) var<storage, read> ids: array<u32>;
+@group(0) @binding(${PARTS + 3}) var<storage, read> coefficients: array<array<vec4f, 2>>;
 //@if !BINARY
-@group(0) @binding(6) var<storage, read> normaliser: array<vec2f>;
+@group(0) @binding(${2 * PARTS + 4}) var<storage, read> normaliser: array<vec2f>;
 //@end
 
 @compute @workgroup_size(16, 4)
@@ -43,33 +50,41 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var counts = column < params.width && row < params.height;
   var t = 0u;
   if (counts) {
-    t = ids[pixel];
+    t = ids[params.idsSkip + pixel];
   }
 //@if BINARY
   counts = counts && t < 2u && t != params.ignored;
-  let p = 1f / (1f + exp(-logits[first].x));
+  let p = 1f / (1f + exp(-logits0[first].x));
   let g = coefficients[0][0].x * f32(t) + coefficients[0][1].x;
-  dx[first] = vec4f(select(0f, dy[0] * p * (1f - p) * g, counts), 0f, 0f, 0f);
+  dx0[first] = vec4f(select(0f, dy[0] * p * (1f - p) * g, counts), 0f, 0f, 0f);
 //@else
   counts = counts && t < params.classes && t != params.ignored;
   var statistics = vec2f();
   var mean = 0f;
+//@for s in 0..PARTS
+  let begin${s} = ${s}u * params.partBlocks;
+  let end${s} = min(params.blocks, ${s + 1}u * params.partBlocks);
+//@end
   if (counts) {
-    statistics = normaliser[pixel];
-    for (var block = 0u; block < params.blocks; block++) {
+    statistics = normaliser[params.normaliserSkip + pixel];
+//@for s in 0..PARTS
+    for (var block = begin${s}; block < end${s}; block++) {
       let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
-      let p = exp(logits[first + block * params.planeSize] - statistics.x) * statistics.y;
+      let p = exp(logits${s}[first + (block - begin${s}) * params.planeSize] - statistics.x) * statistics.y;
       let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
       mean += dot(select(vec4f(), p, channels < vec4u(params.classes)), a + coefficients[block][1]);
     }
+//@end
   }
-  for (var block = 0u; block < params.blocks; block++) {
-    let at = first + block * params.planeSize;
+//@for s in 0..PARTS
+  for (var block = begin${s}; block < end${s}; block++) {
+    let at = first + (block - begin${s}) * params.planeSize;
     let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
-    let p = exp(logits[at] - statistics.x) * statistics.y;
+    let p = exp(logits${s}[at] - statistics.x) * statistics.y;
     let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
     let gradient = dy[0] * p * (a + coefficients[block][1] - mean);
-    dx[at] = select(vec4f(), gradient, vec4<bool>(counts) & (channels < vec4u(params.classes)));
+    dx${s}[at] = select(vec4f(), gradient, vec4<bool>(counts) & (channels < vec4u(params.classes)));
   }
+//@end
 //@end
 }

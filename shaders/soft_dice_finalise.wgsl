@@ -15,6 +15,7 @@ struct Params {
   count: u32, // partials of a block
   blocks: u32,
   eps: f32,
+  firstBlock: u32, // of the partials
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -43,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       b += lanes[i][1];
       c += lanes[i][2];
     }
-    sums[group.x] = array<vec4f, 3>(a, b, c);
+    sums[params.firstBlock + group.x] = array<vec4f, 3>(a, b, c);
   }
 }
 //@else

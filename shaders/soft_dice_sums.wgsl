@@ -17,7 +17,12 @@ struct Params {
   planeSize: u32,
   chunks: u32,
   ignored: u32,
+  partBlocks: u32,     // planes of an image in a part of the logits
+  firstImage: u32,     // of the window that is bound
+  idsSkip: u32,        // pixels before the first one
+  normaliserSkip: u32,
   batch: u32,
+  firstBlock: u32,     // of the window that is bound
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -33,9 +38,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.width || id.y >= params.chunks) {
     return;
   }
-  let n = id.z / params.blocks;
-  let block = id.z % params.blocks;
-  let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
+  let n = id.z / params.partBlocks;
+  let block = id.z % params.partBlocks;
+  let channels = 4u * (params.firstBlock + block) + vec4u(0u, 1u, 2u, 3u);
   let end = min(params.height, (id.y + 1u) * ${ROWS}u);
   var overlap = vec4f();
   var predicted = vec4f();
@@ -43,14 +48,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var y = id.y * ${ROWS}u; y < end; y++) {
     let pixel = (n * params.height + y) * params.width + id.x;
     let v = logits[id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u];
-    let t = ids[pixel];
+    let t = ids[params.idsSkip + pixel];
 //@if BINARY
     let isClass = channels == vec4u(t - 1u);
     let p = vec4f(1f) / (1f + exp(-v));
     let counts = t < 2u && t != params.ignored;
 //@else
     let isClass = channels == vec4u(t);
-    let statistics = normaliser[pixel];
+    let statistics = normaliser[params.normaliserSkip + pixel];
     let p = exp(v - statistics.x) * statistics.y;
     let counts = t < params.classes && t != params.ignored;
 //@end
@@ -59,7 +64,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     predicted += select(vec4f(), p, used);
     labelled += select(vec4f(), vec4f(1f), used & isClass);
   }
-  let image = block * params.batch + n;
+  let image = block * params.batch + params.firstImage + n;
   let at = (image * params.chunks + id.y) * params.width + id.x;
   partials[at] = array<vec4f, 3>(overlap, predicted, labelled);
 }

@@ -3,8 +3,9 @@
 // Formula   forward: y_c = exp(x_c - max x) / sum over k of exp(x_k - max x)
 //           grad: dx_c = y_c * (dy_c - sum over k of dy_k y_k)
 // Layout    c4; lanes that are no channel take no part
-// Bindings  0 params; forward: 1 x, 2 y; grad: 1 dy, 2 y, 3 dx
-// Constants OP: forward | grad
+// Bindings  0 params; forward: x, y; grad: dy, y, dx; PARTS of each
+// Constants OP: forward | grad; PARTS: bindings of a tensor, more than one where a single image is
+//           too large for one
 // Grid      pitch in x, rows in y, images in z
 
 struct Params {
@@ -13,16 +14,21 @@ struct Params {
   height: u32,
   width: u32,
   pitch: u32,
+  partBlocks: u32, // planes of an image in a part
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if OP == 'grad'
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+//@for s in 0..PARTS
+@group(0) @binding(${s + 1}) var<storage, read> dy${s}: array<vec4f>;
+@group(0) @binding(${PARTS + s + 1}) var<storage, read> y${s}: array<vec4f>;
+@group(0) @binding(${2 * PARTS + s + 1}) var<storage, read_write> dx${s}: array<vec4f>;
+//@end
 //@else
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+//@for s in 0..PARTS
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<vec4f>;
+@group(0) @binding(${PARTS + s + 1}) var<storage, read_write> y${s}: array<vec4f>;
+//@end
 
 fn channels_of(block: u32) -> vec4<bool> {
   return block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
@@ -40,43 +46,59 @@ fn main(
     return;
   }
   let blocks = params.blocks;
+//@for s in 0..PARTS
+  let begin${s} = ${s}u * params.partBlocks;
+  let end${s} = min(blocks, ${s + 1}u * params.partBlocks);
+//@end
   let plane = (params.height + 2u) * pitch;
   let first = (group.z * blocks * (params.height + 2u) + group.y) * pitch + column;
 //@if OP == 'grad'
   // y is zero in the padding, so dx becomes zero there.
   var total = vec4f();
   var at = first;
-  for (var b = 0u; b < blocks; b++) {
-    total = fma(dy[at], y[at], total);
-    at += plane;
-  }
-  let inner = (total.x + total.y) + (total.z + total.w);
+//@for s in 0..PARTS
   at = first;
-  for (var b = 0u; b < blocks; b++) {
-    dx[at] = y[at] * (dy[at] - inner);
+  for (var b = begin${s}; b < end${s}; b++) {
+    total = fma(dy${s}[at], y${s}[at], total);
     at += plane;
   }
+//@end
+  let inner = (total.x + total.y) + (total.z + total.w);
+//@for s in 0..PARTS
+  at = first;
+  for (var b = begin${s}; b < end${s}; b++) {
+    dx${s}[at] = y${s}[at] * (dy${s}[at] - inner);
+    at += plane;
+  }
+//@end
 //@else
   var largest = vec4f(-3.4e38);
   var at = first;
-  for (var b = 0u; b < blocks; b++) {
-    largest = max(largest, select(vec4f(-3.4e38), x[at], channels_of(b)));
+//@for s in 0..PARTS
+  at = first;
+  for (var b = begin${s}; b < end${s}; b++) {
+    largest = max(largest, select(vec4f(-3.4e38), x${s}[at], channels_of(b)));
     at += plane;
   }
+//@end
   let top = max(max(largest.x, largest.y), max(largest.z, largest.w));
   var total = vec4f();
+//@for s in 0..PARTS
   at = first;
-  for (var b = 0u; b < blocks; b++) {
-    total += select(vec4f(), exp(x[at] - top), channels_of(b));
+  for (var b = begin${s}; b < end${s}; b++) {
+    total += select(vec4f(), exp(x${s}[at] - top), channels_of(b));
     at += plane;
   }
+//@end
   let pixel = column - 1u < params.width && group.y - 1u < params.height;
   let scale = 1.0 / ((total.x + total.y) + (total.z + total.w));
+//@for s in 0..PARTS
   at = first;
-  for (var b = 0u; b < blocks; b++) {
+  for (var b = begin${s}; b < end${s}; b++) {
     let inside = channels_of(b) & vec4<bool>(pixel);
-    y[at] = select(vec4f(), exp(x[at] - top) * scale, inside);
+    y${s}[at] = select(vec4f(), exp(x${s}[at] - top) * scale, inside);
     at += plane;
   }
+//@end
 //@end
 }

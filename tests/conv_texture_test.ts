@@ -6,9 +6,8 @@ import {
   fitsTextureFamily,
   inputGradDims,
   packedWeightGeometry,
-  packInputGradWeights,
-  packWeights,
   textureForward,
+  textureInputGrad,
   textureWeightGrad,
 } from "../src/ops/conv_texture.ts";
 import { forwardPlans, weightGradPlans } from "../src/ops/conv_texture_tiles.ts";
@@ -23,7 +22,7 @@ const dims = (
 ): ConvDims => ({ batch, height, width, inputChannels, outputChannels, kernel });
 
 Deno.test("conv texture: what does not fit is refused, and refused by fitsTextureFamily", () => {
-  assertThrows(() => packedWeightGeometry(dims([64], 64, 4, 4), 8), RangeError, "64");
+  assertThrows(() => packedWeightGeometry(dims([64], 64, 4, 4), 2, 8), RangeError, "64");
   assert(fitsTextureFamily(dims([64, 64], 64, 400, 600, 1), 8192));
   assert(!fitsTextureFamily(dims([64], 64, 400, 600, 64), 8192), "too large a batch");
   assert(!fitsTextureFamily(dims([4], 4, 9000, 10), 8192), "too high an image");
@@ -34,13 +33,20 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
   for (
     const [batch, height, width] of [[1, 1, 1], [2, 11, 15], [3, 7, 130], [5, 200, 3]] as const
   ) {
-    for (const blocks of [1, 3, 8, 32]) {
-      for (const forward of forwardPlans(batch, height, width, blocks, 2)) {
-        assert(forward.tilesX * forward.tile.width >= width);
-        assert(forward.tilesPerImage / forward.tilesX * forward.tile.height >= height);
-        assertEquals(forward.tileGroups, Math.ceil(forward.tiles / forward.lanePixels));
-        assertEquals(forward.blockGroups, Math.ceil(blocks / (16 / forward.lanePixels)));
+    for (const channels of [1, 4, 23, 64]) {
+      for (const bits of [256, 512]) {
+        const plans = forwardPlans(batch, height, width, channels, bits);
+        assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
+        for (const { tile, ...forward } of plans) {
+          const blocks = Math.ceil(channels / 4 / tile.outPlanes);
+          assert(forward.tilesX * tile.width >= width);
+          assert(forward.tilesPerImage / forward.tilesX * tile.height >= height);
+          assertEquals(forward.tileGroups, Math.ceil(forward.tiles / forward.lanePixels));
+          assertEquals(forward.blockGroups, Math.ceil(blocks / (16 / forward.lanePixels)));
+        }
       }
+    }
+    for (const blocks of [1, 3, 8, 32]) {
       for (const planes of [1, 4, 17]) {
         const plans = weightGradPlans(batch, height, width, planes, blocks, 4608);
         assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
@@ -62,18 +68,22 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
 });
 
 Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's limit", () => {
-  const limit = 16384;
   for (const kernel of [1, 3] as const) {
     for (const d of [dims([3, 5], 23, 13, 14, 2, kernel), dims([64], 1, 1024, 1024, 4, kernel)]) {
-      const grad = textureWeightGrad(d, limit);
-      const specs: DispatchSpec[] = [
-        packWeights(d, limit),
-        packInputGradWeights(d, 0, limit),
-        textureForward(d, limit, true),
-        textureForward(inputGradDims(d, 0), limit, false),
-        grad.accumulate,
-        grad.reduce,
-      ];
+      const specs = [256, 512].flatMap((vectorBits): DispatchSpec[] => {
+        const target = { maxTextureDimension: 16384, vectorBits };
+        const grad = textureWeightGrad(d, target);
+        const forward = textureForward(d, target, true);
+        const inputGrad = textureInputGrad(d, 0, target, false);
+        return [
+          forward.pack,
+          forward.convolve,
+          inputGrad.pack,
+          inputGrad.convolve,
+          grad.accumulate,
+          grad.reduce,
+        ];
+      });
       for (const spec of specs) {
         const code = expandTemplate(spec.kernel.source, spec.kernel.constants);
         assert(!/\$|\/\/@/.test(code), spec.kernel.name);

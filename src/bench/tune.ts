@@ -69,7 +69,7 @@ export async function tuneStep(gpu: Gpu, options: TuneOptions): Promise<TuneResu
   const pool = new MemoryPool(gpu);
   const programs: Program[] = [];
   const make = (tuning: Tuning) =>
-    compile(gpu, graph, { outputs, stores: [net.store], pool, tuning });
+    compile(gpu, graph, { outputs, stores: [net.store], pool, target: { tuning } });
   try {
     options.onProgress?.(
       `Compiling ${most} candidates for ${choices.names.size} shapes (seconds each, the first time)`,

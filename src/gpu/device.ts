@@ -103,6 +103,8 @@ export class Gpu {
   readonly description: string;
   /** Whether the adapter computes on the processor. */
   readonly isSoftware: boolean;
+  /** Width of the vectors that a software adapter computes with, in bits, as far as it tells. */
+  readonly vectorBits: number;
   /** Which convolution kernels programs on this device use. */
   readonly kernelFamily: "gpu" | "cpu";
   /** Which tiles its kernels use by shape, where not the tables' own. */
@@ -121,6 +123,7 @@ export class Gpu {
     this.device = device;
     this.description = describe(info);
     this.isSoftware = isSoftwareAdapter(info);
+    this.vectorBits = vectorBits(this.description);
     const family = options.kernels ?? "auto";
     const auto = this.isSoftware && readsStorageTextures() ? "cpu" : "gpu";
     this.kernelFamily = family === "auto" ? auto : family;
@@ -256,6 +259,11 @@ export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
   const flagged = (info as GPUAdapterInfo & { isFallbackAdapter?: boolean }).isFallbackAdapter;
   const names = `${info.description} ${info.architecture} ${info.device} ${info.vendor}`;
   return flagged === true || /llvmpipe|lavapipe|swiftshader|basic render|warp/i.test(names);
+}
+
+/** Mesa's llvmpipe says it: `llvmpipe (LLVM 15.0.6, 256 bits)`. */
+function vectorBits(description: string): number {
+  return Number(/(\d+) bits/.exec(description)?.[1] ?? 256);
 }
 
 /** What the kernels for processors do, and not every browser can. */

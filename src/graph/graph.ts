@@ -77,6 +77,8 @@ export interface NodeSpec {
   attributes?: Attributes;
   /** Set for nodes that change persistent memory: they are never dropped. */
   effect?: boolean;
+  /** Set where computing the outputs again costs little beside a convolution. */
+  isCheap?: boolean;
   /** Emits the steps that compute the outputs. */
   lower(context: LowerContext, node: Node): void;
   /**

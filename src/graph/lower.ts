@@ -7,14 +7,23 @@ import { InputError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { TuningTarget } from "../gpu/tuning.ts";
 import type { Node, Tensor } from "./graph.ts";
-import { c4Geometry, stageGeometry } from "./layout.ts";
+import { c4Geometry, elementCount, stageGeometry } from "./layout.ts";
 import {
   type BufferMemory,
   type Memory,
   mib,
   type PersistentBuffer,
   type TextureMemory,
+  wholeOf,
 } from "./memory.ts";
+import {
+  type Divisible,
+  mostUnits,
+  type Range,
+  rangesOf,
+  unitTooLarge,
+  windowOfUnits,
+} from "./windows.ts";
 
 /** What lowering needs to know of the device. */
 export interface LowerTarget extends TuningTarget {
@@ -24,6 +33,30 @@ export interface LowerTarget extends TuningTarget {
   maxTextureDimension: number;
   /** Bytes of the largest buffer range that one binding can hold. */
   maxBindingBytes: number;
+  /** Width of the processor's vectors as a software adapter uses them, in bits; default 256. */
+  vectorBits?: number;
+  /** Bytes of the largest buffer; default: no limit. */
+  maxBufferBytes?: number;
+  /** Storage buffers that a kernel may bind; default: no limit. */
+  maxStorageBuffers?: number;
+  /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
+  recompute?: boolean;
+}
+
+/** Images in a memory of their own or a window of one: what a part of a convolution works on. */
+export interface ImageView {
+  /** Exactly the images, `c4`. */
+  readonly memory: BufferMemory;
+  /** [N, C, H, W]. */
+  readonly shape: readonly number[];
+}
+
+/** A part of tensors that consist of equally many units. */
+export interface Window extends Range {
+  /** The memory of the units of a tensor. */
+  of(tensor: Tensor): BufferMemory;
+  /** 32-bit words before the first value of the window of a `flat` tensor; 0 for images. */
+  skip(tensor: Tensor): number;
 }
 
 /** A compute dispatch and the memories bound after its params, in order. */
@@ -68,6 +101,9 @@ export type Step = DispatchStep | TextureCopyStep;
 /** Staged textures are shared by the nodes of one gradient, not kept for the whole step. */
 const STAGE_REUSE_STEPS = 12;
 
+/** Bytes of a part of tensors that are split as rows of vec4s. */
+const VECTOR_UNIT_BYTES = 256;
+
 /** Collects the steps of the nodes. */
 export class LowerContext {
   /** Limits and kernel family the steps are made for. */
@@ -76,6 +112,7 @@ export class LowerContext {
   readonly steps: Step[] = [];
   #memories = new Map<Tensor, BufferMemory>();
   #staged = new Map<string, { texture: TextureMemory; step: number }>();
+  #numbers = new Map<unknown, number>();
   #node = "";
 
   /** Starts without steps; a program's nodes share one context, in recording order. */
@@ -110,6 +147,66 @@ export class LowerContext {
     return { kind: "texture", label: `${this.#node}.${label}`, width, height };
   }
 
+  /** A tensor as a view. */
+  view(tensor: Tensor): ImageView {
+    return { memory: this.memory(tensor), shape: tensor.shape };
+  }
+
+  /**
+   * Calls `emit` for windows of tensors that consist of `units` equal parts each (images, planes of
+   * images): once for all units where everything can be bound, else for as many as can.
+   * @throws {InputError} when a single unit is too large.
+   */
+  split(units: number, tensors: readonly Tensor[], emit: (window: Window) => void): void {
+    this.#split(units, new Map(tensors.map((t) => [t, this.#divide(t, units)])), emit);
+  }
+
+  /** How many of the `units` equal parts of each tensor can be bound at once; maybe none. */
+  mostUnits(units: number, tensors: readonly Tensor[]): number {
+    return mostUnits(tensors.map((t) => this.#divide(t, units)), this.target.maxBindingBytes);
+  }
+
+  /** The memory of some of the `units` equal parts of a tensor, and what {@linkcode Window.skip} says. */
+  part(tensor: Tensor, units: number, range: Range): { memory: BufferMemory; skip: number } {
+    return windowOfUnits(this.#divide(tensor, units), range);
+  }
+
+  #divide(tensor: Tensor, units: number): Divisible {
+    const bytes = tensor.layout === "flat" ? elementCount(tensor.shape) * 4 : tensor.sizeBytes;
+    return { memory: this.memory(tensor), unitBytes: bytes / units };
+  }
+
+  /** The same for tensors of one size and layout that a kernel takes as rows of vec4s. */
+  splitVectors(tensors: readonly Tensor[], emit: (window: Window) => void): void {
+    const divisible = new Map(
+      tensors.map((t) => [t, { memory: this.memory(t), unitBytes: VECTOR_UNIT_BYTES }]),
+    );
+    const units = Math.max(...tensors.map((t) => Math.ceil(t.sizeBytes / VECTOR_UNIT_BYTES)));
+    this.#split(units, divisible, emit);
+  }
+
+  #split(
+    units: number,
+    divisible: ReadonlyMap<Tensor, Divisible>,
+    emit: (window: Window) => void,
+  ): void {
+    const limit = this.target.maxBindingBytes;
+    const most = mostUnits([...divisible.values()], limit);
+    if (most < 1) throw unitTooLarge(this.#node, [...divisible.values()], limit);
+    const part = (tensor: Tensor, range: Range) => {
+      const found = divisible.get(tensor);
+      if (!found) throw new Error(`${tensor.label} is not split by ${this.#node}`);
+      return windowOfUnits(found, range);
+    };
+    for (const range of rangesOf(units, most)) {
+      emit({
+        ...range,
+        of: (tensor) => part(tensor, range).memory,
+        skip: (tensor) => part(tensor, range).skip,
+      });
+    }
+  }
+
   /** A window of a persistent buffer, for ops that work on whole arenas. */
   window(buffer: PersistentBuffer, offsetBytes: number, sizeBytes: number): BufferMemory {
     return { kind: "buffer", label: buffer.label, sizeBytes, home: { buffer, offsetBytes } };
@@ -132,6 +229,14 @@ export class LowerContext {
         );
       }
     }
+    const buffers = 1 + memories.filter((m) => m.kind === "buffer").length;
+    const { maxStorageBuffers = Infinity } = this.target;
+    if (buffers > maxStorageBuffers) {
+      throw new InputError(
+        `Planning ${this.#node}: kernel ${spec.kernel.name} would bind ${buffers} buffers, but this ` +
+          `adapter allows ${maxStorageBuffers}; use a smaller scale.`,
+      );
+    }
     if (spec.grid.some((n) => !(n >= 1 && n <= 65535))) {
       throw new InputError(
         `Planning ${this.#node}: kernel ${spec.kernel.name} would need a grid of ` +
@@ -150,14 +255,19 @@ export class LowerContext {
   }
 
   /**
-   * A texture that holds the planes of `tensors` (all `c4`, same batch and size), image by image,
+   * A texture that holds the planes of `images` (all `c4`, same batch and size), image by image,
    * one after the other: a concatenation that costs nothing beyond the copy.
    */
-  stage(tensors: readonly Tensor[]): TextureMemory {
-    const key = tensors.map((t) => t.id).join(",");
+  stage(images: readonly (Tensor | ImageView)[]): TextureMemory {
+    const views = images.map((image) => "memory" in image ? image : this.view(image));
+    const key = views.map(({ memory }) => this.#keyOf(memory)).join(",");
     const known = this.#staged.get(key);
-    if (known && this.steps.length - known.step <= STAGE_REUSE_STEPS) return known.texture;
-    const geometries = tensors.map((t) => c4Geometry(t.shape));
+    if (known && this.steps.length - known.step <= STAGE_REUSE_STEPS) {
+      // Parts of one convolution follow each other closely and read the same texture.
+      known.step = this.steps.length;
+      return known.texture;
+    }
+    const geometries = views.map((view) => c4Geometry(view.shape));
     const [first] = geometries;
     if (!first) throw new Error("Nothing to stage");
     const { pitch, rows, batch } = first;
@@ -166,14 +276,14 @@ export class LowerContext {
     const texture = this.scratchTexture("staged", stack.width, stack.height);
     let plane = 0;
     for (let n = 0; n < batch; n++) {
-      tensors.forEach((tensor, i) => {
+      views.forEach((view, i) => {
         const g = geometries[i] ?? first;
         let done = 0;
         while (done < g.channelBlocks) {
           const row = plane % stack.planesPerColumn;
           const count = Math.min(g.channelBlocks - done, stack.planesPerColumn - row);
           this.copyToTexture({
-            source: this.memory(tensor),
+            source: view.memory,
             offsetBytes: (n * g.channelBlocks + done) * g.planeSize * 16,
             bytesPerRow: pitch * 16,
             target: texture,
@@ -189,5 +299,14 @@ export class LowerContext {
     }
     this.#staged.set(key, { texture, step: this.steps.length });
     return texture;
+  }
+
+  /** Tells windows of different memories, or different windows of one, from each other. */
+  #keyOf(memory: BufferMemory): string {
+    const object = memory.home?.buffer ?? wholeOf(memory);
+    const number = this.#numbers.get(object) ?? this.#numbers.size;
+    this.#numbers.set(object, number);
+    const offsetBytes = memory.within?.offsetBytes ?? memory.home?.offsetBytes ?? 0;
+    return `${number}+${offsetBytes}:${memory.sizeBytes}`;
   }
 }

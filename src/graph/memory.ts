@@ -99,6 +99,42 @@ export interface BufferMemory {
   readonly sizeBytes: number;
   /** Window of a persistent buffer; such memory is not planned. */
   readonly home?: Home;
+  /** Window of a planned memory, which the planner finds a slot for instead. */
+  readonly within?: { readonly memory: BufferMemory; readonly offsetBytes: number };
+}
+
+/** What the offset of a storage binding must be a multiple of on every adapter. */
+export const ALIGNMENT_BYTES = 256;
+
+/**
+ * A window of `memory`, for kernels that work on a part of it, or on all of it in parts.
+ * @param offsetBytes a multiple of {@linkcode ALIGNMENT_BYTES}
+ */
+export function windowOf(
+  memory: BufferMemory,
+  offsetBytes: number,
+  sizeBytes: number,
+): BufferMemory {
+  const end = offsetBytes + sizeBytes;
+  if (offsetBytes % ALIGNMENT_BYTES !== 0 || end > memory.sizeBytes) {
+    throw new RangeError(
+      `bytes ${offsetBytes} to ${end} are no window of "${memory.label}" of ${memory.sizeBytes}`,
+    );
+  }
+  if (sizeBytes === memory.sizeBytes) return memory;
+  const { label, home, within } = memory;
+  const window = { kind: "buffer" as const, label, sizeBytes };
+  if (home) return { ...window, home: { ...home, offsetBytes: home.offsetBytes + offsetBytes } };
+  const whole = within?.memory ?? memory;
+  return {
+    ...window,
+    within: { memory: whole, offsetBytes: (within?.offsetBytes ?? 0) + offsetBytes },
+  };
+}
+
+/** The memory that a window lies in; other memories themselves. */
+export function wholeOf(memory: Memory): Memory {
+  return memory.kind === "buffer" ? memory.within?.memory ?? memory : memory;
 }
 
 /** An rgba32float texture that steps read; always planned. */

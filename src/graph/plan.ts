@@ -1,9 +1,10 @@
 /**
- * The memory plan: memories that are never needed at the same time share a slot. One slot is one
- * GPUBuffer or GPUTexture, because WebGPU forbids reading and writing one buffer in a dispatch.
+ * The memory plan: memories that are never needed at the same time share a place. A slot is a
+ * GPUBuffer or GPUTexture. There are several, because WebGPU forbids reading and writing one buffer
+ * in a dispatch; what no step touches together may lie side by side in one.
  * @module
  */
-import { type Memory, memoryBytes } from "./memory.ts";
+import { ALIGNMENT_BYTES, type Memory, memoryBytes, wholeOf } from "./memory.ts";
 import type { Step } from "./lower.ts";
 
 /** A buffer of a plan. */
@@ -33,6 +34,8 @@ export interface MemoryPlan {
   slots: Slot[];
   /** The slot of each memory without a home; several memories may share one. */
   slotOf: Map<Memory, Slot>;
+  /** Where in its slot each of them starts, a multiple of 256; 0 for textures. */
+  offsetOf: Map<Memory, number>;
   /** Bytes of all slots. */
   slotBytes: number;
 }
@@ -61,93 +64,135 @@ export function lifetimes(
   return found;
 }
 
-/** The memories of a step. */
+/** The memories of a step, whole where it touches a window. */
 export function touched(step: Step): readonly Memory[] {
-  return step.kind === "dispatch" ? step.operands : [step.source, step.target];
+  return (step.kind === "dispatch" ? step.operands : [step.source, step.target]).map(wholeOf);
 }
 
 /**
- * Assigns slots greedily in order of first use: the free slot that wastes or grows least, a new one
- * when none is free. Slots may grow after they were first used, since nothing is allocated yet.
+ * Assigns slots, the largest memories first and of equal ones those that are used first: each takes
+ * the tightest place that is free as long as it lives, or else a slot of its own.
  */
 export function planMemory(steps: readonly Step[], kept: ReadonlySet<Memory>): MemoryPlan {
   const lives = lifetimes(steps, kept);
-  const expiring = new Map<number, Memory[]>();
-  const starting = new Map<number, Memory[]>();
-  for (const [memory, { first, last }] of lives) {
-    push(starting, first, memory);
-    push(expiring, last, memory);
-  }
-  const slots: Slot[] = [];
-  const slotOf = new Map<Memory, Slot>();
-  const free = new Set<Slot>();
-  for (let index = 0; index < steps.length; index++) {
-    // Big ones choose first, so that small ones do not occupy the slots that fit them.
-    const wanted = (starting.get(index) ?? []).sort((a, b) => memoryBytes(b) - memoryBytes(a));
-    for (const memory of wanted) {
-      const slot = bestSlot(free, memory) ?? newSlot(slots, memory);
-      free.delete(slot);
-      grow(slot, memory);
-      slotOf.set(memory, slot);
+  const together = touchedTogether(steps);
+  const order = [...lives].map(([memory, life]): Placed => ({ memory, life, offsetBytes: 0 }))
+    .sort((a, b) => memoryBytes(b.memory) - memoryBytes(a.memory) || a.life.first - b.life.first);
+  const occupied: { slot: Slot; placed: Placed[] }[] = [];
+  for (const item of order) {
+    let best: Place | undefined;
+    for (const { slot, placed } of occupied) {
+      if (slot.kind !== item.memory.kind) continue;
+      const present = placed.filter(({ life }) =>
+        life.first <= item.life.last && item.life.first <= life.last
+      );
+      const place = slot.kind === "texture"
+        ? textureCost(slot, item.memory, present)
+        : bufferPlace(slot, item.memory, present, together.get(item.memory));
+      if (place && (!best || place.cost < best.cost)) best = { ...place, placed, slot };
     }
-    for (const memory of expiring.get(index) ?? []) {
-      const slot = slotOf.get(memory);
-      if (slot) free.add(slot);
+    if (!best) {
+      occupied.push({ slot: newSlot(item.memory), placed: [item] });
+      continue;
+    }
+    item.offsetBytes = best.offsetBytes;
+    best.placed.push(item);
+    grow(best.slot, item.memory);
+  }
+  const all = occupied.flatMap(({ slot, placed }) => placed.map((item) => ({ ...item, slot })));
+  return {
+    slots: occupied.map(({ slot }) => slot),
+    slotOf: new Map(all.map(({ memory, slot }) => [memory, slot])),
+    offsetOf: new Map(all.map(({ memory, offsetBytes }) => [memory, offsetBytes])),
+    slotBytes: occupied.reduce((sum, { slot }) => sum + bytesOf(slot), 0),
+  };
+}
+
+/** A memory in a slot. */
+interface Placed {
+  memory: Memory;
+  life: Lifetime;
+  offsetBytes: number;
+}
+
+/** Where a memory could go; the lower the cost, the better it fits. */
+interface Place {
+  offsetBytes: number;
+  cost: number;
+  slot: Slot;
+  placed: Placed[];
+}
+
+/** By memory, those that some step touches together with it. */
+function touchedTogether(steps: readonly Step[]): Map<Memory, Set<Memory>> {
+  const found = new Map<Memory, Set<Memory>>();
+  for (const step of steps) {
+    const memories = touched(step);
+    for (const memory of memories) {
+      const others = found.get(memory) ?? new Set();
+      found.set(memory, others);
+      for (const other of memories) others.add(other);
     }
   }
-  const slotBytes = slots.reduce((sum, slot) => sum + bytesOf(slot), 0);
-  return { slots, slotOf, slotBytes };
+  return found;
+}
+
+/**
+ * The smallest gap of a slot between the memories that are there at the same time; none where a
+ * step touches one of those, too, since it may not read one and write the other.
+ */
+function bufferPlace(
+  slot: BufferSlot,
+  memory: Memory,
+  present: readonly Placed[],
+  together: ReadonlySet<Memory> | undefined,
+): Pick<Place, "offsetBytes" | "cost"> | undefined {
+  if (present.some((other) => together?.has(other.memory))) return undefined;
+  // A binding takes no less than 16 bytes.
+  const need = Math.max(16, memoryBytes(memory));
+  let best: Pick<Place, "offsetBytes" | "cost"> | undefined;
+  let start = 0;
+  const consider = (end: number) => {
+    const cost = end - start - need;
+    if (cost >= 0 && (!best || cost < best.cost)) best = { offsetBytes: start, cost };
+  };
+  for (const other of [...present].sort((a, b) => a.offsetBytes - b.offsetBytes)) {
+    consider(other.offsetBytes);
+    start = Math.max(start, alignUp(other.offsetBytes + memoryBytes(other.memory)));
+  }
+  consider(slot.sizeBytes);
+  return best;
+}
+
+/** Textures hold one memory at a time; a slot may grow by less than a new one would take. */
+function textureCost(
+  slot: TextureSlot,
+  memory: Memory,
+  present: readonly Placed[],
+): Pick<Place, "offsetBytes" | "cost"> | undefined {
+  if (present.length > 0 || memory.kind !== "texture") return undefined;
+  const grown = Math.max(slot.width, memory.width) * Math.max(slot.height, memory.height) * 16;
+  const growth = grown - bytesOf(slot);
+  if (growth >= memoryBytes(memory)) return undefined;
+  return { offsetBytes: 0, cost: growth * 4 + bytesOf(slot) - memoryBytes(memory) };
 }
 
 function bytesOf(slot: Slot): number {
   return slot.kind === "buffer" ? slot.sizeBytes : slot.width * slot.height * 16;
 }
 
-function bestSlot(free: Iterable<Slot>, memory: Memory): Slot | undefined {
-  let best: Slot | undefined;
-  let bestCost = Infinity;
-  for (const slot of free) {
-    if (slot.kind !== memory.kind) continue;
-    const need = memoryBytes(memory);
-    const growth = grownBytes(slot, memory) - bytesOf(slot);
-    // Growing by as much as a new slot would take gains nothing and spoils the old one.
-    if (growth >= need) continue;
-    const waste = Math.max(0, bytesOf(slot) - need);
-    const cost = growth * 4 + waste;
-    if (cost < bestCost) {
-      best = slot;
-      bestCost = cost;
-    }
-  }
-  return best;
-}
-
-function grownBytes(slot: Slot, memory: Memory): number {
-  if (slot.kind === "buffer" || memory.kind === "buffer") {
-    return Math.max(bytesOf(slot), memoryBytes(memory));
-  }
-  return Math.max(slot.width, memory.width) * Math.max(slot.height, memory.height) * 16;
-}
-
 function grow(slot: Slot, memory: Memory): void {
-  if (slot.kind === "buffer" && memory.kind === "buffer") {
-    slot.sizeBytes = Math.max(slot.sizeBytes, memory.sizeBytes);
-  } else if (slot.kind === "texture" && memory.kind === "texture") {
-    slot.width = Math.max(slot.width, memory.width);
-    slot.height = Math.max(slot.height, memory.height);
-  }
+  if (slot.kind === "buffer" || memory.kind === "buffer") return;
+  slot.width = Math.max(slot.width, memory.width);
+  slot.height = Math.max(slot.height, memory.height);
 }
 
-function newSlot(slots: Slot[], memory: Memory): Slot {
-  const slot: Slot = memory.kind === "buffer"
+function newSlot(memory: Memory): Slot {
+  return memory.kind === "buffer"
     ? { kind: "buffer", sizeBytes: memory.sizeBytes }
     : { kind: "texture", width: memory.width, height: memory.height };
-  slots.push(slot);
-  return slot;
 }
 
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
+function alignUp(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 }

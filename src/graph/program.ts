@@ -5,14 +5,13 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { Tuning } from "../gpu/tuning.ts";
 import { type Command, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues } from "./host_values.ts";
 import { unpackC4 } from "./layout.ts";
-import type { Step } from "./lower.ts";
+import type { LowerTarget, Step } from "./lower.ts";
 import { History } from "./history.ts";
-import { type BufferMemory, type Memory, mib } from "./memory.ts";
+import { type BufferMemory, type Memory, mib, wholeOf } from "./memory.ts";
 import type { Slot } from "./plan.ts";
 import { MemoryPool } from "./pool.ts";
 import { COPY, profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
@@ -33,8 +32,8 @@ export interface CompileOptions {
   history?: History;
   /** Memory shared with programs that never run at the same time; default: memory of its own. */
   pool?: MemoryPool;
-  /** Instead of the device's tuning. */
-  tuning?: Tuning;
+  /** Instead of the device's limits and tuning: for tests and for who measures tunings. */
+  target?: Partial<LowerTarget>;
 }
 
 /**
@@ -44,8 +43,7 @@ export interface CompileOptions {
  * @throws {DeviceError} when a shader does not compile or memory runs out.
  */
 export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
-  const target = lowerTarget(gpu);
-  if (options.tuning) target.tuning = options.tuning;
+  const target = { ...lowerTarget(gpu), ...options.target };
   const plan = planProgram(graph, options.outputs, target);
   if (plan.plannedBytes > gpu.memoryBudgetBytes) {
     throw new InputError(
@@ -353,9 +351,11 @@ export class Program {
       const { buffer, offsetBytes } = memory.home;
       return { buffer: buffer.on(this.#gpu), offset: offsetBytes, size };
     }
-    const buffer = this.#slot(memory);
+    const whole = wholeOf(memory);
+    const buffer = this.#slot(whole);
     if (!(buffer instanceof GPUBuffer)) throw new Error(`${memory.label} has no buffer`);
-    return { buffer, offset: 0, size };
+    const start = this.plan.memory.offsetOf.get(whole) ?? 0;
+    return { buffer, offset: start + (memory.within?.offsetBytes ?? 0), size };
   }
 
   #texture(memory: Memory): GPUTexture {

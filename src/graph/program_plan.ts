@@ -3,12 +3,13 @@
  * here touches a GPU, so that a plan can be judged before anything is allocated.
  * @module
  */
-import { ShapeError } from "../errors.ts";
+import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
-import type { BufferMemory, PersistentBuffer } from "./memory.ts";
+import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
+import { recompute } from "./recompute.ts";
 import { rewrite } from "./rewrite.ts";
 
 /** What a program would do and need, known before anything runs. */
@@ -33,9 +34,12 @@ export interface ProgramPlan {
 export function lowerTarget(gpu: Gpu): LowerTarget {
   return {
     kernelFamily: gpu.kernelFamily,
+    vectorBits: gpu.vectorBits,
     tuning: gpu.tuning,
     maxTextureDimension: gpu.limits.maxTextureDimension2D,
     maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
+    maxBufferBytes: gpu.limits.maxBufferSize,
+    maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
   };
 }
 
@@ -55,7 +59,9 @@ export function planProgram(
     }
   }
   const context = new LowerContext(target);
-  for (const node of rewrite(graph, tensors)) context.lower(node);
+  const nodes = rewrite(graph, tensors);
+  const isKept = target.recompute === false;
+  for (const node of isKept ? nodes : recompute(nodes, tensors, target)) context.lower(node);
   const { steps } = context;
   const named = new Map(
     Object.entries(outputs).map(([name, tensor]) => [name, {
@@ -64,6 +70,7 @@ export function planProgram(
     }]),
   );
   const memory = planMemory(steps, new Set([...named.values()].map((o) => o.memory)));
+  checkBufferSizes(memory, target);
   const { params, paramsOffsets } = layOutParams(steps);
   const persistent = new Set<PersistentBuffer>();
   for (const step of steps) {
@@ -80,6 +87,24 @@ export function planProgram(
     plannedBytes: memory.slotBytes + persistentBytes + params.byteLength,
     dispatches: steps.filter((s) => s.kind === "dispatch").length,
   };
+}
+
+/**
+ * @throws {InputError} when a memory is larger than any buffer may be.
+ */
+function checkBufferSizes(
+  { slotOf }: MemoryPlan,
+  { maxBufferBytes = Infinity }: LowerTarget,
+): void {
+  for (const memory of slotOf.keys()) {
+    if (memory.kind === "texture" || memory.sizeBytes <= maxBufferBytes) continue;
+    throw new InputError(
+      `Planning a program: tensor "${memory.label}" takes ${
+        mib(memory.sizeBytes)
+      }, but buffers of ` +
+        `this adapter hold at most ${mib(maxBufferBytes)}; use a smaller batch, scale or width.`,
+    );
+  }
 }
 
 function layOutParams(steps: readonly Step[]): { params: Uint32Array; paramsOffsets: number[] } {

@@ -4,15 +4,13 @@
  */
 import type { ParameterGradient } from "../graph/autograd.ts";
 import { elementCount } from "../graph/layout.ts";
+import { ALIGNMENT_BYTES } from "../graph/memory.ts";
 
 /** A contiguous part of an arena, both at multiples of 256 bytes. */
 export interface ArenaWindow {
   offsetBytes: number;
   sizeBytes: number;
 }
-
-/** What the offset of a storage binding must be a multiple of on every adapter. */
-const ALIGNMENT_BYTES = 256;
 
 /**
  * The windows that hold the parameters of `gradients` and nothing of other parameters, each no

@@ -7,6 +7,7 @@ import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Attributes, Tensor } from "../graph/graph.ts";
 import { c4Geometry } from "../graph/layout.ts";
+import { splitImages } from "./image_windows.ts";
 
 /**
  * The channel of the largest value at every pixel of [N, C, H, W] (`c4`); of equal ones the first.
@@ -55,24 +56,32 @@ function record(op: string, x: Tensor, attributes: Attributes): Tensor {
     attributes,
     lower(context, node) {
       const { threshold, channels } = node.attributes;
-      context.dispatch({
-        kernel: {
-          name: op,
-          source: code,
-          constants: channels === undefined
-            ? { OP: "argmax" }
-            : { OP: "threshold", CHANNELS: Number(channels) },
-        },
-        params: [
-          g.channels,
-          g.channelBlocks,
-          g.height,
-          g.width,
-          g.pitch,
-          f32Bits(Number(threshold ?? 0)),
-        ],
-        grid: [Math.ceil(g.width / 64), g.height, g.batch],
-      }, [...node.inputs, node.output]);
+      const [x] = node.inputs;
+      const y = node.output;
+      if (!x) throw new Error(`${op} operands`);
+      splitImages(context, [x], [y], (window) => {
+        const PARTS = window.parts;
+        context.dispatch({
+          kernel: {
+            name: op,
+            source: code,
+            constants: channels === undefined
+              ? { OP: "argmax", PARTS }
+              : { OP: "threshold", CHANNELS: Number(channels), PARTS },
+          },
+          params: [
+            g.channels,
+            g.channelBlocks,
+            g.height,
+            g.width,
+            g.pitch,
+            f32Bits(Number(threshold ?? 0)),
+            window.partBlocks,
+            window.skip(y),
+          ],
+          grid: [Math.ceil(g.width / 64), g.height, window.count],
+        }, [...window.of(x), ...window.of(y)]);
+      });
     },
   }).output;
 }

@@ -62,6 +62,7 @@ export function batchNorm2d(
     inputs: [x, weight, bias, mean, spread],
     outputs: [{ shape: x.shape, layout: "c4" }],
     attributes: { training, eps },
+    isCheap: true,
     flops: 2 * elementCount(x.shape),
     lower: lowerNormalize,
     backward: ([dy], needs) => {
@@ -103,14 +104,17 @@ function lowerStats(context: LowerContext, node: Node): void {
   const [x, runningMean, runningVar] = node.inputs;
   if (!x || !runningMean || !runningVar) throw new Error(`Node ${node.label} lacks inputs`);
   const g = c4Geometry(x.shape);
-  const { kernelFamily } = context.target;
-  const { chunkRows, chunks, length, grid, constants } = rowChunks(g, kernelFamily);
+  const { kernelFamily, maxBindingBytes } = context.target;
+  const mostLength = maxBindingBytes / (g.planes * 32);
+  const { chunkRows, chunks, length, grid, constants } = rowChunks(g, kernelFamily, mostLength);
   const partials = context.scratch("partials", g.planes * length * 32);
-  context.dispatch({
-    kernel: { name: "batch_norm2d_stats", source: statsCode, constants: { ...constants } },
-    params: [g.height, g.width, g.pitch, chunkRows, chunks],
-    grid: grid(g.planes),
-  }, [x, partials]);
+  context.split(g.planes, [x], (window) => {
+    context.dispatch({
+      kernel: { name: "batch_norm2d_stats", source: statsCode, constants: { ...constants } },
+      params: [g.height, g.width, g.pitch, chunkRows, chunks, window.first],
+      grid: grid(window.count),
+    }, [window.of(x), partials]);
+  });
   const lanes = finishLanes(kernelFamily);
   const { momentum, eps } = node.attributes;
   context.dispatch({
@@ -142,22 +146,29 @@ function lowerNormalize(context: LowerContext, node: Node): void {
   const { relu, training, eps } = node.attributes;
   const g = c4Geometry(x.shape);
   const { grid, constants } = mapGrid(g, context.target.kernelFamily);
-  context.dispatch({
-    kernel: {
-      name: "batch_norm2d_normalize",
-      source: normalizeCode,
-      constants: { ...constants, RELU: relu === true ? 1 : 0, RUNNING: training === true ? 0 : 1 },
-    },
-    params: [
-      g.channels,
-      g.channelBlocks,
-      g.height,
-      g.width,
-      g.pitch,
-      f32Bits(Number(eps)),
-    ],
-    grid,
-  }, [x, weight, bias, mean, spread, node.output]);
+  context.split(g.planes, [x, node.output], (window) => {
+    context.dispatch({
+      kernel: {
+        name: "batch_norm2d_normalize",
+        source: normalizeCode,
+        constants: {
+          ...constants,
+          RELU: relu === true ? 1 : 0,
+          RUNNING: training === true ? 0 : 1,
+        },
+      },
+      params: [
+        g.channels,
+        g.channelBlocks,
+        g.height,
+        g.width,
+        g.pitch,
+        f32Bits(Number(eps)),
+        window.first,
+      ],
+      grid: grid(window.count),
+    }, [window.of(x), weight, bias, mean, spread, window.of(node.output)]);
+  });
 }
 
 function check(x: Tensor, state: BatchNorm2dState, training: boolean, eps: number): void {

@@ -82,15 +82,25 @@ function lowerReduce(context: LowerContext, node: Node): void {
   if (!dBias || !dWeight) throw new Error(`Node ${node.label} lacks outputs`);
   const family = context.target.kernelFamily;
   const g = c4Geometry(x.shape);
-  const { chunkSize, chunks, length, grid, constants } = planeChunks(g.planeSize, family);
+  const mostLength = context.target.maxBindingBytes / (g.planes * 32);
+  const chunked = planeChunks(g.planeSize, family, mostLength);
+  const { chunkSize, chunks, length, grid, constants } = chunked;
   const { MASK, RUNNING } = variant(node);
   const eps = f32Bits(Number(node.attributes.eps));
   const partials = context.scratch("partials", g.planes * length * 32);
-  context.dispatch({
-    kernel: { name: node.op, source: reduceCode, constants: { ...constants, MASK, RUNNING } },
-    params: [g.channelBlocks, g.planeSize, chunkSize, chunks, eps],
-    grid: grid(g.planes),
-  }, [dy, x, mean, partials, ...(MASK ? [weight, bias, spread] : [])]);
+  context.split(g.planes, [dy, x], (window) => {
+    context.dispatch({
+      kernel: { name: node.op, source: reduceCode, constants: { ...constants, MASK, RUNNING } },
+      params: [g.channelBlocks, g.planeSize, chunkSize, chunks, eps, window.first],
+      grid: grid(window.count),
+    }, [
+      window.of(dy),
+      window.of(x),
+      mean,
+      partials,
+      ...(MASK ? [weight, bias, spread] : []),
+    ]);
+  });
   const lanes = finishLanes(family);
   context.dispatch({
     kernel: {
@@ -116,24 +126,28 @@ function lowerInput(context: LowerContext, node: Node): void {
   const g = c4Geometry(x.shape);
   const { grid, constants } = mapGrid(g, context.target.kernelFamily);
   const statistics = RUNNING ? [spread, weight] : node.inputs.slice(6);
-  context.dispatch({
-    kernel: { name: node.op, source: inputCode, constants: { ...constants, MASK, RUNNING } },
-    params: [
-      g.channels,
-      g.channelBlocks,
-      g.height,
-      g.width,
-      g.pitch,
-      f32Bits(Number(node.attributes.eps)),
-    ],
-    grid,
-  }, [
-    dy,
-    node.output,
-    ...statistics,
-    ...(MASK || !RUNNING ? [x, mean] : []),
-    ...(MASK ? [bias] : []),
-  ]);
+  const maps = [dy, node.output, ...(MASK || !RUNNING ? [x] : [])];
+  context.split(g.planes, maps, (window) => {
+    context.dispatch({
+      kernel: { name: node.op, source: inputCode, constants: { ...constants, MASK, RUNNING } },
+      params: [
+        g.channels,
+        g.channelBlocks,
+        g.height,
+        g.width,
+        g.pitch,
+        f32Bits(Number(node.attributes.eps)),
+        window.first,
+      ],
+      grid: grid(window.count),
+    }, [
+      window.of(dy),
+      window.of(node.output),
+      ...statistics,
+      ...(MASK || !RUNNING ? [window.of(x), mean] : []),
+      ...(MASK ? [bias] : []),
+    ]);
+  });
 }
 
 function variant(node: Node): { MASK: number; RUNNING: number } {

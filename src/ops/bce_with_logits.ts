@@ -7,6 +7,7 @@ import forwardCode from "../../shaders/bce_with_logits_forward.wgsl" with { type
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { elementCount } from "../graph/layout.ts";
+import { splitImages } from "./image_windows.ts";
 import {
   checkBinary,
   checkPixelLoss,
@@ -41,7 +42,6 @@ export function bceWithLogits(
   checkPixelLoss("bceWithLogits", logits, target);
   checkBinary("bceWithLogits", logits);
   const geometry = pixelLossGeometry(logits, ignoreIndex);
-  const params = [...geometry.params, f32Bits(posWeight)];
   return logits.graph.record({
     op: "bce_with_logits",
     inputs: [logits, target],
@@ -49,14 +49,17 @@ export function bceWithLogits(
     attributes: { posWeight, ...(ignoreIndex === undefined ? {} : { ignoreIndex }) },
     flops: 8 * elementCount(logits.shape),
     lower(context, node) {
+      const [logits, target] = node.inputs;
       const [loss, total] = node.outputs;
-      if (!loss || !total) throw new Error("bce_with_logits operands");
+      if (!logits || !target || !loss || !total) throw new Error("bce_with_logits operands");
       const partials = context.scratch("partials", geometry.partials * 8);
-      context.dispatch({
-        kernel: { name: "bce_with_logits_forward", source: forwardCode, constants: { ROWS } },
-        params,
-        grid: geometry.forwardGrid,
-      }, [...node.inputs, partials]);
+      splitImages(context, [logits], [target], (window) => {
+        context.dispatch({
+          kernel: { name: "bce_with_logits_forward", source: forwardCode, constants: { ROWS } },
+          params: [...geometry.params(window, target), f32Bits(posWeight)],
+          grid: geometry.forwardGrid(window.count),
+        }, [...window.of(logits), ...window.of(target), partials]);
+      });
       finaliseMean(context, partials, geometry.partials, loss, total);
     },
     backward([dy], needs, node) {
@@ -68,11 +71,16 @@ export function bceWithLogits(
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 6 * elementCount(logits.shape),
         lower(context, node) {
-          context.dispatch({
-            kernel: { name: "bce_with_logits_backward", source: backwardCode, constants: {} },
-            params,
-            grid: geometry.backwardGrid,
-          }, [...node.inputs, node.output]);
+          const [dy, logits, target, total] = node.inputs;
+          const dx = node.output;
+          if (!dy || !logits || !target || !total) throw new Error("bce_with_logits_grad operands");
+          splitImages(context, [logits, dx], [target], (window) => {
+            context.dispatch({
+              kernel: { name: "bce_with_logits_backward", source: backwardCode, constants: {} },
+              params: [...geometry.params(window, target), f32Bits(posWeight)],
+              grid: geometry.backwardGrid(window.count),
+            }, [dy, ...window.of(logits), ...window.of(target), total, ...window.of(dx)]);
+          });
         },
       });
       return [gradient.output];

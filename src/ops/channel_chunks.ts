@@ -60,19 +60,36 @@ export interface PlaneChunks {
   grid(planes: number): [number, number, number];
 }
 
-/** Cuts a plane of `count` vec4s into runs of memory. */
-export function planeChunks(count: number, family: Family): PlaneChunks {
+/**
+ * Cuts a plane of `count` vec4s into runs of memory.
+ * @param mostLength partial results of a plane that there is room for; no fewer than a chunk's
+ */
+export function planeChunks(
+  count: number,
+  family: Family,
+  mostLength: number = Infinity,
+): PlaneChunks {
   const { CHUNK_LANES, GROUP_CHUNKS } = CHUNK[family];
+  const mostChunks = Math.max(1, Math.floor(mostLength / CHUNK_LANES));
   const lanes = Math.max(
     PARTIAL_LENGTH[family],
-    Math.ceil(count / (MAX_WORKGROUPS * GROUP_CHUNKS * CHUNK_LANES)),
+    Math.ceil(count / (Math.min(mostChunks, MAX_WORKGROUPS * GROUP_CHUNKS) * CHUNK_LANES)),
   );
   return cut(count, lanes * CHUNK_LANES, family);
 }
 
 /** Cuts the rows of an image, without its border, into runs of whole rows. */
-export function rowChunks(g: C4Geometry, family: Family): PlaneChunks & { chunkRows: number } {
-  const wanted = Math.ceil(PARTIAL_LENGTH[family] * CHUNK[family].CHUNK_LANES / g.pitch);
+export function rowChunks(
+  g: C4Geometry,
+  family: Family,
+  mostLength: number = Infinity,
+): PlaneChunks & { chunkRows: number } {
+  const { CHUNK_LANES } = CHUNK[family];
+  const mostChunks = Math.max(1, Math.floor(mostLength / CHUNK_LANES));
+  const wanted = Math.max(
+    Math.ceil(PARTIAL_LENGTH[family] * CHUNK_LANES / g.pitch),
+    Math.ceil(g.height / mostChunks),
+  );
   const chunkRows = Math.min(g.height, wanted);
   return { chunkRows, ...cut(g.height * g.pitch, chunkRows * g.pitch, family) };
 }
@@ -91,7 +108,7 @@ function cut(count: number, chunkSize: number, family: Family): PlaneChunks {
 
 /** The grid of a map: pitch in x, chunks of rows in y, planes in z. */
 export interface MapGrid {
-  grid: [number, number, number];
+  grid(planes: number): [number, number, number];
   /** Template constants that go with the grid. */
   constants: { ROWS: number; GROUP_ROWS: number };
 }
@@ -100,5 +117,5 @@ export interface MapGrid {
 export function mapGrid(g: C4Geometry, family: Family): MapGrid {
   const constants = MAP_ROWS[family];
   const groups = Math.ceil(g.rows / (constants.ROWS * constants.GROUP_ROWS));
-  return { grid: [g.pitch / 16, groups, g.planes], constants };
+  return { grid: (planes) => [g.pitch / 16, groups, planes], constants };
 }

@@ -4,19 +4,18 @@
  */
 import code from "../../shaders/clear_border.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
-import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry } from "../graph/layout.ts";
-import type { LowerContext } from "../graph/lower.ts";
+import type { ImageView, LowerContext } from "../graph/lower.ts";
 
 const WORKGROUP_ROWS = 8;
 
-/** Emits the dispatch that zeroes border and pitch padding of a `c4` tensor. */
-export function clearBorder(context: LowerContext, tensor: Tensor): void {
-  context.dispatch(clearBorderSpec(tensor.shape), [tensor]);
+/** Emits the dispatch that zeroes border and pitch padding. */
+export function clearBorder(context: LowerContext, { memory, shape }: ImageView): void {
+  context.dispatch(clearBorderSpec(shape), [memory]);
 }
 
-/** The dispatch of {@linkcode clearBorder}. Bindings: 0 params, 1 the tensor. */
-export function clearBorderSpec(shape: readonly number[]): DispatchSpec {
+/** The dispatch of {@linkcode clearBorder}. Bindings: 0 params, 1 the images. */
+function clearBorderSpec(shape: readonly number[]): DispatchSpec {
   const { width, rows, pitch, planes } = c4Geometry(shape);
   return {
     kernel: { name: "clear_border", source: code, constants: {} },

@@ -7,6 +7,8 @@ import { ShapeError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry } from "../graph/layout.ts";
+import type { LowerContext } from "../graph/lower.ts";
+import { rangesOf } from "../graph/windows.ts";
 import { imageDims } from "./conv_shape.ts";
 import { MAX_SEGMENTS, planesOf } from "./conv_texture_geometry.ts";
 
@@ -48,7 +50,7 @@ export function concat(tensors: readonly Tensor[]): Tensor {
         const start = starts[i] ?? 0;
         return { begin: start, end: start + c, shift: -start, channels: c };
       });
-      context.dispatch(channelCopy(shape, segments), [...node.inputs, node.output]);
+      lowerChannelCopy(context, node.inputs, node.output, segments);
     },
     backward: ([dy], needs) =>
       channels.map((c, i) => dy && needs[i] ? sliceChannels(dy, starts[i] ?? 0, c) : undefined),
@@ -77,7 +79,7 @@ function sliceChannels(x: Tensor, start: number, count: number): Tensor {
     attributes: { start },
     lower(context, node) {
       const segments = [{ begin: 0, end: count, shift: start, channels }];
-      context.dispatch(channelCopy(shape, segments), [...node.inputs, node.output]);
+      lowerChannelCopy(context, node.inputs, node.output, segments);
     },
   }).output;
 }
@@ -88,6 +90,56 @@ interface Segment {
   end: number;
   shift: number;
   channels: number;
+}
+
+function lowerChannelCopy(
+  context: LowerContext,
+  inputs: readonly Tensor[],
+  output: Tensor,
+  segments: readonly Segment[],
+): void {
+  const { batch, channelBlocks, planes } = c4Geometry(output.shape);
+  if (context.mostUnits(batch, [...inputs, output]) >= 1) {
+    context.split(batch, [...inputs, output], (window) => {
+      const [, ...sizes] = output.shape;
+      const spec = channelCopy([window.count, ...sizes], segments);
+      context.dispatch(spec, [...inputs.map(window.of), window.of(output)]);
+    });
+    return;
+  }
+  // One image at a time, as many output planes as need no more than can be bound of any input: a
+  // range of planes may begin and end within planes of the input.
+  const fits = context.mostUnits(planes, [output]);
+  const inputFits = inputs.map((x) => context.mostUnits(c4Geometry(x.shape).planes, [x]) - 1);
+  const most = Math.min(fits, ...inputFits);
+  const [, , ...sizes] = output.shape;
+  for (let image = 0; image < batch; image++) {
+    for (const { first, count } of rangesOf(channelBlocks, most)) {
+      const firstPlanes = segments.map((s, i) => {
+        const last = c4Geometry(inputs[i]?.shape ?? []).channelBlocks - 1;
+        const from = Math.max(s.begin, first * 4) + s.shift;
+        return Math.min(last, Math.max(0, Math.floor(from / 4)));
+      });
+      const memories = inputs.map((x, i) => {
+        const g = c4Geometry(x.shape);
+        const begin = firstPlanes[i] ?? 0;
+        const range = {
+          first: image * g.channelBlocks + begin,
+          count: Math.min(count + 1, g.channelBlocks - begin),
+        };
+        return context.part(x, g.planes, range).memory;
+      });
+      const moved = segments.map((s, i) => ({
+        begin: Math.max(0, s.begin - first * 4),
+        end: Math.max(0, s.end - first * 4),
+        shift: s.shift + (first - (firstPlanes[i] ?? 0)) * 4,
+        channels: s.channels,
+      }));
+      const range = { first: image * channelBlocks + first, count };
+      const spec = channelCopy([1, count * 4, ...sizes], moved);
+      context.dispatch(spec, [...memories, context.part(output, planes, range).memory]);
+    }
+  }
 }
 
 function channelCopy(shape: readonly number[], segments: readonly Segment[]): DispatchSpec {

@@ -62,10 +62,13 @@ export function conv2d(
     backward([dy], needs) {
       if (!dy) return [];
       const [needsWeight, needsBias] = needs.slice(parts.length);
+      // The weight's first: after it the inputs need not be kept, and theirs are not there yet.
+      const dWeight = needsWeight ? convWeightGrad(shape, parts, dy, weight.shape) : undefined;
+      const dBias = needsBias ? channelSum(dy) : undefined;
       return [
         ...parts.map((part, i) => needs[i] ? inputGrad(shape, i, dy, weight, part) : undefined),
-        needsWeight ? convWeightGrad(shape, parts, dy, weight.shape) : undefined,
-        needsBias ? channelSum(dy) : undefined,
+        dWeight,
+        dBias,
       ].slice(0, needs.length);
     },
   }).output;

@@ -252,8 +252,13 @@ const MAX_STRIPS = 256;
 /**
  * dW [O, I, kH, kW] from the inputs and the output gradient.
  * @param invocations how many keep the device busy
+ * @param maxBindingBytes that the partial sums may take, where fewer do
  */
-export function directWeightGrad(shape: ConvShape, invocations: number): DirectWeightGrad {
+export function directWeightGrad(
+  shape: ConvShape,
+  invocations: number,
+  maxBindingBytes: number,
+): DirectWeightGrad {
   const { batch, inputChannels, outputChannels } = shape;
   const [kh, kw] = shape.kernel;
   const inputPlanes = inputChannels.reduce((sum, c) => sum + planesOf(c), 0);
@@ -273,7 +278,7 @@ export function directWeightGrad(shape: ConvShape, invocations: number): DirectW
       rows,
       MAX_STRIPS,
       Math.ceil(invocations / tasks),
-      Math.floor(MAX_PARTIAL_BYTES / (stripVectors * 16)),
+      Math.floor(Math.min(MAX_PARTIAL_BYTES, maxBindingBytes) / (stripVectors * 16)),
     ),
   );
   const rowsPerStrip = Math.ceil(rows / strips);

@@ -3,28 +3,34 @@
  * weight. Tensors come from the node that is lowered.
  * @module
  */
-import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
+import { storageBytes } from "../graph/layout.ts";
 import type { LowerContext, LowerTarget } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { clearBorder } from "./clear_border.ts";
+import {
+  type ConvJob,
+  type ConvLimits,
+  splitForward,
+  splitInputGrad,
+  splitWeightGrad,
+  type WeightGradJob,
+} from "./conv_windows.ts";
 import { directForward, directInputGrad, directWeightGrad } from "./conv_direct.ts";
-import type { ConvShape } from "./conv_shape.ts";
+import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import {
   type ConvDims,
   fitsTextureFamily,
-  inputGradDims,
-  packedWeightGeometry,
-  packInputGradWeights,
-  packWeights,
+  type TextureDispatches,
   textureForward,
+  textureInputGrad,
   textureWeightGrad,
 } from "./conv_texture.ts";
 
 /** Kernels of one kind of adapter. */
 export type ConvFamily = "texture" | "direct";
 
-/** The kernel family for a convolution on a device. */
+/** The kernel family for a convolution on a device, where no part of it is too large. */
 export function chooseConvFamily(target: LowerTarget, shape: ConvShape): ConvFamily {
   const dims = textureDims(shape);
   return target.kernelFamily === "cpu" && dims &&
@@ -53,21 +59,32 @@ export function lowerForward(
   bias: Tensor | undefined,
   output: Tensor,
 ): void {
+  const job = {
+    shape,
+    inputs: inputs.map((input) => context.view(input)),
+    weight: context.memory(weight),
+    bias: bias && context.memory(bias),
+    output: context.view(output),
+  };
+  splitForward(context, job, limitsOf(context.target, shape), (part) => forward(context, part));
+}
+
+function forward(context: LowerContext, { shape, inputs, weight, bias, output }: ConvJob): void {
   const biases = bias ? [bias] : [];
   const dims = texture(context, shape);
   if (dims) {
-    const limit = context.target.maxTextureDimension;
     const staged = context.stage(inputs);
-    const packed = packToTexture(context, dims, packWeights(dims, limit), weight);
-    const spec = textureForward(dims, limit, bias !== undefined, context.target);
-    context.dispatch(spec, [staged, packed, output, ...biases]);
+    const spec = textureForward(dims, context.target, bias !== undefined);
+    const packed = packToTexture(context, spec, weight);
+    context.dispatch(spec.convolve, [staged, packed, output.memory, ...biases]);
     clearBorder(context, output);
     return;
   }
   const spec = directForward(shape, bias !== undefined);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
-  context.dispatch(spec.gather, [...inputs, packed, output, ...biases]);
+  const memories = inputs.map((input) => input.memory);
+  context.dispatch(spec.gather, [...memories, packed, output.memory, ...biases]);
 }
 
 /** The gradient of input number `segment`; with a bias, a transposed convolution. */
@@ -80,23 +97,39 @@ export function lowerInputGrad(
   bias: Tensor | undefined,
   output: Tensor,
 ): void {
+  const job = {
+    shape,
+    inputs: [context.view(gradient)],
+    weight: context.memory(weight),
+    bias: bias && context.memory(bias),
+    output: context.view(output),
+  };
+  const limits = limitsOf(context.target, shape);
+  splitInputGrad(context, job, segment, limits, (part, segment) => {
+    inputGrad(context, part, segment);
+  });
+}
+
+function inputGrad(
+  context: LowerContext,
+  { shape, inputs: [gradient], weight, bias, output }: ConvJob,
+  segment: number,
+): void {
+  if (!gradient) throw new Error("An input gradient needs the output's gradient");
   const biases = bias ? [bias] : [];
   const dims = texture(context, shape);
   if (dims) {
-    const limit = context.target.maxTextureDimension;
-    const adjoint = inputGradDims(dims, segment);
     const staged = context.stage([gradient]);
-    const pack = packInputGradWeights(dims, segment, limit);
-    const packed = packToTexture(context, adjoint, pack, weight);
-    const spec = textureForward(adjoint, limit, bias !== undefined, context.target);
-    context.dispatch(spec, [staged, packed, output, ...biases]);
+    const spec = textureInputGrad(dims, segment, context.target, bias !== undefined);
+    const packed = packToTexture(context, spec, weight);
+    context.dispatch(spec.convolve, [staged, packed, output.memory, ...biases]);
     clearBorder(context, output);
     return;
   }
   const spec = directInputGrad(shape, segment, bias !== undefined);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
-  context.dispatch(spec.gather, [gradient, packed, output, ...biases]);
+  context.dispatch(spec.gather, [gradient.memory, packed, output.memory, ...biases]);
 }
 
 /** Invocations that keep a device busy, by kernel family. */
@@ -110,24 +143,55 @@ export function lowerWeightGrad(
   gradient: Tensor,
   output: Tensor,
 ): void {
+  const job = {
+    shape,
+    inputs: inputs.map((input) => context.view(input)),
+    gradient: context.view(gradient),
+    output: context.memory(output),
+  };
+  const limits = limitsOf(context.target, shape);
+  splitWeightGrad(context, job, limits, (part) => weightGrad(context, part));
+}
+
+function weightGrad(
+  context: LowerContext,
+  { shape, inputs, gradient, output }: WeightGradJob,
+): void {
+  const { maxBindingBytes } = context.target;
   const dims = texture(context, shape);
   if (dims) {
     // The gradient first: the input gradient before this has most likely staged it already.
     const stagedGradient = context.stage([gradient]);
     const staged = context.stage(inputs);
-    const spec = textureWeightGrad(dims, context.target.maxTextureDimension, context.target);
+    const spec = textureWeightGrad(dims, context.target);
     const partials = context.scratch("partials", spec.partialBytes);
     context.dispatch(spec.accumulate, [staged, stagedGradient, partials]);
     context.dispatch(spec.reduce, [partials, output]);
     return;
   }
-  const spec = directWeightGrad(shape, BUSY_INVOCATIONS[context.target.kernelFamily]);
+  const invocations = BUSY_INVOCATIONS[context.target.kernelFamily];
+  const spec = directWeightGrad(shape, invocations, maxBindingBytes);
   const partials = context.scratch("partials", spec.partialBytes);
   spec.accumulate.forEach((dispatch, i) => {
     const input = inputs[i];
-    if (input) context.dispatch(dispatch, [input, gradient, partials]);
+    if (input) context.dispatch(dispatch, [input.memory, gradient.memory, partials]);
   });
   context.dispatch(spec.reduce, [partials, output]);
+}
+
+/** Images are staged together up to this size: enough to keep any number of threads busy. */
+const STAGED_BYTES = 64 * 2 ** 20;
+
+/** How much of a convolution its kernels take at once. */
+function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
+  const familyOf = (batch: number) => chooseConvFamily(target, { ...shape, batch });
+  if (familyOf(1) === "direct") return { bindsInputs: true, mostImages: shape.batch };
+  const [height, width] = shape.inputSize;
+  const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
+  const imageBytes = storageBytes([1, channels, height, width], "c4");
+  let mostImages = Math.min(shape.batch, Math.max(1, Math.floor(STAGED_BYTES / imageBytes)));
+  while (familyOf(mostImages) === "direct") mostImages = Math.ceil(mostImages / 2);
+  return { bindsInputs: false, mostImages };
 }
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
@@ -137,14 +201,9 @@ function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined 
 /** Packs weights and brings them into a texture. */
 function packToTexture(
   context: LowerContext,
-  dims: ConvDims,
-  pack: DispatchSpec,
-  weight: Tensor,
+  { pack, packed: { bytes, bytesPerRow, width, height } }: TextureDispatches,
+  weight: BufferMemory,
 ): TextureMemory {
-  const { bytes, bytesPerRow, width, height } = packedWeightGeometry(
-    dims,
-    context.target.maxTextureDimension,
-  );
   const packed: BufferMemory = context.scratch("packed", bytes);
   const target = context.scratchTexture("packed", width, height);
   context.dispatch(pack, [weight, packed]);

@@ -3,10 +3,8 @@
  * read as rgba32float storage textures, results go to buffers. Everything here is plain data; the
  * caller owns buffers, textures and copies.
  *
- * Forward: stage the inputs (`LowerContext.stage`), `packWeights` into a buffer of
- * `packedWeightGeometry(...).bytes`, copy that to a texture, then `textureForward`.
- * Input gradient: `textureForward` of `inputGradDims` over the staged output gradient, with weights
- * packed by `packInputGradWeights`.
+ * Forward and input gradient: stage the inputs or the output's gradient (`LowerContext.stage`), pack
+ * the weights into a buffer, copy that to a texture, then convolve.
  * Weight gradient: `textureWeightGrad` over both stagings.
  * @module
  */
@@ -29,6 +27,7 @@ import {
   inputGradDims,
   inputPlanesOf,
   outPlanesOf,
+  type PackedWeightGeometry,
   packedWeightGeometry,
   planesOf,
   segmentWords,
@@ -46,65 +45,68 @@ export {
   planesOf,
 } from "./conv_texture_geometry.ts";
 
-/**
- * Packs weights [O, I, k, k] for {@linkcode textureForward}.
- *
- * Bindings: 0 params, 1 weights (flat f32), 2 packed (`packedWeightGeometry(dims).bytes`).
- */
-export function packWeights(dims: ConvDims, maxTextureDimension: number): DispatchSpec {
-  const rowChannels = dims.inputChannels.reduce((sum, channels) => sum + channels, 0);
-  return pack(dims, maxTextureDimension, 0, rowChannels, 0);
+/** What the kernels of the family need to know of a device. */
+export interface TextureTarget extends TuningTarget {
+  /** Largest width and height of a texture, in texels. */
+  maxTextureDimension: number;
+  /** Bytes of the largest buffer range that one binding can hold; default: any. */
+  maxBindingBytes?: number;
+  /** Width of the processor's vectors as the adapter uses them, in bits; default 256. */
+  vectorBits?: number;
+}
+
+/** A convolution or the gradient of one of its inputs: packing the weights, then computing it. */
+export interface TextureDispatches {
+  /** Bindings: 0 params, 1 weights [O, I, k, k] (flat f32), 2 packed (`packed.bytes`). */
+  readonly pack: DispatchSpec;
+  /** The texture that the packed weights are copied to. */
+  readonly packed: PackedWeightGeometry;
+  /**
+   * Bindings: 0 params, 1 staged input (texture), 2 packed weights (texture), 3 output (c4; only
+   * pixels of the image are written), 4 bias (flat f32 [O], only with `hasBias`).
+   */
+  readonly convolve: DispatchSpec;
+}
+
+/** y = conv(x, w) + bias. */
+export function textureForward(
+  dims: ConvDims,
+  target: TextureTarget,
+  hasBias: boolean,
+): TextureDispatches {
+  return convolution(dims, target, hasBias, {
+    firstOutput: 0,
+    rowChannels: channelsOf(dims),
+    transposed: 0,
+  });
 }
 
 /**
- * Packs weights [O, I, k, k], flipped and transposed, for the gradient of one input.
- *
- * Bindings: 0 params, 1 weights (flat f32), 2 packed
- * (`packedWeightGeometry(inputGradDims(dims, input)).bytes`).
- * @param input which of the concatenated inputs
+ * The gradient of input number `input`: a convolution of the output's gradient with the weights
+ * flipped and transposed. With a bias it is a transposed convolution.
  */
-export function packInputGradWeights(
+export function textureInputGrad(
   dims: ConvDims,
   input: number,
-  maxTextureDimension: number,
-): DispatchSpec {
-  const sum = (channels: readonly number[]) => channels.reduce((a, b) => a + b, 0);
-  const firstOutput = sum(dims.inputChannels.slice(0, input));
-  const rowChannels = sum(dims.inputChannels);
-  return pack(inputGradDims(dims, input), maxTextureDimension, firstOutput, rowChannels, 1);
+  target: TextureTarget,
+  hasBias: boolean,
+): TextureDispatches {
+  return convolution(inputGradDims(dims, input), target, hasBias, {
+    firstOutput: channelsOf({ inputChannels: dims.inputChannels.slice(0, input) }),
+    rowChannels: channelsOf(dims),
+    transposed: 1,
+  });
 }
 
-function pack(
-  dims: ConvDims,
-  maxTextureDimension: number,
-  firstOutput: number,
-  rowChannels: number,
-  transposed: 0 | 1,
-): DispatchSpec {
-  const packed = packedWeightGeometry(dims, maxTextureDimension);
-  return {
-    kernel: {
-      name: transposed ? "conv2d_texture_pack_transposed" : "conv2d_texture_pack",
-      source: packSource,
-      constants: {
-        TAPS: dims.kernel * dims.kernel,
-        OUT_PLANES: packed.outPlanes,
-        TRANSPOSED: transposed,
-      },
-    },
-    params: [
-      dims.outputChannels,
-      firstOutput,
-      rowChannels,
-      packed.inputPlanes,
-      packed.blocks,
-      packed.blocksPerColumn,
-      packed.columns,
-      packed.pitch,
-      ...segmentWords(dims.inputChannels),
-    ],
-    grid: [Math.ceil(packed.width / 64), packed.height, 1],
-  };
+function channelsOf({ inputChannels }: Pick<ConvDims, "inputChannels">): number {
+  return inputChannels.reduce((sum, channels) => sum + channels, 0);
+}
+
+/** Where the weights [O, I, k, k] of a convolution lie among those of the layer. */
+interface WeightRange {
+  readonly firstOutput: number;
+  readonly rowChannels: number;
+  readonly transposed: 0 | 1;
 }
 
 /** What decides how fast a kernel of the family is, for {@linkcode choose}. */
@@ -114,61 +116,82 @@ function tuningKey(direction: "forward" | "weight_grad", dims: ConvDims): string
     `>${outputChannels} ${kernel}x${kernel}`;
 }
 
-/**
- * y = conv(x, w) + bias.
- *
- * Bindings: 0 params, 1 staged input (texture), 2 packed weights (texture), 3 output (c4; only
- * pixels of the image are written), 4 bias (flat f32 [O], only with `hasBias`).
- */
-export function textureForward(
+function convolution(
   dims: ConvDims,
-  maxTextureDimension: number,
+  target: TextureTarget,
   hasBias: boolean,
-  target: TuningTarget = {},
-): DispatchSpec {
-  const { batch, height, width } = dims;
+  weights: WeightRange,
+): TextureDispatches {
+  const { batch, height, width, outputChannels } = dims;
+  const { maxTextureDimension } = target;
   const inputPlanes = inputPlanesOf(dims);
   const stage = stagingOf(batch * inputPlanes, height, width, maxTextureDimension);
-  const packed = packedWeightGeometry(dims, maxTextureDimension);
-  const outPlanes = outPlanesOf(dims.outputChannels);
   const plan = choose(
     target,
     tuningKey("forward", dims),
-    forwardPlans(batch, height, width, packed.blocks, outPlanes),
+    forwardPlans(batch, height, width, outputChannels, target.vectorBits),
   );
+  const { outPlanes } = plan.tile;
+  const packed = packedWeightGeometry(dims, outPlanes, maxTextureDimension);
   const { perRow, rows } = splitGrid(plan.tileGroups, plan.blockGroups);
   return {
-    kernel: {
-      name: `conv2d_texture_forward_${dims.kernel}x${dims.kernel}`,
-      source: forwardSource,
-      constants: {
-        KERNEL: dims.kernel,
-        OUT_PLANES: outPlanes,
-        TILE_H: plan.tile.height,
-        TILE_W: plan.tile.width,
-        HAS_BIAS: hasBias ? 1 : 0,
+    packed,
+    pack: {
+      kernel: {
+        name: weights.transposed ? "conv2d_texture_pack_transposed" : "conv2d_texture_pack",
+        source: packSource,
+        constants: {
+          TAPS: dims.kernel * dims.kernel,
+          OUT_PLANES: outPlanes,
+          TRANSPOSED: weights.transposed,
+        },
       },
+      params: [
+        outputChannels,
+        weights.firstOutput,
+        weights.rowChannels,
+        packed.inputPlanes,
+        packed.blocks,
+        packed.blocksPerColumn,
+        packed.columns,
+        packed.pitch,
+        ...segmentWords(dims.inputChannels),
+      ],
+      grid: [Math.ceil(packed.width / 64), packed.height, 1],
     },
-    params: [
-      width,
-      height,
-      stage.planeRows,
-      stage.pitch,
-      inputPlanes,
-      stage.planesPerColumn,
-      planesOf(dims.outputChannels),
-      dims.outputChannels,
-      packed.blocks,
-      plan.blockGroups,
-      plan.lanePixels,
-      plan.tilesX,
-      plan.tilesPerImage,
-      plan.tiles,
-      perRow,
-      packed.pitch,
-      packed.blocksPerColumn,
-    ],
-    grid: [plan.blockGroups * perRow, rows, 1],
+    convolve: {
+      kernel: {
+        name: `conv2d_texture_forward_${dims.kernel}x${dims.kernel}`,
+        source: forwardSource,
+        constants: {
+          KERNEL: dims.kernel,
+          OUT_PLANES: outPlanes,
+          TILE_H: plan.tile.height,
+          TILE_W: plan.tile.width,
+          HAS_BIAS: hasBias ? 1 : 0,
+        },
+      },
+      params: [
+        width,
+        height,
+        stage.planeRows,
+        stage.pitch,
+        inputPlanes,
+        stage.planesPerColumn,
+        planesOf(outputChannels),
+        outputChannels,
+        packed.blocks,
+        plan.blockGroups,
+        plan.lanePixels,
+        plan.tilesX,
+        plan.tilesPerImage,
+        plan.tiles,
+        perRow,
+        packed.pitch,
+        packed.blocksPerColumn,
+      ],
+      grid: [plan.blockGroups * perRow, rows, 1],
+    },
   };
 }
 
@@ -184,10 +207,10 @@ export interface WeightGradDispatches {
 /** dW [O, I, k, k] from the staged inputs and the staged output gradient. */
 export function textureWeightGrad(
   dims: ConvDims,
-  maxTextureDimension: number,
-  target: TuningTarget = {},
+  target: TextureTarget,
 ): WeightGradDispatches {
   const { batch, height, width, kernel } = dims;
+  const { maxTextureDimension, maxBindingBytes } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(dims.outputChannels);
   const outPlanes = outPlanesOf(dims.outputChannels);
@@ -196,14 +219,15 @@ export function textureWeightGrad(
   const gradient = stagingOf(batch * gradientPlanes, height, width, maxTextureDimension);
   const taps = kernel * kernel;
   const stripVectors = blocks * inputPlanes * outPlanes * 4 * taps;
+  const stripBytes = stripVectors * 16;
   const plan = choose(
     target,
     tuningKey("weight_grad", dims),
-    weightGradPlans(batch, height, width, inputPlanes, blocks, stripVectors * 16),
+    weightGradPlans(batch, height, width, inputPlanes, blocks, stripBytes, maxBindingBytes),
   );
   const reduceGrid = splitGrid(Math.ceil(stripVectors / 64));
   return {
-    partialBytes: plan.strips * stripVectors * 16,
+    partialBytes: plan.strips * stripBytes,
     accumulate: {
       kernel: {
         name: `conv2d_texture_weight_grad_${kernel}x${kernel}`,
@@ -247,7 +271,7 @@ export function textureWeightGrad(
         stripVectors,
         reduceGrid.perRow,
         dims.outputChannels,
-        dims.inputChannels.reduce((sum, channels) => sum + channels, 0),
+        channelsOf(dims),
         inputPlanes,
         ...segmentWords(dims.inputChannels),
       ],

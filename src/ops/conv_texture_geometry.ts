@@ -59,7 +59,7 @@ export function stagingOf(
 /** Packed weights: a buffer that is the image of a texture, copied with one call. */
 export interface PackedWeightGeometry {
   /** Planes of four output channels an invocation computes; a block. */
-  readonly outPlanes: number;
+  readonly outPlanes: OutPlanes;
   readonly inputPlanes: number;
   readonly blocks: number;
   readonly blocksPerColumn: number;
@@ -72,8 +72,11 @@ export interface PackedWeightGeometry {
   readonly bytes: number;
 }
 
-/** Planes of output channels an invocation computes: fewer where there is only one. */
-export function outPlanesOf(outputChannels: number): 1 | 2 {
+/** Planes of output channels an invocation can compute. */
+export type OutPlanes = 1 | 2;
+
+/** Planes of output channels that a weight gradient computes at once. */
+export function outPlanesOf(outputChannels: number): OutPlanes {
   return outputChannels <= 4 ? 1 : 2;
 }
 
@@ -84,9 +87,9 @@ export function outPlanesOf(outputChannels: number): 1 | 2 {
  */
 export function packedWeightGeometry(
   dims: ConvDims,
+  outPlanes: OutPlanes,
   maxTextureDimension: number,
 ): PackedWeightGeometry {
-  const outPlanes = outPlanesOf(dims.outputChannels);
   const inputPlanes = inputPlanesOf(dims);
   const blocks = Math.ceil(planesOf(dims.outputChannels) / outPlanes);
   const blocksPerColumn = Math.min(blocks, Math.floor(maxTextureDimension / inputPlanes));
@@ -135,10 +138,11 @@ export function fitsTextureFamily(dims: ConvDims, maxTextureDimension: number): 
     const { batch, height, width } = dims;
     stagingOf(batch * inputPlanesOf(dims), height, width, maxTextureDimension);
     stagingOf(batch * planesOf(dims.outputChannels), height, width, maxTextureDimension);
-    packedWeightGeometry(dims, maxTextureDimension);
-    dims.inputChannels.forEach((_, input) =>
-      packedWeightGeometry(inputGradDims(dims, input), maxTextureDimension)
-    );
+    const adjoints = dims.inputChannels.map((_, input) => inputGradDims(dims, input));
+    for (const convolution of [dims, ...adjoints]) {
+      packedWeightGeometry(convolution, 1, maxTextureDimension);
+      packedWeightGeometry(convolution, 2, maxTextureDimension);
+    }
     return true;
   } catch (error) {
     if (error instanceof RangeError) return false;

@@ -4,36 +4,55 @@
  */
 
 import type { Candidate } from "../gpu/tuning.ts";
+import { type OutPlanes, planesOf } from "./conv_texture_geometry.ts";
 
-/** Pixels an invocation computes (forward) or walks at a time (weight gradient). */
+/** Pixels an invocation walks at a time. */
 export interface Tile {
   readonly height: number;
   readonly width: number;
-  /** Speed of a pixel in a full grid relative to the best tile, measured on lavapipe. */
+}
+
+/** What an invocation of a forward convolution computes. */
+export interface ForwardTile extends Tile {
+  /** Planes of four output channels. */
+  readonly outPlanes: OutPlanes;
+  /** Speed of a result in a full grid relative to the best tile, measured on lavapipe. */
   readonly speed: number;
 }
 
 /** Lanes of a workgroup in every kernel of the family. */
 export const LANES = 16;
 
-/** Forward tiles by planes of output channels; every further one costs a compilation. */
-export const FORWARD_TILES: Readonly<Record<1 | 2, readonly Tile[]>> = {
-  1: [{ height: 4, width: 4, speed: 1 }],
-  2: [{ height: 5, width: 4, speed: 1 }, { height: 2, width: 4, speed: 0.8 }],
+/**
+ * Forward tiles by the width of the processor's vectors in bits; every further one costs a
+ * compilation. Large tiles load least for each product, but a loop body is 5 to 15 bytes of code for
+ * each, and one that outgrows the instruction cache (32 to 64 KiB) runs at half speed. With vectors
+ * of 512 bits a load costs twice as much beside a product, so larger tiles pay there.
+ */
+export const FORWARD_TILES: Readonly<Record<256 | 512, readonly ForwardTile[]>> = {
+  256: [
+    { outPlanes: 1, height: 4, width: 4, speed: 1 },
+    { outPlanes: 2, height: 2, width: 4, speed: 0.9 },
+  ],
+  512: [
+    { outPlanes: 2, height: 5, width: 4, speed: 1 },
+    { outPlanes: 1, height: 4, width: 4, speed: 0.9 },
+    { outPlanes: 2, height: 2, width: 4, speed: 0.8 },
+  ],
 };
 
 /**
  * Block of pixels that a weight gradient walks at a time. Larger ones spread the loads over more
  * products, but their code leaves the instruction cache (measured on lavapipe: 2.4 times slower).
  */
-export const WEIGHT_GRAD_TILE: Tile = { height: 2, width: 4, speed: 1 };
+export const WEIGHT_GRAD_TILE: Tile = { height: 2, width: 4 };
 
 /** How many threads a software adapter is expected to share workgroups between. */
 const THREADS = 2;
 
 /** How the invocations of a forward convolution are dealt out. */
 export interface ForwardPlan extends Candidate {
-  readonly tile: Tile;
+  readonly tile: ForwardTile;
   readonly tilesX: number;
   readonly tilesPerImage: number;
   readonly tiles: number;
@@ -48,11 +67,15 @@ export function forwardPlans(
   images: number,
   height: number,
   width: number,
-  blocks: number,
-  outPlanes: 1 | 2,
+  outputChannels: number,
+  vectorBits: number = 256,
 ): [ForwardPlan, ...ForwardPlan[]] {
   const plans: Estimate<ForwardPlan>[] = [];
-  for (const tile of FORWARD_TILES[outPlanes]) {
+  const outputPlanes = planesOf(outputChannels);
+  for (const tile of FORWARD_TILES[vectorBits >= 512 ? 512 : 256]) {
+    // A plane that holds no channel would be computed for nothing.
+    if (tile.outPlanes > outputPlanes) continue;
+    const blocks = Math.ceil(outputPlanes / tile.outPlanes);
     const tilesX = Math.ceil(width / tile.width);
     const tilesPerImage = tilesX * Math.ceil(height / tile.height);
     const tiles = images * tilesPerImage;
@@ -60,8 +83,9 @@ export function forwardPlans(
       const blockGroups = Math.ceil(blocks / (LANES / lanePixels));
       const tileGroups = Math.ceil(tiles / lanePixels);
       const turns = Math.ceil(blockGroups * tileGroups / THREADS);
-      const cost = turns * tile.height * tile.width / tile.speed;
-      const name = `${tile.height}x${tile.width} lanes ${lanePixels}`;
+      const cost = turns * tile.height * tile.width * tile.outPlanes / tile.speed;
+      const name = `${tile.outPlanes * 4} channels of ${tile.height}x${tile.width} pixels, ` +
+        `${lanePixels} lanes in pixels`;
       const plan = {
         name,
         tile,
@@ -149,6 +173,7 @@ const LANE_ARRANGEMENTS: readonly (readonly [number, number, number])[] = [
  * Every arrangement of lanes and strips, the one with the shortest estimated time first, then the
  * best of the other lane arrangements.
  * @param stripBytes partial sums of one strip
+ * @param maxBindingBytes that all partial sums may take, where fewer strips can do
  */
 export function weightGradPlans(
   batch: number,
@@ -157,7 +182,9 @@ export function weightGradPlans(
   inputPlanes: number,
   blocks: number,
   stripBytes: number,
+  maxBindingBytes: number = Infinity,
 ): [WeightGradPlan, ...WeightGradPlan[]] {
+  const mostBytes = Math.min(MAX_PARTIAL_BYTES, maxBindingBytes);
   const tile = WEIGHT_GRAD_TILE;
   const tilesX = Math.ceil(width / tile.width);
   const tileRows = Math.ceil(height / tile.height);
@@ -170,7 +197,7 @@ export function weightGradPlans(
     const rowsPerStrip = Math.ceil(tileRows / wantedStrips) * tile.height;
     const stripsPerImage = Math.ceil(height / rowsPerStrip);
     const strips = stripsPerImage * Math.ceil(batch / imagesPerStrip);
-    if (plans.length > 0 && strips * stripBytes > MAX_PARTIAL_BYTES) return;
+    if (plans.length > 0 && strips * stripBytes > mostBytes) return;
     const stripGroups = Math.ceil(strips / (LANES / (lanesIn * lanesOut)));
     const inputGroups = Math.ceil(inputPlanes / lanesIn);
     const outputGroups = Math.ceil(blocks / lanesOut);

@@ -7,6 +7,7 @@ import forwardCode from "../../shaders/cross_entropy_forward.wgsl" with { type: 
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { elementCount } from "../graph/layout.ts";
+import { splitImages } from "./image_windows.ts";
 import { checkPixelLoss, finaliseMean, pixelLossGeometry, ROWS } from "./pixel_loss.ts";
 
 /** Options of {@linkcode crossEntropy}. */
@@ -53,15 +54,23 @@ export function crossEntropy(
       const [loss, total, normaliser] = node.outputs;
       if (!x || !ids || !loss || !total || !normaliser) throw new Error("cross_entropy operands");
       const partials = context.scratch("partials", geometry.partials * 8);
-      context.dispatch({
-        kernel: {
-          name: "cross_entropy_forward",
-          source: forwardCode,
-          constants: { ...constants, ROWS, LOSS: 1 },
-        },
-        params: geometry.params,
-        grid: geometry.forwardGrid,
-      }, [x, normaliser, ids, partials, ...rest]);
+      splitImages(context, [x], [ids, normaliser], (window) => {
+        context.dispatch({
+          kernel: {
+            name: "cross_entropy_forward",
+            source: forwardCode,
+            constants: { ...constants, ROWS, LOSS: 1, PARTS: window.parts },
+          },
+          params: geometry.params(window, ids, normaliser),
+          grid: geometry.forwardGrid(window.count),
+        }, [
+          ...window.of(x),
+          ...window.of(normaliser),
+          ...window.of(ids),
+          partials,
+          ...rest,
+        ]);
+      });
       finaliseMean(context, partials, geometry.partials, loss, total);
     },
     backward([dy], needs, node) {
@@ -73,11 +82,34 @@ export function crossEntropy(
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 4 * elementCount(logits.shape),
         lower(context, node) {
-          context.dispatch({
-            kernel: { name: "cross_entropy_backward", source: backwardCode, constants },
-            params: geometry.params,
-            grid: geometry.backwardGrid,
-          }, [...node.inputs.slice(0, 5), node.output, ...node.inputs.slice(5)]);
+          const [dy, logits, normaliser, total, target, ...weights] = node.inputs;
+          const dx = node.output;
+          if (!dy || !logits || !normaliser || !total || !target) {
+            throw new Error("cross_entropy_grad operands");
+          }
+          splitImages(context, [logits, dx], [normaliser, target], (window) => {
+            const results = window.of(dx);
+            window.of(logits).forEach((part, i) => {
+              const result = results[i];
+              if (!result) return;
+              context.dispatch({
+                kernel: { name: "cross_entropy_backward", source: backwardCode, constants },
+                params: [
+                  ...geometry.params(window, target, normaliser),
+                  i * window.partBlocks,
+                ],
+                grid: geometry.backwardGrid(window.count),
+              }, [
+                dy,
+                part,
+                ...window.of(normaliser),
+                total,
+                ...window.of(target),
+                result,
+                ...weights,
+              ]);
+            });
+          });
         },
       });
       return [gradient.output];

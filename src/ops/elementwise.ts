@@ -66,15 +66,20 @@ function record(
     inputs,
     outputs: [{ shape: x.shape, layout: x.layout }],
     attributes,
+    isCheap: true,
     lower(context, node) {
-      const count = x.sizeBytes / 16;
-      const { grid, stride } = linearGrid(count);
+      const operands = [...node.inputs, node.output];
       const { alpha, beta } = node.attributes;
-      context.dispatch({
-        kernel: { name: op, source: code, constants: { OP: op, OPERANDS: inputs.length } },
-        params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1))],
-        grid,
-      }, [...node.inputs, node.output]);
+      context.splitVectors(operands, (window) => {
+        const memories = operands.map(window.of);
+        const count = (memories[0]?.sizeBytes ?? 0) / 16;
+        const { grid, stride } = linearGrid(count);
+        context.dispatch({
+          kernel: { name: op, source: code, constants: { OP: op, OPERANDS: inputs.length } },
+          params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1))],
+          grid,
+        }, memories);
+      });
     },
     ...(backward ? { backward } : {}),
   };

@@ -27,13 +27,16 @@ export function imageInput(pixels: Tensor, channels = 3): Tensor {
     inputs: [pixels],
     outputs: [{ shape: [batch, channels, height, width], layout: "c4" }],
     attributes: { channels },
+    isCheap: true,
     lower(context, node) {
       const { pitch, rows } = c4Geometry(node.output.shape);
-      context.dispatch({
-        kernel: { name: "image_input", source: code, constants: { CHANNELS: channels } },
-        params: [width, height, pitch],
-        grid: [Math.ceil(pitch / 64), rows, batch],
-      }, [pixels, node.output]);
+      context.split(batch, [pixels, node.output], (window) => {
+        context.dispatch({
+          kernel: { name: "image_input", source: code, constants: { CHANNELS: channels } },
+          params: [width, height, pitch, window.skip(pixels)],
+          grid: [Math.ceil(pitch / 64), rows, window.count],
+        }, [window.of(pixels), window.of(node.output)]);
+      });
     },
   }).output;
 }

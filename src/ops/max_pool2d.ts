@@ -6,6 +6,7 @@ import backwardCode from "../../shaders/max_pool2d_backward.wgsl" with { type: "
 import pairsCode from "../../shaders/max_pool2d_backward_pairs.wgsl" with { type: "text" };
 import forwardCode from "../../shaders/max_pool2d_forward.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
+import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
 
@@ -70,22 +71,23 @@ export function maxPool2d(x: Tensor, kernel: Extent, options: MaxPool2dOptions =
       outputs: [{ shape: x.shape, layout: "c4" }],
       lower(context, node) {
         const operands = [...node.inputs, node.output];
-        if (!isPairs) {
-          context.dispatch({
-            kernel: { name: "max_pool2d_backward", source: backwardCode, constants: {} },
-            params: words,
-            grid: [input.pitch / 16, Math.ceil(input.rows / 4), input.planes],
-          }, operands);
-          return;
-        }
-        // Windows -1 .. cover `rows` and `pitch`, one of them holding a single row or column.
+        // Pairs -1 .. cover `rows` and `pitch`, one of them holding a single row or column.
         const across = input.pitch / 2 + 1;
         const down = Math.floor(input.rows / 2) + 1;
-        context.dispatch({
-          kernel: { name: "max_pool2d_backward_pairs", source: pairsCode, constants: {} },
-          params: [...words.slice(0, 4), input.pitch, input.rows, input.planeSize],
-          grid: [Math.ceil(across / 16), Math.ceil(down / 4), input.planes],
-        }, operands);
+        context.split(input.planes, operands, (window) => {
+          const spec: DispatchSpec = isPairs
+            ? {
+              kernel: { name: "max_pool2d_backward_pairs", source: pairsCode, constants: {} },
+              params: [...words.slice(0, 4), input.pitch, input.rows, input.planeSize],
+              grid: [Math.ceil(across / 16), Math.ceil(down / 4), window.count],
+            }
+            : {
+              kernel: { name: "max_pool2d_backward", source: backwardCode, constants: {} },
+              params: words,
+              grid: [input.pitch / 16, Math.ceil(input.rows / 4), window.count],
+            };
+          context.dispatch(spec, operands.map(window.of));
+        });
       },
     });
     return node.output;
@@ -95,18 +97,22 @@ export function maxPool2d(x: Tensor, kernel: Extent, options: MaxPool2dOptions =
     op: "max_pool2d",
     inputs: [x],
     outputs: [{ shape, layout: "c4" }],
+    isCheap: true,
     attributes: { kernel: `${kh}x${kw}`, stride: `${sh}x${sw}`, padding: `${ph}x${pw}` },
     flops: elementCount(shape) * (kh * kw - 1),
     lower(context, node) {
-      context.dispatch({
-        kernel: {
-          name: "max_pool2d_forward",
-          source: forwardCode,
-          constants: { PAIRS: isPairs ? 1 : 0 },
-        },
-        params: words,
-        grid: [output.pitch / 16, Math.ceil(output.rows / 4), output.planes],
-      }, [...node.inputs, node.output]);
+      const operands = [...node.inputs, node.output];
+      context.split(output.planes, operands, (window) => {
+        context.dispatch({
+          kernel: {
+            name: "max_pool2d_forward",
+            source: forwardCode,
+            constants: { PAIRS: isPairs ? 1 : 0 },
+          },
+          params: words,
+          grid: [output.pitch / 16, Math.ceil(output.rows / 4), window.count],
+        }, operands.map(window.of));
+      });
     },
     backward: ([dy], needs, node) => [dy && needs[0] ? gradient(dy, node.output) : undefined],
   }).output;

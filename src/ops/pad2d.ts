@@ -52,16 +52,20 @@ export function pad2d(x: Tensor, { left, right, top, bottom }: Pad2dOptions): Te
     inputs: [x],
     outputs: [{ shape, layout: "c4" }],
     attributes: { left, right, top, bottom },
+    isCheap: true,
     lower(context, node) {
-      context.dispatch({
-        kernel: { name: "pad2d", source: code, constants: {} },
-        params: [
-          ...[output.width, output.height, output.pitch, output.planeSize],
-          ...[input.width, input.height, input.pitch, input.planeSize],
-          ...[left >>> 0, top >>> 0],
-        ],
-        grid: [output.pitch / 16, Math.ceil(output.rows / 4), output.planes],
-      }, [...node.inputs, node.output]);
+      const operands = [...node.inputs, node.output];
+      context.split(output.planes, operands, (window) => {
+        context.dispatch({
+          kernel: { name: "pad2d", source: code, constants: {} },
+          params: [
+            ...[output.width, output.height, output.pitch, output.planeSize],
+            ...[input.width, input.height, input.pitch, input.planeSize],
+            ...[left >>> 0, top >>> 0],
+          ],
+          grid: [output.pitch / 16, Math.ceil(output.rows / 4), window.count],
+        }, operands.map(window.of));
+      });
     },
     backward: ([dy], needs) => [
       dy && needs[0]

@@ -9,6 +9,7 @@ import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
+import type { ImageWindow } from "./image_windows.ts";
 
 /** Rows that one invocation of a forward kernel adds up. */
 export const ROWS = 8;
@@ -18,14 +19,17 @@ const NO_CLASS = 0xffffffff;
 
 /** Params and grids of the kernels of a pixelwise loss. */
 export interface PixelLossGeometry {
-  /** Words: classes, blocks, width, height, pitch, planeSize, chunks, ignored class. */
-  params: number[];
-  /** Partial sums of an image: one for every column and chunk of rows. */
+  /**
+   * Words for a window: classes, blocks, width, height, pitch, planeSize, chunks, ignored class,
+   * blocks of a part, first image, pixels before the first one in labels and in normalisers.
+   */
+  params(window: ImageWindow, labels: Tensor, normaliser?: Tensor): number[];
+  /** Partial sums of the batch: one for every image, chunk of rows and column. */
   partials: number;
   /** One invocation a column and chunk of rows. */
-  forwardGrid: [number, number, number];
+  forwardGrid(images: number): [number, number, number];
   /** One invocation a vec4 of the first plane of each image, border included. */
-  backwardGrid: [number, number, number];
+  backwardGrid(images: number): [number, number, number];
 }
 
 /** Geometry for `logits` [N, K, H, W]. */
@@ -37,7 +41,7 @@ export function pixelLossGeometry(
   const chunks = Math.ceil(g.height / ROWS);
   const ignored = ignoreIndex === undefined ? NO_CLASS : ignoreIndex >>> 0;
   return {
-    params: [
+    params: (window, labels, normaliser) => [
       g.channels,
       g.channelBlocks,
       g.width,
@@ -46,10 +50,14 @@ export function pixelLossGeometry(
       g.planeSize,
       chunks,
       ignored,
+      window.partBlocks,
+      window.first,
+      window.skip(labels),
+      normaliser ? window.skip(normaliser) / 2 : 0,
     ],
     partials: g.batch * chunks * g.width,
-    forwardGrid: [Math.ceil(g.width / 16), Math.ceil(chunks / 4), g.batch],
-    backwardGrid: [g.pitch / 16, Math.ceil(g.rows / 4), g.batch],
+    forwardGrid: (images) => [Math.ceil(g.width / 16), Math.ceil(chunks / 4), images],
+    backwardGrid: (images) => [g.pitch / 16, Math.ceil(g.rows / 4), images],
   };
 }
 

@@ -9,11 +9,12 @@ import broadcastCode from "../../shaders/reduce_broadcast.wgsl" with { type: "te
 import finishCode from "../../shaders/reduce_finish.wgsl" with { type: "text" };
 import sumCode from "../../shaders/reduce_sum.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
-import { f32Bits } from "../gpu/kernel_spec.ts";
+import { f32Bits, type KernelSpec } from "../gpu/kernel_spec.ts";
 import type { Node, Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
-import { finishLanes, planeChunks } from "./channel_chunks.ts";
+import type { BufferMemory } from "../graph/memory.ts";
+import { finishLanes, type PlaneChunks, planeChunks } from "./channel_chunks.ts";
 import { linearGrid } from "./grid.ts";
 
 /**
@@ -77,20 +78,41 @@ function lowerSum(context: LowerContext, node: Node, { count, images, blocks }: 
   const [x] = node.inputs;
   if (!x) throw new Error(`Node ${node.label} has no input`);
   const scalar = node.op === "channel_sum" ? 0 : 1;
-  const { kernelFamily } = context.target;
-  const planes = images * blocks;
-  const { chunkSize, chunks, length, grid, constants } = planeChunks(count, kernelFamily);
+  const { kernelFamily, maxBindingBytes } = context.target;
   const tail = x.layout === "flat" ? elementCount(x.shape) - (count - 1) * 4 : 4;
-  const partials = context.scratch("partials", planes * length * 16);
-  context.dispatch({
-    kernel: {
-      name: "reduce_sum",
-      source: sumCode,
-      constants: { ...constants, TAIL: tail < 4 ? 1 : 0, UNROLL: 8 },
-    },
-    params: [count, chunkSize, chunks, tail],
-    grid: grid(planes),
-  }, [x, partials]);
+  const mostLength = maxBindingBytes / (images * blocks * 16);
+  const parts: { memory: BufferMemory; chunks: PlaneChunks; count: number; planes: number }[] = [];
+  if (images * blocks > 1) {
+    const chunks = planeChunks(count, kernelFamily, mostLength);
+    context.split(images * blocks, [x], (window) => {
+      parts.push({ memory: window.of(x), chunks, count, planes: window.count });
+    });
+  } else {
+    context.splitVectors([x], (window) => {
+      const memory = window.of(x);
+      const count = memory.sizeBytes / 16;
+      const chunks = planeChunks(count, kernelFamily, mostLength);
+      parts.push({ memory, chunks, count, planes: 1 });
+    });
+  }
+  const lengths = parts.map(({ chunks, planes }) => chunks.length * planes);
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const length = total / (images * blocks);
+  const partials = context.scratch("partials", total * 16);
+  let firstPartial = 0;
+  parts.forEach(({ memory, chunks: { chunkSize, chunks, grid, constants }, count, planes }, i) => {
+    const isLast = i === parts.length - 1;
+    context.dispatch({
+      kernel: {
+        name: "reduce_sum",
+        source: sumCode,
+        constants: { ...constants, TAIL: tail < 4 && isLast ? 1 : 0, UNROLL: 8 },
+      },
+      params: [count, chunkSize, chunks, tail, firstPartial],
+      grid: grid(planes),
+    }, [memory, partials]);
+    firstPartial += lengths[i] ?? 0;
+  });
   const lanes = scalar ? 64 : finishLanes(kernelFamily);
   context.dispatch({
     kernel: {
@@ -113,25 +135,39 @@ function broadcast(dy: Tensor, x: Tensor, source: "scalar" | "channel", scale: n
     attributes: { scale },
     lower(context, node) {
       const g = c4Geometry(shape);
-      const linear = linearGrid(x.sizeBytes / 16);
-      context.dispatch({
-        kernel: {
-          name: "reduce_broadcast",
-          source: broadcastCode,
-          constants: { SOURCE: source, LAYOUT: layout },
-        },
-        params: [
-          f32Bits(Number(node.attributes.scale)),
-          g.channels,
-          g.channelBlocks,
-          g.height,
-          g.width,
-          g.pitch,
-          elementCount(shape),
-          linear.stride,
-        ],
-        grid: layout === "flat" ? linear.grid : [g.pitch / 16, Math.ceil(g.rows / 4), g.planes],
-      }, [...node.inputs, node.output]);
+      const kernel: KernelSpec = {
+        name: "reduce_broadcast",
+        source: broadcastCode,
+        constants: { SOURCE: source, LAYOUT: layout },
+      };
+      const scaleBits = f32Bits(Number(node.attributes.scale));
+      const y = node.output;
+      const [dy] = node.inputs;
+      if (!dy) throw new Error("broadcast operands");
+      if (layout === "flat") {
+        context.splitVectors([y], (window) => {
+          const memory = window.of(y);
+          const { grid, stride } = linearGrid(memory.sizeBytes / 16);
+          const count = Math.min(memory.sizeBytes / 4, elementCount(shape) - window.first * 64);
+          context.dispatch({ kernel, params: [scaleBits, count, stride], grid }, [dy, memory]);
+        });
+        return;
+      }
+      context.split(g.planes, [y], (window) => {
+        context.dispatch({
+          kernel,
+          params: [
+            scaleBits,
+            g.channels,
+            g.channelBlocks,
+            g.height,
+            g.width,
+            g.pitch,
+            window.first,
+          ],
+          grid: [g.pitch / 16, Math.ceil(g.rows / 4), window.count],
+        }, [dy, window.of(y)]);
+      });
     },
   }).output;
 }

@@ -7,6 +7,7 @@ import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry } from "../graph/layout.ts";
+import { splitImages } from "./image_windows.ts";
 
 /** Options of {@linkcode resizeArgmax}. */
 export interface ResizeArgmaxOptions {
@@ -46,27 +47,34 @@ export function resizeArgmax(logits: Tensor, options: ResizeArgmaxOptions): Tens
     outputs: [{ shape: [batch, height, words], dtype: "u32" }],
     attributes: { height, width, ...(threshold === undefined ? {} : { threshold }) },
     lower(context, node) {
+      const [logits] = node.inputs;
+      const ids = node.output;
+      if (!logits) throw new Error("resize_argmax operands");
       const { pitch } = c4Geometry(logits.shape);
-      context.dispatch({
-        kernel: {
-          name: "resize_argmax",
-          source: code,
-          constants: { THRESHOLD: threshold === undefined ? 0 : 1 },
-        },
-        params: [
-          w,
-          h,
-          pitch,
-          classes,
-          width,
-          height,
-          words,
-          f32Bits(w / width),
-          f32Bits(h / height),
-          f32Bits(threshold ?? 0.5),
-        ],
-        grid: [Math.ceil(words / 64), height, batch],
-      }, [...node.inputs, node.output]);
+      splitImages(context, [logits], [ids], (window) => {
+        context.dispatch({
+          kernel: {
+            name: "resize_argmax",
+            source: code,
+            constants: { THRESHOLD: threshold === undefined ? 0 : 1, PARTS: window.parts },
+          },
+          params: [
+            w,
+            h,
+            pitch,
+            classes,
+            width,
+            height,
+            words,
+            f32Bits(w / width),
+            f32Bits(h / height),
+            f32Bits(threshold ?? 0.5),
+            window.partBlocks,
+            window.skip(ids),
+          ],
+          grid: [Math.ceil(words / 64), height, window.count],
+        }, [...window.of(logits), ...window.of(ids)]);
+      });
     },
   }).output;
 }

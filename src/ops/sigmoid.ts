@@ -34,21 +34,29 @@ function record(
     outputs: [{ shape, layout }],
     lower(context, node) {
       const g = c4Geometry(shape);
-      const masked = layout === "c4" && op === "sigmoid";
-      const count = layout === "c4" ? like.sizeBytes / 4 : elementCount(shape);
-      const linear = linearGrid(like.sizeBytes / 16);
-      context.dispatch({
-        kernel: {
-          name: op,
-          source: code,
-          constants: {
-            OP: op === "sigmoid" ? "forward" : "grad",
-            LAYOUT: masked ? "c4" : "flat",
-          },
-        },
-        params: [count, linear.stride, g.channels, g.channelBlocks, g.height, g.width, g.pitch],
-        grid: masked ? [Math.ceil(g.pitch / 64), g.rows, g.planes] : linear.grid,
-      }, [...node.inputs, node.output]);
+      const operands = [...node.inputs, node.output];
+      if (layout === "c4" && op === "sigmoid") {
+        context.split(g.planes, operands, (window) => {
+          context.dispatch({
+            kernel: { name: op, source: code, constants: { OP: "forward", LAYOUT: "c4" } },
+            params: [g.channels, g.channelBlocks, g.height, g.width, g.pitch, window.first],
+            grid: [Math.ceil(g.pitch / 64), g.rows, window.count],
+          }, operands.map(window.of));
+        });
+        return;
+      }
+      const values = layout === "c4" ? like.sizeBytes / 4 : elementCount(shape);
+      context.splitVectors(operands, (window) => {
+        const memories = operands.map(window.of);
+        const words = (memories[0]?.sizeBytes ?? 0) / 4;
+        const { grid, stride } = linearGrid(words / 4);
+        const OP = op === "sigmoid" ? "forward" : "grad";
+        context.dispatch({
+          kernel: { name: op, source: code, constants: { OP, LAYOUT: "flat" } },
+          params: [Math.min(words, values - window.first * 64), stride],
+          grid,
+        }, memories);
+      });
     },
     ...(gradient ? { backward: ([dy]) => [dy && gradient(dy)] } : {}),
   }).output;

@@ -9,6 +9,8 @@ import sumsCode from "../../shaders/soft_dice_sums.wgsl" with { type: "text" };
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
+import { rangesOf } from "../graph/windows.ts";
+import { splitBlocks, splitImages } from "./image_windows.ts";
 import { checkBinary, checkPixelLoss, pixelLossGeometry, ROWS } from "./pixel_loss.ts";
 
 /** Options of {@linkcode softDice} and {@linkcode binarySoftDice}. */
@@ -62,7 +64,7 @@ function record(
 ): Tensor {
   const geometry = pixelLossGeometry(logits, ignoreIndex);
   const { batch, channelBlocks, height, width, planes } = c4Geometry(logits.shape);
-  const [acrossGroups, chunkGroups] = geometry.forwardGrid;
+  const [acrossGroups, chunkGroups] = geometry.forwardGrid(1);
   return logits.graph.record({
     op,
     inputs: [logits, target],
@@ -74,33 +76,49 @@ function record(
     attributes: { eps, ...(ignoreIndex === undefined ? {} : { ignoreIndex }) },
     flops: 10 * elementCount(logits.shape),
     lower(context, node) {
-      const [x] = node.inputs;
+      const [logits, target] = node.inputs;
       const [loss, coefficients, ...normaliser] = node.outputs;
-      if (!x || !loss || !coefficients) throw new Error(`${op} operands`);
+      if (!logits || !target || !loss || !coefficients) throw new Error(`${op} operands`);
       if (!BINARY) {
-        context.dispatch({
-          kernel: {
-            name: "soft_dice_normaliser",
-            source: normaliserCode,
-            constants: { ROWS, LOSS: 0, WEIGHTED: 0 },
-          },
-          params: geometry.params,
-          grid: geometry.forwardGrid,
-        }, [x, ...normaliser]);
+        splitImages(context, [logits], [target, ...normaliser], (window) => {
+          context.dispatch({
+            kernel: {
+              name: "soft_dice_normaliser",
+              source: normaliserCode,
+              constants: { ROWS, LOSS: 0, WEIGHTED: 0, PARTS: window.parts },
+            },
+            params: geometry.params(window, target, normaliser[0]),
+            grid: geometry.forwardGrid(window.count),
+          }, [...window.of(logits), ...normaliser.flatMap(window.of)]);
+        });
       }
-      const partials = context.scratch("partials", geometry.partials * channelBlocks * 48);
-      context.dispatch({
-        kernel: { name: "soft_dice_sums", source: sumsCode, constants: { ROWS, BINARY } },
-        params: [...geometry.params, batch],
-        grid: [acrossGroups, chunkGroups, planes],
-      }, [...node.inputs, partials, ...normaliser]);
       const sums = context.scratch("sums", channelBlocks * 48);
-      const params = [geometry.partials, channelBlocks, f32Bits(eps)];
-      context.dispatch({
-        kernel: { name: "soft_dice_finalise", source: finaliseCode, constants: { PASS: "sums" } },
-        params,
-        grid: [channelBlocks, 1, 1],
-      }, [partials, sums]);
+      const blockBytes = geometry.partials * 48;
+      const mostBound = context.mostUnits(batch, [logits]) >= 1
+        ? channelBlocks
+        : context.mostUnits(planes, [logits]);
+      const mostSummed = Math.floor(context.target.maxBindingBytes / blockBytes);
+      for (const blocks of rangesOf(channelBlocks, Math.min(mostBound, mostSummed))) {
+        const partials = context.scratch("partials", blocks.count * blockBytes);
+        splitBlocks(context, logits, [target, ...normaliser], blocks, (window) => {
+          context.dispatch({
+            kernel: { name: "soft_dice_sums", source: sumsCode, constants: { ROWS, BINARY } },
+            params: [...geometry.params(window, target, normaliser[0]), batch, blocks.first],
+            grid: [acrossGroups, chunkGroups, window.count * blocks.count],
+          }, [
+            ...window.of(logits),
+            ...window.of(target),
+            partials,
+            ...normaliser.flatMap(window.of),
+          ]);
+        });
+        context.dispatch({
+          kernel: { name: "soft_dice_finalise", source: finaliseCode, constants: { PASS: "sums" } },
+          params: [geometry.partials, channelBlocks, f32Bits(eps), blocks.first],
+          grid: [blocks.count, 1, 1],
+        }, [partials, sums]);
+      }
+      const params = [geometry.partials, channelBlocks, f32Bits(eps), 0];
       context.dispatch({
         kernel: { name: "soft_dice_finalise", source: finaliseCode, constants: { PASS: "final" } },
         params,
@@ -116,11 +134,27 @@ function record(
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 16 * elementCount(logits.shape),
         lower(context, node) {
-          context.dispatch({
-            kernel: { name: "soft_dice_backward", source: backwardCode, constants: { BINARY } },
-            params: geometry.params,
-            grid: geometry.backwardGrid,
-          }, [...node.inputs.slice(0, 4), node.output, ...node.inputs.slice(4)]);
+          const [dy, logits, target, coefficients, ...normaliser] = node.inputs;
+          const dx = node.output;
+          if (!dy || !logits || !target || !coefficients) throw new Error(`${op}_grad operands`);
+          splitImages(context, [logits, dx], [target, ...normaliser], (window) => {
+            context.dispatch({
+              kernel: {
+                name: "soft_dice_backward",
+                source: backwardCode,
+                constants: { BINARY, PARTS: window.parts },
+              },
+              params: geometry.params(window, target, normaliser[0]),
+              grid: geometry.backwardGrid(window.count),
+            }, [
+              dy,
+              ...window.of(logits),
+              ...window.of(target),
+              coefficients,
+              ...window.of(dx),
+              ...normaliser.flatMap(window.of),
+            ]);
+          });
         },
       });
       return [gradient.output];

@@ -6,6 +6,7 @@ import code from "../../shaders/softmax.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
+import { splitImages } from "./image_windows.ts";
 
 /**
  * Probabilities of the channels at every pixel of [N, C, H, W] (`c4`): `torch.softmax(x, dim=1)`.
@@ -36,15 +37,18 @@ function record(
     flops: 5 * elementCount(shape),
     lower(context, node) {
       const g = c4Geometry(shape);
-      context.dispatch({
-        kernel: {
-          name: op,
-          source: code,
-          constants: { OP: op === "softmax" ? "forward" : "grad" },
-        },
-        params: [g.channels, g.channelBlocks, g.height, g.width, g.pitch],
-        grid: [Math.ceil(g.pitch / 64), g.rows, g.batch],
-      }, [...node.inputs, node.output]);
+      const operands = [...node.inputs, node.output];
+      splitImages(context, operands, [], (window) => {
+        context.dispatch({
+          kernel: {
+            name: op,
+            source: code,
+            constants: { OP: op === "softmax" ? "forward" : "grad", PARTS: window.parts },
+          },
+          params: [g.channels, g.channelBlocks, g.height, g.width, g.pitch, window.partBlocks],
+          grid: [Math.ceil(g.pitch / 64), g.rows, window.count],
+        }, operands.flatMap(window.of));
+      });
     },
     ...(gradient ? { backward: ([dy]) => [dy && gradient(dy)] } : {}),
   }).output;

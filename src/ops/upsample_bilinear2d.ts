@@ -72,22 +72,25 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
       outputs: [{ shape: x.shape, layout: "c4" }],
       flops: 2 * elementCount(shape) * across.taps,
       lower(context, node) {
-        context.dispatch({
-          kernel: {
-            name: "upsample_bilinear2d_backward",
-            source: backwardCode,
-            constants: { ROWS, TAPS: across.taps <= MAX_HELD_TAPS ? across.taps : 0 },
-          },
-          params: [
-            ...[input.width, input.height, input.pitch, input.planeSize],
-            ...[output.pitch, output.planeSize, chunks, across.taps],
-            ...[rowWords, rowWords + 2 * oh],
-            ...across.words,
-            ...tapWords(rows),
-            ...rowStarts(h, rows),
-          ],
-          grid: [input.pitch / 16, Math.ceil(chunks / 4), input.planes],
-        }, [...node.inputs, node.output]);
+        const operands = [...node.inputs, node.output];
+        context.split(input.planes, operands, (window) => {
+          context.dispatch({
+            kernel: {
+              name: "upsample_bilinear2d_backward",
+              source: backwardCode,
+              constants: { ROWS, TAPS: across.taps <= MAX_HELD_TAPS ? across.taps : 0 },
+            },
+            params: [
+              ...[input.width, input.height, input.pitch, input.planeSize],
+              ...[output.pitch, output.planeSize, chunks, across.taps],
+              ...[rowWords, rowWords + 2 * oh],
+              ...across.words,
+              ...tapWords(rows),
+              ...rowStarts(h, rows),
+            ],
+            grid: [input.pitch / 16, Math.ceil(chunks / 4), window.count],
+          }, operands.map(window.of));
+        });
       },
     }).output;
   }
@@ -97,19 +100,23 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     inputs: [x],
     outputs: [{ shape, layout: "c4" }],
     attributes: { alignCorners },
+    isCheap: true,
     flops: 6 * elementCount(shape),
     lower(context, node) {
       const chunks = Math.ceil(oh / ROWS);
-      context.dispatch({
-        kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants: { ROWS } },
-        params: [
-          ...[output.width, output.height, output.pitch, output.planeSize],
-          ...[input.pitch, input.planeSize, chunks, 0],
-          ...tapWords(columns),
-          ...tapWords(rows),
-        ],
-        grid: [output.pitch / 16, Math.ceil(chunks / 4), output.planes],
-      }, [...node.inputs, node.output]);
+      const operands = [...node.inputs, node.output];
+      context.split(output.planes, operands, (window) => {
+        context.dispatch({
+          kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants: { ROWS } },
+          params: [
+            ...[output.width, output.height, output.pitch, output.planeSize],
+            ...[input.pitch, input.planeSize, chunks, 0],
+            ...tapWords(columns),
+            ...tapWords(rows),
+          ],
+          grid: [output.pitch / 16, Math.ceil(chunks / 4), window.count],
+        }, operands.map(window.of));
+      });
     },
     backward: ([dy], needs) => [dy && needs[0] ? gradient(dy) : undefined],
   }).output;

@@ -70,7 +70,7 @@ Deno.test("tuning: every candidate computes the same", async () => {
     const tuning = Object.fromEntries(
       [...choices].map(([key, names]) => [key, names[k % names.length] ?? ""]),
     );
-    using program = await compile(gpu, graph, { outputs, tuning });
+    using program = await compile(gpu, graph, { outputs, target: { tuning } });
     paramsSeen.add(program.plan.params.join());
     program.fill(NaN);
     const stream = new Stream(3);

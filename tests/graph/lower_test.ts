@@ -4,6 +4,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { LowerContext, type LowerTarget } from "../../src/graph/lower.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import { add, scale } from "../../src/ops/elementwise.ts";
+import { pad2d } from "../../src/ops/pad2d.ts";
 
 const target: LowerTarget = {
   kernelFamily: "cpu",
@@ -11,14 +12,25 @@ const target: LowerTarget = {
   maxBindingBytes: 4096,
 };
 
-Deno.test("lowering refuses a binding above the limit and names the tensor", () => {
+Deno.test("lowering splits what is above the limit, and refuses what cannot be split by name", () => {
   const graph = new Graph();
   const small = graph.input("small", { shape: [1024] });
   assertEquals(planProgram(graph, { y: scale(small, 2) }, target).dispatches, 1);
   const photo = graph.input("photo", { shape: [1, 3, 16, 30], layout: "c4" });
-  const y = graph.scope("head", () => scale(photo, 2));
+  const plan = planProgram(graph, { y: scale(photo, 2) }, target);
+  assertEquals(plan.dispatches, 3);
+  const [inputs, outputs] = [0, 1].map((i) =>
+    plan.steps.map((s) => s.kind === "dispatch" ? s.operands[i] : undefined)
+  );
+  assertEquals(inputs?.map((m) => m?.kind === "buffer" && m.home?.offsetBytes), [0, 3072, 6144]);
+  assertEquals(
+    outputs?.map((m) => m?.kind === "buffer" && [m.within?.offsetBytes, m.sizeBytes]),
+    [[0, 3072], [3072, 3072], [6144, 3072]],
+  );
+  assertEquals(plan.memory.slotBytes, photo.sizeBytes);
+  const y = graph.scope("head", () => pad2d(photo, { left: 1, right: 0, top: 0, bottom: 0 }));
   const error = assertThrows(() => planProgram(graph, { y }, target), InputError);
-  for (const part of ["head.scale", '"photo"', "smaller batch"]) {
+  for (const part of ["head.pad2d", "indivisible part", "smaller batch"]) {
     assert(error.message.includes(part), `${error.message} lacks ${part}`);
   }
 });

@@ -15,8 +15,9 @@ export interface PlanBounds {
   /** The largest sum of memories that are needed at one time: no plan can take less. */
   liveBytes: number;
   /**
-   * A sharper bound for slots that cannot be split: where k buffers (or textures) are live, the k
-   * largest slots of that kind hold them, so slot k is no smaller than the smallest of the k.
+   * A sharper bound: buffers and textures cannot share, and a texture slot holds one memory at a
+   * time. Where k textures are live, the k largest slots hold them, so slot k is no smaller than the
+   * smallest of the k.
    */
   slotBoundBytes: number;
 }
@@ -33,19 +34,27 @@ export function checkPlan(
   for (const [memory, indices] of uses) {
     const slot = plan.slotOf.get(memory);
     assert(slot, `${what}: ${memory.label} has no slot`);
-    assert(fits(memory, slot), `${what}: ${memory.label} does not fit its slot`);
+    assert(fits(memory, slot, plan), `${what}: ${memory.label} does not fit its slot`);
     for (let i = Math.min(...indices); i <= Math.max(...indices); i++) live[i]?.add(memory);
   }
+  const users = new Map<Memory, Set<number>>();
+  for (const [memory, indices] of uses) users.set(memory, new Set(indices));
   for (const [index, memories] of live.entries()) {
-    const owners = new Map<Slot, Memory>();
+    const owners = new Map<Slot, Memory[]>();
     for (const memory of memories) {
       const slot = plan.slotOf.get(memory);
-      const other = slot && owners.get(slot);
-      assert(
-        !other,
-        `${what}: at step ${index} ${memory.label} and ${other?.label} are in one slot`,
-      );
-      if (slot) owners.set(slot, memory);
+      if (!slot) continue;
+      const others = owners.get(slot) ?? [];
+      for (const other of others) {
+        const where = `${what}: at step ${index} ${memory.label} and ${other.label}`;
+        assert(
+          slot.kind === "buffer" && areApart(memory, other, plan),
+          `${where} are in one place`,
+        );
+        const isTouched = [memory, other].every((m) => users.get(m)?.has(index));
+        assert(index === steps.length || !isTouched, `${where} are bound from one buffer`);
+      }
+      owners.set(slot, [...others, memory]);
     }
   }
   const bytesOf = (memories: Iterable<Memory>) =>
@@ -53,7 +62,8 @@ export function checkPlan(
   const bounds = {
     unsharedBytes: bytesOf(uses.keys()),
     liveBytes: Math.max(0, ...live.map(bytesOf)),
-    slotBoundBytes: slotBound(live, "buffer") + slotBound(live, "texture"),
+    slotBoundBytes: Math.max(0, ...live.map((m) => bytesOf(ofKind(m, "buffer")))) +
+      slotBound(live, "texture"),
   };
   const slotBytes = plan.slots.reduce((sum, slot) => sum + slotSize(slot), 0);
   assert(slotBytes === plan.slotBytes, `${what}: slotBytes is not the sum of the slots`);
@@ -73,7 +83,8 @@ function usesOf(steps: readonly Step[], kept: ReadonlySet<Memory>): Map<Memory, 
   const uses = new Map<Memory, number[]>();
   steps.forEach((step, index) => {
     const memories = step.kind === "dispatch" ? step.operands : [step.source, step.target];
-    for (const memory of memories) {
+    for (const touched of memories) {
+      const memory = (touched.kind === "buffer" && touched.within?.memory) || touched;
       if (memory.kind === "buffer" && memory.home) continue;
       uses.set(memory, [...uses.get(memory) ?? [], index]);
     }
@@ -85,7 +96,7 @@ function usesOf(steps: readonly Step[], kept: ReadonlySet<Memory>): Map<Memory, 
 function slotBound(live: readonly Set<Memory>[], kind: Memory["kind"]): number {
   const largest: number[] = [];
   for (const memories of live) {
-    const sizes = [...memories].filter((m) => m.kind === kind).map(memoryBytes);
+    const sizes = ofKind(memories, kind).map(memoryBytes);
     sizes.sort((a, b) => b - a).forEach((size, k) => {
       largest[k] = Math.max(largest[k] ?? 0, size);
     });
@@ -93,9 +104,25 @@ function slotBound(live: readonly Set<Memory>[], kind: Memory["kind"]): number {
   return largest.reduce((sum, size) => sum + size, 0);
 }
 
-function fits(memory: Memory, slot: Slot): boolean {
+function ofKind(memories: ReadonlySet<Memory>, kind: Memory["kind"]): Memory[] {
+  return [...memories].filter((m) => m.kind === kind);
+}
+
+/** Where a memory starts and ends in its slot. */
+function rangeOf(memory: Memory, plan: MemoryPlan): [number, number] {
+  const start = plan.offsetOf.get(memory) ?? NaN;
+  return [start, start + memoryBytes(memory)];
+}
+
+function areApart(a: Memory, b: Memory, plan: MemoryPlan): boolean {
+  const [[startA, endA], [startB, endB]] = [rangeOf(a, plan), rangeOf(b, plan)];
+  return endA <= startB || endB <= startA;
+}
+
+function fits(memory: Memory, slot: Slot, plan: MemoryPlan): boolean {
+  const [start, end] = rangeOf(memory, plan);
   if (memory.kind === "buffer") {
-    return slot.kind === "buffer" && slot.sizeBytes >= memory.sizeBytes;
+    return slot.kind === "buffer" && start % 256 === 0 && end <= slot.sizeBytes;
   }
   return slot.kind === "texture" && slot.width >= memory.width && slot.height >= memory.height;
 }

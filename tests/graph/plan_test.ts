@@ -67,28 +67,40 @@ function randomProgram(seed: number): { steps: Step[]; kept: Set<Memory> } {
   return { steps, kept: new Set(made.filter(() => below(12) === 0)) };
 }
 
-/** Runs the program on slots that remember who wrote them last. */
+/** Runs the program on slots whose units of 16 bytes remember who wrote them last. */
 function simulate(steps: readonly Step[], kept: ReadonlySet<Memory>, plan: MemoryPlan): void {
-  const holds = new Map<unknown, Memory>();
+  const holds = new Map<unknown, Map<number, Memory>>();
   const written = new Set<Memory>();
+  const unitsOf = (memory: Memory): [Map<number, Memory>, number[]] | undefined => {
+    const slot = plan.slotOf.get(memory);
+    if (!slot) return undefined;
+    const units = holds.get(slot) ?? new Map<number, Memory>();
+    holds.set(slot, units);
+    const start = (plan.offsetOf.get(memory) ?? NaN) / 16;
+    const length = memory.kind === "buffer" ? Math.ceil(memory.sizeBytes / 16) : 1;
+    return [units, Array.from({ length }, (_, i) => start + i)];
+  };
   for (const step of steps) {
     for (const memory of step.kind === "dispatch" ? step.operands : [step.source, step.target]) {
-      const slot = plan.slotOf.get(memory);
-      if (!slot) continue;
-      if (written.has(memory)) {
-        assert(holds.get(slot) === memory, `${memory.label} was overwritten`);
+      const [units, places] = unitsOf(memory) ?? [];
+      for (const place of places ?? []) {
+        if (written.has(memory)) {
+          assert(units?.get(place) === memory, `${memory.label} was overwritten`);
+        }
+        units?.set(place, memory);
       }
       written.add(memory);
-      holds.set(slot, memory);
     }
   }
   for (const memory of kept) {
-    const slot = plan.slotOf.get(memory);
-    if (slot) assert(holds.get(slot) === memory, `kept ${memory.label} was overwritten`);
+    const [units, places] = unitsOf(memory) ?? [];
+    for (const place of places ?? []) {
+      assert(units?.get(place) === memory, `kept ${memory.label} was overwritten`);
+    }
   }
 }
 
-Deno.test("plan: random programs never put two live memories in one slot", () => {
+Deno.test("plan: random programs never put two live memories in one place", () => {
   const ratios: number[] = [];
   let shared = 0;
   for (let seed = 0; seed < 500; seed++) {
@@ -120,6 +132,21 @@ Deno.test("plan: memories of a single step do not share, though all of them end 
   assertEquals(new Set(all.map((m) => plan.slotOf.get(m))).size, 3);
 });
 
+Deno.test("plan: what no step touches together lies side by side, what one does never", () => {
+  const [big, a, b, c] = [
+    buffer("big", 2048),
+    buffer("a", 1024),
+    buffer("b", 1024),
+    buffer("c", 64),
+  ];
+  const plan = planMemory(
+    [dispatch(big, c), dispatch(a), dispatch(b), dispatch(c, a)],
+    new Set([b]),
+  );
+  assertEquals(plan.slots.map((slot) => slot.kind === "buffer" && slot.sizeBytes), [2048, 64]);
+  assertEquals([a, b].map((m) => plan.offsetOf.get(m)), [0, 1024]);
+});
+
 Deno.test("plan: persistent memory gets no slot and textures never share with buffers", () => {
   const home = { buffer: new PersistentBuffer("input", 256), offsetBytes: 0 };
   const input: BufferMemory = { ...buffer("input", 256), home };
@@ -140,14 +167,16 @@ Deno.test("plan: the checks of these tests find a plan that shares too much", ()
   const plan = {
     slots: [one, two],
     slotOf: new Map([[a, one], [b, two], [c, one]]),
+    offsetOf: new Map([[a, 0], [b, 0], [c, 0]]),
     slotBytes: 128,
   };
-  assertThrows(() => checkPlan("bad", steps, new Set(), plan), Error, "in one slot");
+  assertThrows(() => checkPlan("bad", steps, new Set(), plan), Error, "in one place");
   assertThrows(() => simulate(steps, new Set(), plan), Error, "overwritten");
   const three = { ...one, sizeBytes: 16 };
   const small = {
     slots: [one, two, three],
     slotOf: new Map([[a, one], [b, two], [c, three]]),
+    offsetOf: new Map([[a, 0], [b, 0], [c, 0]]),
     slotBytes: 144,
   };
   assertThrows(() => checkPlan("small", steps, new Set(), small), Error, "does not fit");

@@ -8,6 +8,7 @@ import { lowerTarget, planProgram } from "../../src/graph/program_plan.ts";
 import type { LowerTarget } from "../../src/graph/lower.ts";
 import { Stream } from "../../src/nn/random.ts";
 import { type Array64, random } from "../reference/mod.ts";
+import { smallestBinding } from "../ops/harness.ts";
 import { checkPlan } from "./plan_checks.ts";
 import { randomGraph, type Value } from "./random_graph.ts";
 
@@ -61,6 +62,7 @@ for (const kernelFamily of ["cpu", "gpu"] as const) {
       maxBindingBytes: 2 ** 27,
     };
     let ratio = 0;
+    let split = 0;
     const fused = { "+relu": 0, "+relu_grad": 0 };
     for (let seed = 0; seed < PLANNED; seed++) {
       const { program, outputs } = differentiated(seed);
@@ -71,7 +73,15 @@ for (const kernelFamily of ["cpu", "gpu"] as const) {
       const kept = new Set([...plan.outputs.values()].map((output) => output.memory));
       const bounds = checkPlan(`seed ${seed}`, plan.steps, kept, plan.memory);
       ratio += plan.memory.slotBytes / Math.max(1, bounds.slotBoundBytes) / PLANNED;
+      if (seed % 4 > 0) continue;
+      const maxBindingBytes = smallestBinding(target, program.graph, outputs);
+      if (maxBindingBytes === undefined) continue;
+      const parts = planProgram(program.graph, outputs, { ...target, maxBindingBytes });
+      const keptParts = new Set([...parts.outputs.values()].map((output) => output.memory));
+      checkPlan(`seed ${seed}, in windows`, parts.steps, keptParts, parts.memory);
+      split++;
     }
+    assert(split > PLANNED / 8, `only ${split} graphs were bound in windows`);
     assert(fused["+relu"] > 0 && fused["+relu_grad"] > 0, "no graph had a ReLU to be fused");
     assert(ratio < 1.1, `plans take ${ratio.toFixed(3)} times the bound`);
   });
@@ -83,15 +93,25 @@ for (const kernelFamily of ["cpu", "gpu"] as const) {
       assertEquals(lowerTarget(gpu).kernelFamily, kernelFamily);
       // Memory of earlier programs: larger than wanted, so reads past the end find NaN, not zeros.
       const pool = new MemoryPool(gpu);
-      for (let seed = 0; seed < EXECUTED; seed++) await execute(gpu, pool, seed);
+      for (let seed = 0; seed < EXECUTED; seed++) {
+        await execute(gpu, pool, seed);
+        const { program, outputs } = differentiated(seed);
+        const maxBindingBytes = smallestBinding(lowerTarget(gpu), program.graph, outputs);
+        if (maxBindingBytes !== undefined) await execute(gpu, pool, seed, { maxBindingBytes });
+      }
       pool.destroy();
     },
   });
 }
 
-async function execute(gpu: Gpu, pool: MemoryPool, seed: number): Promise<void> {
+async function execute(
+  gpu: Gpu,
+  pool: MemoryPool,
+  seed: number,
+  limits: Partial<LowerTarget> = {},
+): Promise<void> {
   const { program: { graph, inputs }, dy, outputs, expected } = differentiated(seed);
-  using program = await compile(gpu, graph, { outputs, pool });
+  using program = await compile(gpu, graph, { outputs, pool, target: limits });
   program.fill(NaN);
   for (const { tensor, array } of [...inputs, dy]) {
     program.write(tensor.label, Float32Array.from(array.data));

@@ -3,12 +3,13 @@
  * device, so the four networks of a family share one.
  * @module
  */
-import { assert } from "@std/assert";
-import { testGpu } from "../ops/harness.ts";
+import { assert, assertEquals } from "@std/assert";
+import { smallestBinding, testGpu } from "../ops/harness.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { parameterGradients } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { compile, type Program } from "../../src/graph/program.ts";
+import { lowerTarget } from "../../src/graph/program_plan.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { crossEntropy } from "../../src/ops/cross_entropy.ts";
@@ -35,7 +36,18 @@ for (const kernels of ["cpu", "gpu"] as const) {
   }
 }
 
-async function checkNetwork(gpu: Gpu, golden: Golden): Promise<void> {
+for (const golden of goldens) {
+  Deno.test({
+    name: `${golden.name}, with tensors bound in windows: the same`,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: async () => {
+      await checkNetwork(await testGpu("cpu"), golden, { isSplit: true });
+    },
+  });
+}
+
+async function checkNetwork(gpu: Gpu, golden: Golden, { isSplit } = { isSplit: false }) {
   const { optimizer: settings, losses64 } = golden;
   const net = new UNet(golden.config, golden.seedWeights);
   const optimizer = rmsprop({
@@ -47,10 +59,14 @@ async function checkNetwork(gpu: Gpu, golden: Golden): Promise<void> {
   const logits = net.forward(image, { training: true });
   const loss = crossEntropy(logits, labels, { ignoreIndex: golden.ignoreIndex });
   optimizer.record(graph, net.store, parameterGradients(loss, net.store));
+  const outputs = { logits, loss };
+  const maxBindingBytes = isSplit ? smallestBinding(lowerTarget(gpu), graph, outputs) : undefined;
+  assertEquals(maxBindingBytes !== undefined, isSplit);
   const program = await compile(gpu, graph, {
-    outputs: { logits, loss },
+    outputs,
     stores: [net.store],
     historyOf: "loss",
+    target: maxBindingBytes === undefined ? {} : { maxBindingBytes },
   });
   try {
     program.fill(NaN);

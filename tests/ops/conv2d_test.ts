@@ -8,7 +8,7 @@ import { chooseConvFamily, conv2d } from "../../src/ops/conv2d.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
-import { checkOp, type OpCase, testGpu } from "./harness.ts";
+import { checkOp, type OpCase, testGpu, testWindows } from "./harness.ts";
 
 interface Sizes {
   batch: number;
@@ -54,6 +54,7 @@ function convCase(s: Sizes, seed = 1): OpCase {
     output,
     outputGradient: dy,
     gradients,
+    partsReorderSums: true,
   };
 }
 
@@ -168,6 +169,7 @@ function concatCase(channels: number[]): OpCase {
 }
 
 testFamily("cpu", [[3, 5], [1, 1, 1, 6], [4, 8], [2, 3, 1, 4, 5]].map(concatCase));
+testWindows();
 
 const target = { maxTextureDimension: 8192, maxBindingBytes: 2 ** 27 };
 

@@ -4,7 +4,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { convTranspose2d } from "../../src/ops/conv_transpose2d.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as reference from "../reference/conv_transpose2d.ts";
-import { checkOp, type OpCase, testGpu } from "./harness.ts";
+import { checkOp, type OpCase, testGpu, testWindows } from "./harness.ts";
 
 interface Sizes {
   input: [number, number, number, number];
@@ -35,6 +35,7 @@ function transposeCase(s: Sizes, seed: number): OpCase {
     output,
     outputGradient: dy,
     gradients,
+    partsReorderSums: true,
   };
 }
 
@@ -72,6 +73,8 @@ for (const family of ["cpu", "gpu"] as const) {
     });
   });
 }
+
+testWindows();
 
 Deno.test("convTranspose2d refuses shapes that do not fit", () => {
   const graph = new Graph();

@@ -3,12 +3,15 @@
  * poisoned with NaN, and compares values, gradients and the zero padding of `c4` tensors.
  * @module
  */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { InputError } from "../../src/errors.ts";
 import { type Gpu, type KernelFamily, requestGpu } from "../../src/gpu/device.ts";
 import { backpropagate } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { type Layout, packC4, unpackC4 } from "../../src/graph/layout.ts";
+import type { LowerTarget } from "../../src/graph/lower.ts";
 import { compile } from "../../src/graph/program.ts";
+import { lowerTarget, planProgram } from "../../src/graph/program_plan.ts";
 import type { Array64 } from "../reference/array.ts";
 
 /** An input of a case; float images are `c4` unless said otherwise. */
@@ -34,6 +37,8 @@ export interface OpCase {
   gradients?: Record<string, Array64>;
   /** Bounds on max|d| / max|ref|; defaults 1e-5 and 1e-4. Say why when a case loosens them. */
   tolerance?: { forward?: number; backward?: number };
+  /** Bound in windows, the op adds up its parts in another order than without. */
+  partsReorderSums?: boolean;
 }
 
 const shared = new Map<KernelFamily, Promise<Gpu>>();
@@ -67,9 +72,13 @@ export function testOps(cases: Iterable<OpCase>): void {
       fn: async () => await checkOp(await testGpu(), opCase),
     });
   }
+  testWindows();
 }
 
-/** Runs one case and throws on the first difference beyond its tolerance. */
+/**
+ * Runs one case and throws on the first difference beyond its tolerance; runs it again with the
+ * smallest bindings possible, and throws where that changes anything.
+ */
 export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
   const graph = new Graph();
   const tensors: Record<string, Tensor> = {};
@@ -96,24 +105,70 @@ export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
       expected[`d${name}`] = reference;
     }
   }
-  const program = await compile(gpu, graph, { outputs });
-  try {
-    program.fill(NaN);
-    for (const [name, { value, dtype }] of Object.entries(opCase.inputs)) {
-      program.write(name, dtype === "u32" ? Uint32Array.from(value.data) : f32(value));
+  const compute = async (target: Partial<LowerTarget>) => {
+    const program = await compile(gpu, graph, { outputs, target });
+    try {
+      program.fill(NaN);
+      for (const [name, { value, dtype }] of Object.entries(opCase.inputs)) {
+        program.write(name, dtype === "u32" ? Uint32Array.from(value.data) : f32(value));
+      }
+      if (opCase.outputGradient) program.write("dy", f32(opCase.outputGradient));
+      program.run();
+      const results = new Map<string, ArrayBuffer>();
+      for (const name of Object.keys(expected)) results.set(name, await program.readRaw(name));
+      return results;
+    } finally {
+      program.destroy();
     }
-    if (opCase.outputGradient) program.write("dy", f32(opCase.outputGradient));
-    program.run();
-    for (const [name, reference] of Object.entries(expected)) {
-      const actual = tensor(outputs, name);
-      const raw = await program.readRaw(name);
-      const bound = name === "y"
-        ? opCase.tolerance?.forward ?? 1e-5
-        : opCase.tolerance?.backward ?? 1e-4;
-      compare(`${opCase.name}: ${name}`, actual, raw, reference, bound);
+  };
+  const check = (how: string, results: Map<string, ArrayBuffer>) => {
+    for (const [name, raw] of results) {
+      const reference = expected[name];
+      assert(reference);
+      const { forward = 1e-5, backward = 1e-4 } = opCase.tolerance ?? {};
+      const bound = name === "y" ? forward : backward;
+      compare(`${opCase.name}${how}: ${name}`, tensor(outputs, name), raw, reference, bound);
     }
-  } finally {
-    program.destroy();
+  };
+  const whole = await compute({});
+  check("", whole);
+
+  checkedCases++;
+  const maxBindingBytes = smallestBinding(lowerTarget(gpu), graph, outputs);
+  if (maxBindingBytes === undefined) return;
+  splitCases++;
+  const parts = await compute({ maxBindingBytes });
+  check(`, bound in windows of ${maxBindingBytes} bytes`, parts);
+  if (opCase.partsReorderSums) return;
+  for (const [name, raw] of parts) {
+    assertEquals(new Uint32Array(raw), new Uint32Array(whole.get(name) ?? new ArrayBuffer()));
+  }
+}
+
+let checkedCases = 0;
+let splitCases = 0;
+
+/** Registers a test that at least one of a file's cases had tensors bound in several windows. */
+export function testWindows(): void {
+  Deno.test("windows: some of these cases were computed in parts", () => {
+    assert(splitCases > 0 || checkedCases === 0, `none of ${checkedCases} cases`);
+  });
+}
+
+/** The smallest limit on bindings that the outputs can be computed with, where it splits any. */
+export function smallestBinding(
+  target: LowerTarget,
+  graph: Graph,
+  outputs: Record<string, Tensor>,
+): number | undefined {
+  const { dispatches } = planProgram(graph, outputs, target);
+  for (let limit = 512;; limit = Math.ceil(limit * 1.25 / 16) * 16) {
+    try {
+      const plan = planProgram(graph, outputs, { ...target, maxBindingBytes: limit });
+      return plan.dispatches > dispatches ? limit : undefined;
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+    }
   }
 }
 

@@ -1,0 +1,338 @@
+/**
+ * Convolutions of tensors larger than a binding: cut into convolutions of fewer images, and where a
+ * single image is too large, of fewer channels. Those are of the same kind, so every kernel family
+ * serves; weights are cut to size, and sums over input channels or images are added up.
+ * @module
+ */
+import copySource from "../../shaders/copy_block.wgsl" with { type: "text" };
+import { c4Geometry } from "../graph/layout.ts";
+import type { ImageView, LowerContext } from "../graph/lower.ts";
+import type { BufferMemory } from "../graph/memory.ts";
+import { mostUnits, type Range, rangesOf, unitTooLarge, windowOfUnits } from "../graph/windows.ts";
+import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
+import { MAX_SEGMENTS } from "./conv_texture_geometry.ts";
+import { linearGrid } from "./grid.ts";
+
+/** A convolution, or the gradient of one of its inputs, with everything it touches. */
+export interface ConvJob {
+  readonly shape: ConvShape;
+  /** The concatenated inputs; for a gradient, the output's gradient alone. */
+  readonly inputs: readonly ImageView[];
+  /** [O, I, kH, kW], `flat` */
+  readonly weight: BufferMemory;
+  /** `flat`, a value for each channel of `output` */
+  readonly bias: BufferMemory | undefined;
+  readonly output: ImageView;
+}
+
+/** A weight gradient with everything it touches. */
+export interface WeightGradJob {
+  readonly shape: ConvShape;
+  readonly inputs: readonly ImageView[];
+  readonly gradient: ImageView;
+  /** [O, I, kH, kW], `flat` */
+  readonly output: BufferMemory;
+}
+
+/** How much of a convolution can be computed at once. */
+export interface ConvLimits {
+  /** Whether the kernels bind images they read as storage buffers. */
+  readonly bindsInputs: boolean;
+  /** Images at once, for other reasons than bindings. */
+  readonly mostImages: number;
+}
+
+/** Calls `run` for parts of a convolution that can be bound. */
+export function splitForward(
+  context: LowerContext,
+  job: ConvJob,
+  limits: ConvLimits,
+  run: (part: ConvJob) => void,
+): void {
+  if (splitImages(context, job, limits, run)) return;
+  const { shape, inputs, output, bias } = job;
+  const { batch, outputChannels } = shape;
+  const pieces = inputs.flatMap((view, i) => {
+    const before = shape.inputChannels.slice(0, i).reduce((sum, c) => sum + c, 0);
+    return channelRanges(context, view, limits.bindsInputs).map((range) => ({
+      view,
+      range,
+      channel: before + range.first,
+    }));
+  });
+  for (let image = 0; image < batch; image++) {
+    for (const outputs of channelRanges(context, output, true)) {
+      const result = channelsOf(output, image, outputs);
+      for (let first = 0; first < pieces.length; first += MAX_SEGMENTS) {
+        const some = pieces.slice(first, first + MAX_SEGMENTS);
+        const counts = some.map(({ range }) => range.count);
+        const channels = {
+          first: some[0]?.channel ?? 0,
+          count: counts.reduce((sum, count) => sum + count, 0),
+        };
+        addUp(context, result, first === 0, (target) =>
+          run({
+            shape: { ...shape, batch: 1, inputChannels: counts, outputChannels: outputs.count },
+            inputs: some.map(({ view, range }) => channelsOf(view, image, range)),
+            weight: cutWeight(context, job, outputs, channels),
+            bias: bias && first === 0
+              ? cut(context, bias, outputs.first, outputs.count, outputChannels)
+              : undefined,
+            output: target,
+          }));
+      }
+    }
+  }
+}
+
+/** Calls `run` for parts of the gradient of input `segment`, with the segment's number there. */
+export function splitInputGrad(
+  context: LowerContext,
+  job: ConvJob,
+  segment: number,
+  limits: ConvLimits,
+  run: (part: ConvJob, segment: number) => void,
+): void {
+  if (splitImages(context, job, limits, (part) => run(part, segment))) return;
+  const { shape, inputs: [gradient], output, bias } = job;
+  if (!gradient) throw new Error("An input gradient needs the output's gradient");
+  const before = shape.inputChannels.slice(0, segment).reduce((sum, c) => sum + c, 0);
+  for (let image = 0; image < shape.batch; image++) {
+    for (const results of channelRanges(context, output, true)) {
+      const result = channelsOf(output, image, results);
+      const channels = { first: before + results.first, count: results.count };
+      channelRanges(context, gradient, limits.bindsInputs).forEach((outputs, i) => {
+        addUp(context, result, i === 0, (target) =>
+          run({
+            shape: {
+              ...shape,
+              batch: 1,
+              inputChannels: [results.count],
+              outputChannels: outputs.count,
+            },
+            inputs: [channelsOf(gradient, image, outputs)],
+            weight: cutWeight(context, job, outputs, channels),
+            bias: bias && i === 0
+              ? cut(context, bias, results.first, results.count, shape.inputChannels[segment] ?? 0)
+              : undefined,
+            output: target,
+          }, 0));
+      });
+    }
+  }
+}
+
+/** Calls `run` for parts of a weight gradient, and adds up what they give. */
+export function splitWeightGrad(
+  context: LowerContext,
+  job: WeightGradJob,
+  limits: ConvLimits,
+  run: (part: WeightGradJob) => void,
+): void {
+  const { shape, inputs, gradient, output } = job;
+  const bound = limits.bindsInputs ? [...inputs, gradient] : [];
+  const most = Math.min(limits.mostImages, mostImages(context, bound));
+  if (most >= shape.batch) {
+    run(job);
+    return;
+  }
+  if (most >= 1) {
+    rangesOf(shape.batch, most).forEach((range, i) => {
+      addUp(context, { memory: output, shape: [] }, i === 0, (target) =>
+        run({
+          shape: { ...shape, batch: range.count },
+          inputs: inputs.map((view) => imagesOf(view, range)),
+          gradient: imagesOf(gradient, range),
+          output: target.memory,
+        }));
+    });
+    return;
+  }
+  const rowLength = totalInputChannels(shape) * tapsOf(shape);
+  for (let image = 0; image < shape.batch; image++) {
+    for (const outputs of channelRanges(context, gradient, true)) {
+      let before = 0;
+      inputs.forEach((view, i) => {
+        for (const range of channelRanges(context, view, true)) {
+          const length = range.count * tapsOf(shape);
+          const part = context.scratch("part", roundUp(outputs.count * length * 4));
+          run({
+            shape: {
+              ...shape,
+              batch: 1,
+              inputChannels: [range.count],
+              outputChannels: outputs.count,
+            },
+            inputs: [channelsOf(view, image, range)],
+            gradient: channelsOf(gradient, image, outputs),
+            output: part,
+          });
+          copyBlock(context, part, output, {
+            rows: outputs.count,
+            length,
+            xFirst: 0,
+            xStride: length,
+            yFirst: outputs.first * rowLength + (before + range.first) * tapsOf(shape),
+            yStride: rowLength,
+            add: image > 0,
+          });
+        }
+        before += shape.inputChannels[i] ?? 0;
+      });
+    }
+  }
+}
+
+/** Cuts by images only; `false` where a single one is too large. */
+function splitImages(
+  context: LowerContext,
+  job: ConvJob,
+  limits: ConvLimits,
+  run: (part: ConvJob) => void,
+): boolean {
+  const { shape, inputs, output } = job;
+  const bound = [output, ...(limits.bindsInputs ? inputs : [])];
+  const most = Math.min(limits.mostImages, mostImages(context, bound));
+  if (most < 1) return false;
+  if (most >= shape.batch) {
+    run(job);
+    return true;
+  }
+  for (const range of rangesOf(shape.batch, most)) {
+    run({
+      ...job,
+      shape: { ...shape, batch: range.count },
+      inputs: inputs.map((view) => imagesOf(view, range)),
+      output: imagesOf(output, range),
+    });
+  }
+  return true;
+}
+
+function mostImages(context: LowerContext, views: readonly ImageView[]): number {
+  const images = views.map((view) => ({
+    memory: view.memory,
+    unitBytes: view.memory.sizeBytes / (view.shape[0] ?? 1),
+  }));
+  return mostUnits(images, context.target.maxBindingBytes);
+}
+
+function imagesOf({ memory, shape }: ImageView, range: Range): ImageView {
+  const [batch = 1, ...sizes] = shape;
+  const unitBytes = memory.sizeBytes / batch;
+  return {
+    memory: windowOfUnits({ memory, unitBytes }, range).memory,
+    shape: [range.count, ...sizes],
+  };
+}
+
+/** Ranges of channels of an image that can be bound, or all of them where they need not be. */
+function channelRanges(context: LowerContext, view: ImageView, isBound: boolean): Range[] {
+  const { channels, channelBlocks, planeSize } = c4Geometry(view.shape);
+  if (!isBound) return [{ first: 0, count: channels }];
+  const plane = { memory: view.memory, unitBytes: planeSize * 16 };
+  const most = mostUnits([plane], context.target.maxBindingBytes);
+  if (most < 1) throw unitTooLarge(view.memory.label, [plane], context.target.maxBindingBytes);
+  return rangesOf(channelBlocks, most).map(({ first, count }) => ({
+    first: first * 4,
+    count: Math.min(count * 4, channels - first * 4),
+  }));
+}
+
+function channelsOf({ memory, shape }: ImageView, image: number, range: Range): ImageView {
+  const { channelBlocks, planeSize } = c4Geometry(shape);
+  const planes = {
+    first: image * channelBlocks + range.first / 4,
+    count: Math.ceil(range.count / 4),
+  };
+  return {
+    memory: windowOfUnits({ memory, unitBytes: planeSize * 16 }, planes).memory,
+    shape: [1, range.count, ...shape.slice(2)],
+  };
+}
+
+/** Lets `run` compute into `result`, or into scratch memory that is then added to it. */
+function addUp(
+  context: LowerContext,
+  result: ImageView,
+  isFirst: boolean,
+  run: (target: ImageView) => void,
+): void {
+  if (isFirst) {
+    run(result);
+    return;
+  }
+  const { sizeBytes } = result.memory;
+  const part = { memory: context.scratch("part", sizeBytes), shape: result.shape };
+  run(part);
+  const length = sizeBytes / 4;
+  const whole = { rows: 1, length, xFirst: 0, xStride: 0, yFirst: 0, yStride: 0, add: true };
+  copyBlock(context, part.memory, result.memory, whole);
+}
+
+/** The weights between some output and some input channels. */
+function cutWeight(
+  context: LowerContext,
+  { shape, weight }: ConvJob,
+  outputs: Range,
+  inputs: Range,
+): BufferMemory {
+  const taps = tapsOf(shape);
+  const all = totalInputChannels(shape);
+  if (outputs.count === shape.outputChannels && inputs.count === all) return weight;
+  const length = inputs.count * taps;
+  const part = context.scratch("weight", roundUp(outputs.count * length * 4));
+  copyBlock(context, weight, part, {
+    rows: outputs.count,
+    length,
+    xFirst: (outputs.first * all + inputs.first) * taps,
+    xStride: all * taps,
+    yFirst: 0,
+    yStride: length,
+    add: false,
+  });
+  return part;
+}
+
+/** `count` of the `all` values of a vector. */
+function cut(
+  context: LowerContext,
+  vector: BufferMemory,
+  first: number,
+  count: number,
+  all: number,
+): BufferMemory {
+  if (count === all) return vector;
+  const part = context.scratch("bias", roundUp(count * 4));
+  const row = { rows: 1, length: count, xStride: 0, yFirst: 0, yStride: 0, add: false };
+  copyBlock(context, vector, part, { ...row, xFirst: first });
+  return part;
+}
+
+interface Block {
+  rows: number;
+  length: number;
+  xFirst: number;
+  xStride: number;
+  yFirst: number;
+  yStride: number;
+  add: boolean;
+}
+
+function copyBlock(context: LowerContext, x: BufferMemory, y: BufferMemory, block: Block): void {
+  const { rows, length, xFirst, xStride, yFirst, yStride, add } = block;
+  const { grid, stride } = linearGrid(rows * length);
+  context.dispatch({
+    kernel: { name: "copy_block", source: copySource, constants: { ADD: add ? 1 : 0 } },
+    params: [rows * length, stride, length, xFirst, xStride, yFirst, yStride],
+    grid,
+  }, [x, y]);
+}
+
+function tapsOf({ kernel: [height, width] }: ConvShape): number {
+  return height * width;
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
+}
