@@ -9,6 +9,8 @@ import type { LowerContext, LowerTarget } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { clearBorder } from "./clear_border.ts";
 import { directForward, directInputGrad, directWeightGrad } from "./conv_direct.ts";
+import { gemmForward, gemmInputGrad } from "./conv_gemm.ts";
+import { gemmWeightGrad } from "./conv_gemm_weight_grad.ts";
 import type { ConvShape } from "./conv_shape.ts";
 import {
   type ConvDims,
@@ -22,15 +24,13 @@ import {
 } from "./conv_texture.ts";
 
 /** Kernels of one kind of adapter. */
-export type ConvFamily = "texture" | "direct";
+export type ConvFamily = "texture" | "direct" | "gemm";
 
 /** The kernel family for a convolution on a device. */
 export function chooseConvFamily(target: LowerTarget, shape: ConvShape): ConvFamily {
+  if (target.kernelFamily === "gpu") return "gemm";
   const dims = textureDims(shape);
-  return target.kernelFamily === "cpu" && dims &&
-      fitsTextureFamily(dims, target.maxTextureDimension)
-    ? "texture"
-    : "direct";
+  return dims && fitsTextureFamily(dims, target.maxTextureDimension) ? "texture" : "direct";
 }
 
 /** The texture family's view of a convolution; none where its kernels do not apply. */
@@ -64,6 +64,14 @@ export function lowerForward(
     clearBorder(context, output);
     return;
   }
+  if (isGemm(context, shape)) {
+    const spec = gemmForward(shape, bias !== undefined);
+    const packed = context.scratch("packed", spec.packedBytes);
+    context.dispatch(spec.pack, [weight, packed]);
+    context.dispatch(spec.gemm, [...inputs, packed, output, ...biases]);
+    clearBorder(context, output);
+    return;
+  }
   const spec = directForward(shape, bias !== undefined);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
@@ -93,14 +101,22 @@ export function lowerInputGrad(
     clearBorder(context, output);
     return;
   }
+  if (isGemm(context, shape)) {
+    const spec = gemmInputGrad(shape, segment, bias !== undefined);
+    const packed = context.scratch("packed", spec.packedBytes);
+    context.dispatch(spec.pack, [weight, packed]);
+    context.dispatch(spec.gemm, [gradient, packed, output, ...biases]);
+    clearBorder(context, output);
+    return;
+  }
   const spec = directInputGrad(shape, segment, bias !== undefined);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
   context.dispatch(spec.gather, [gradient, packed, output, ...biases]);
 }
 
-/** Invocations that keep a device busy, by kernel family. */
-const BUSY_INVOCATIONS = { cpu: 1024, gpu: 65536 };
+/** Invocations that keep a software adapter busy. */
+const BUSY_INVOCATIONS = 1024;
 
 /** dW = sum over pixels of inputs times output gradient. */
 export function lowerWeightGrad(
@@ -121,7 +137,9 @@ export function lowerWeightGrad(
     context.dispatch(spec.reduce, [partials, output]);
     return;
   }
-  const spec = directWeightGrad(shape, BUSY_INVOCATIONS[context.target.kernelFamily]);
+  const spec = isGemm(context, shape)
+    ? gemmWeightGrad(shape)
+    : directWeightGrad(shape, BUSY_INVOCATIONS);
   const partials = context.scratch("partials", spec.partialBytes);
   spec.accumulate.forEach((dispatch, i) => {
     const input = inputs[i];
@@ -132,6 +150,10 @@ export function lowerWeightGrad(
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
   return chooseConvFamily(context.target, shape) === "texture" ? textureDims(shape) : undefined;
+}
+
+function isGemm(context: LowerContext, shape: ConvShape): boolean {
+  return chooseConvFamily(context.target, shape) === "gemm";
 }
 
 /** Packs weights and brings them into a texture. */

@@ -1,0 +1,211 @@
+/**
+ * Tile sizes of the gemm family. What a thread keeps in registers is fixed: 8 channels x 8 pixels
+ * are 64 sums, as many as fit beside their operands into the 128 registers with which two
+ * workgroups share a multiprocessor. The tables say what a workgroup computes together.
+ *
+ * No real GPU was at hand when they were made: the order of the candidates comes from the cost
+ * model below, and a tuner may time the first few.
+ * @module
+ */
+
+/** What WebGPU guarantees, which browsers grant without being asked for more. */
+const MAX_WORKGROUP_BYTES = 16384;
+const MAX_INVOCATIONS = 256;
+
+/** Threads that fill a big GPU: 128 multiprocessors with two workgroups of 256. */
+const BUSY_THREADS = 65536;
+
+/** Time to bring a vec4 into workgroup memory, in multiply-adds of a thread. */
+const LOAD_COST = 24;
+/** Time of a step's two barriers for each thread, in multiply-adds. */
+const STEP_COST = 64;
+
+/** Threads over channels or slices: few sizes, since each is a shader to compile. */
+const GROUPS = [8, 4, 2, 1];
+
+/** The sizes of which no half is idle. */
+function groupsFor(needed: number): number[] {
+  return GROUPS.filter((n) => n < 2 * needed);
+}
+
+/** Pixels of a row a thread of the forward kernel computes. */
+export const PIXELS = 8;
+
+/** What a workgroup of the forward kernel computes. */
+export interface ForwardTile {
+  /** Threads over output channels. */
+  readonly channelGroups: number;
+  /** Planes of four output channels a thread computes. */
+  readonly outPlanes: number;
+  readonly height: number;
+  readonly width: number;
+  /** Input planes a step takes. */
+  readonly planes: number;
+}
+
+/** What decides a forward tile; sizes are those of one phase. */
+export interface ForwardProblem {
+  readonly batch: number;
+  readonly height: number;
+  readonly width: number;
+  readonly phases: number;
+  readonly inputPlanes: number;
+  readonly outputPlanes: number;
+  readonly tapsY: number;
+  readonly tapsX: number;
+}
+
+/** Rows and columns; rows in eights, because the threads of a warp differ in rows. */
+const FORWARD_SIZES = [[16, 16], [8, 32], [32, 8], [8, 16], [16, 8], [8, 8]] as const;
+
+/** The tiles that fit WebGPU's default limits, the one that should be fastest first. */
+export function forwardTiles(problem: ForwardProblem): ForwardTile[] {
+  const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
+  const ranked: { tile: ForwardTile; cost: number }[] = [];
+  for (const channelGroups of groupsFor(problem.outputPlanes / outPlanes)) {
+    for (const [height, width] of FORWARD_SIZES) {
+      const threads = channelGroups * height * width / PIXELS;
+      const planes = [4, 2, 1].find((n) =>
+        (n === 1 || n <= problem.inputPlanes) &&
+        forwardBytes({ channelGroups, outPlanes, height, width, planes: n }, problem) <=
+          MAX_WORKGROUP_BYTES
+      );
+      if (threads > MAX_INVOCATIONS || planes === undefined) continue;
+      const tile = { channelGroups, outPlanes, height, width, planes };
+      ranked.push({ tile, cost: forwardCost(tile, problem) });
+    }
+  }
+  return ranked.sort((a, b) => a.cost - b.cost).map(({ tile }) => tile);
+}
+
+/** Workgroup memory of a forward tile: the window of pixels, with an odd pitch, and the weights. */
+export function forwardBytes(tile: ForwardTile, { tapsY, tapsX }: ForwardProblem): number {
+  const pitch = Math.floor((tile.width + tapsX - 1) / 2) * 2 + 1;
+  const pixels = (tile.height + tapsY - 1) * pitch;
+  const weights = tapsY * tapsX * 4 * tile.channelGroups * tile.outPlanes;
+  return tile.planes * (pixels + weights) * 16;
+}
+
+/** Multiply-adds, loads and barriers: of all workgroups, and of one thread of a GPU half idle. */
+function forwardCost(tile: ForwardTile, p: ForwardProblem): number {
+  const blocks = Math.ceil(p.outputPlanes / (tile.channelGroups * tile.outPlanes));
+  const tiles = Math.ceil(p.height / tile.height) * Math.ceil(p.width / tile.width);
+  const multiplyAdds = tile.planes * p.tapsY * p.tapsX * 16 * tile.outPlanes * PIXELS;
+  const lanes = wholeWarps(tile.channelGroups * tile.height * tile.width / PIXELS);
+  const loads = forwardBytes(tile, p) / 16;
+  const cost = Math.ceil(p.inputPlanes / tile.planes) *
+    (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
+  return cost * (p.batch * p.phases * blocks * tiles + BUSY_THREADS / lanes);
+}
+
+/** A workgroup of 48 threads takes the time of 64. */
+function wholeWarps(threads: number): number {
+  return Math.ceil(threads / 32) * 32;
+}
+
+/** What a workgroup of the weight gradient kernel computes. */
+export interface WeightGradTile {
+  /** Threads over output channels, 8 channels each (4 where there are no more). */
+  readonly outGroups: number;
+  readonly outPlanes: number;
+  /** Threads over input channels, 4 channels each, 8 where a thread has a single tap. */
+  readonly inGroups: number;
+  readonly inPlanes: number;
+  /** Threads over pixels; each leaves a partial sum of its own. */
+  readonly slices: number;
+  /** Pixels of a step. */
+  readonly height: number;
+  readonly width: number;
+}
+
+/** What decides a weight gradient tile; sizes are the output's. */
+export interface WeightGradProblem {
+  readonly batch: number;
+  readonly height: number;
+  readonly width: number;
+  readonly inputPlanes: number;
+  readonly outputPlanes: number;
+  readonly tapsY: number;
+  readonly tapsX: number;
+}
+
+/** Neighbouring pixels a thread of the weight gradient reads at once. */
+export const WEIGHT_GRAD_PIXELS = 4;
+
+/** Rows of a slice and columns. */
+const WEIGHT_GRAD_SIZES = [[4, 8], [2, 8], [1, 8], [1, 4]] as const;
+
+/** The tiles that fit WebGPU's default limits, the one that should be fastest first. */
+export function weightGradTiles(problem: WeightGradProblem): WeightGradTile[] {
+  const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
+  // With three taps in a row 8 x 4 channels are 96 sums, with one tap 8 x 8 are 64.
+  const inPlanes = problem.tapsX === 1 && problem.inputPlanes > 1 ? 2 : 1;
+  const ranked: { tile: WeightGradTile; cost: number }[] = [];
+  for (const outGroups of groupsFor(problem.outputPlanes / outPlanes)) {
+    for (const inGroups of groupsFor(problem.inputPlanes / inPlanes)) {
+      for (const slices of GROUPS) {
+        for (const [rows, width] of WEIGHT_GRAD_SIZES) {
+          const height = rows * slices;
+          const tile = { outGroups, outPlanes, inGroups, inPlanes, slices, height, width };
+          if (
+            weightGradThreads(tile, problem) <= MAX_INVOCATIONS &&
+            weightGradBytes(tile, problem) <= MAX_WORKGROUP_BYTES
+          ) {
+            ranked.push({ tile, cost: weightGradCost(tile, problem) });
+          }
+        }
+      }
+    }
+  }
+  return ranked.sort((a, b) => a.cost - b.cost).map(({ tile }) => tile);
+}
+
+/** Threads of a workgroup: one for each of its groups, kernel rows and slices. */
+export function weightGradThreads(tile: WeightGradTile, { tapsY }: WeightGradProblem): number {
+  return tile.outGroups * tile.inGroups * tapsY * tile.slices;
+}
+
+/** Workgroup memory of a weight gradient tile: output gradient and input, planes at odd pitches. */
+export function weightGradBytes(tile: WeightGradTile, problem: WeightGradProblem): number {
+  const [gradient, input] = weightGradCells(tile, problem).map((cells) => cells | 1);
+  return 16 * (tile.outGroups * tile.outPlanes * (gradient ?? 0) +
+    tile.inGroups * tile.inPlanes * (input ?? 0));
+}
+
+function weightGradCells(tile: WeightGradTile, p: WeightGradProblem): [number, number] {
+  return [
+    tile.height * tile.width,
+    (tile.height + p.tapsY - 1) * (tile.width + p.tapsX - 1),
+  ];
+}
+
+function weightGradCost(tile: WeightGradTile, p: WeightGradProblem): number {
+  const outBlocks = Math.ceil(p.outputPlanes / (tile.outGroups * tile.outPlanes));
+  const inBlocks = Math.ceil(p.inputPlanes / (tile.inGroups * tile.inPlanes));
+  const tiles = p.batch * Math.ceil(p.height / tile.height) * Math.ceil(p.width / tile.width);
+  const sums = tile.outPlanes * tile.inPlanes * p.tapsX * 16;
+  const multiplyAdds = tile.height * tile.width / tile.slices * sums;
+  const lanes = wholeWarps(weightGradThreads(tile, p));
+  const [gradient, input] = weightGradCells(tile, p);
+  const loads = tile.outGroups * tile.outPlanes * gradient + tile.inGroups * tile.inPlanes * input;
+  return outBlocks * inBlocks * tiles * (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
+}
+
+/** Workgroups over pixels: enough to fill a big GPU, not so many that adding them up takes long. */
+const MAX_PARTIAL_BYTES = 32 * 2 ** 20;
+
+/**
+ * Strips of pixels, each summed by workgroups of its own.
+ * @param threadsOfStrip all threads that work on a strip
+ * @param stripBytes partial sums a strip leaves, all slices together
+ * @param tiles pixel tiles there are
+ */
+export function weightGradStrips(
+  threadsOfStrip: number,
+  stripBytes: number,
+  tiles: number,
+): number {
+  const filling = Math.ceil(BUSY_THREADS / threadsOfStrip);
+  const affordable = Math.floor(MAX_PARTIAL_BYTES / stripBytes);
+  return Math.max(1, Math.min(tiles, filling, affordable));
+}
