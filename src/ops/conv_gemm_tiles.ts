@@ -1,7 +1,8 @@
 /**
- * Tile sizes of the gemm family. What a thread keeps in registers is fixed: 8 channels x 8 pixels
- * are 64 sums, as many as fit beside their operands into the 128 registers with which two
- * workgroups share a multiprocessor. The tables say what a workgroup computes together.
+ * Tile sizes of the gemm family. What a thread keeps in registers is fixed: 64 sums of 8 channels x
+ * 8 pixels (96 in a weight gradient of three taps) need a load from workgroup memory for every 22
+ * (27) multiply-adds, about what multiprocessors offer, and fit their registers. The tables
+ * below say what a workgroup computes together.
  *
  * No real GPU was at hand when they were made: the order of the candidates comes from the cost
  * model below, and a tuner may time the first few.
@@ -12,8 +13,14 @@
 const MAX_WORKGROUP_BYTES = 16384;
 const MAX_INVOCATIONS = 256;
 
-/** Threads that fill a big GPU: 128 multiprocessors with two workgroups of 256. */
-const BUSY_THREADS = 65536;
+/** A big GPU: so many multiprocessors, each with so many multiply-adds at once. */
+const MULTIPROCESSORS = 128;
+const LANES_AT_ONCE = 128;
+/** Threads of a multiprocessor that hide each other's waiting. */
+const BUSY_THREADS = 512;
+
+/** Registers for values with which addresses still fit and a multiprocessor of 65536 stays busy. */
+const COMFORTABLE_REGISTERS = 144;
 
 /** Time to bring a vec4 into workgroup memory, in multiply-adds of a thread. */
 const LOAD_COST = 24;
@@ -86,16 +93,24 @@ export function forwardBytes(tile: ForwardTile, { tapsY, tapsX }: ForwardProblem
   return tile.planes * (pixels + weights) * 16;
 }
 
-/** Multiply-adds, loads and barriers: of all workgroups, and of one thread of a GPU half idle. */
+/** Multiply-adds, loads and barriers of all workgroups, and the wait for the last of them. */
 function forwardCost(tile: ForwardTile, p: ForwardProblem): number {
   const blocks = Math.ceil(p.outputPlanes / (tile.channelGroups * tile.outPlanes));
   const tiles = Math.ceil(p.height / tile.height) * Math.ceil(p.width / tile.width);
   const multiplyAdds = tile.planes * p.tapsY * p.tapsX * 16 * tile.outPlanes * PIXELS;
   const lanes = wholeWarps(tile.channelGroups * tile.height * tile.width / PIXELS);
   const loads = forwardBytes(tile, p) / 16;
-  const cost = Math.ceil(p.inputPlanes / tile.planes) *
+  const operands = PIXELS + p.tapsX - 1 + tile.outPlanes;
+  const registers = 4 * (PIXELS * tile.outPlanes + operands + Math.ceil(loads / lanes));
+  const cost = Math.ceil(p.inputPlanes / tile.planes) * crowding(registers) *
     (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
-  return cost * (p.batch * p.phases * blocks * tiles + BUSY_THREADS / lanes);
+  const last = MULTIPROCESSORS * Math.max(1, LANES_AT_ONCE / lanes);
+  return cost * (p.batch * p.phases * blocks * tiles + last);
+}
+
+/** What is loaded ahead takes registers; with more of them fewer threads run at once. */
+function crowding(registers: number): number {
+  return Math.max(1, registers / COMFORTABLE_REGISTERS);
 }
 
 /** A workgroup of 48 threads takes the time of 64. */
@@ -188,7 +203,10 @@ function weightGradCost(tile: WeightGradTile, p: WeightGradProblem): number {
   const lanes = wholeWarps(weightGradThreads(tile, p));
   const [gradient, input] = weightGradCells(tile, p);
   const loads = tile.outGroups * tile.outPlanes * gradient + tile.inGroups * tile.inPlanes * input;
-  return outBlocks * inBlocks * tiles * (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
+  const operands = (WEIGHT_GRAD_PIXELS + p.tapsX - 1) * tile.inPlanes + tile.outPlanes;
+  const registers = sums + 4 * (operands + Math.ceil(loads / lanes));
+  return outBlocks * inBlocks * tiles * crowding(registers) *
+    (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
 }
 
 /** Workgroups over pixels: enough to fill a big GPU, not so many that adding them up takes long. */
@@ -205,7 +223,7 @@ export function weightGradStrips(
   stripBytes: number,
   tiles: number,
 ): number {
-  const filling = Math.ceil(BUSY_THREADS / threadsOfStrip);
+  const filling = Math.ceil(MULTIPROCESSORS * BUSY_THREADS / threadsOfStrip);
   const affordable = Math.floor(MAX_PARTIAL_BYTES / stripBytes);
   return Math.max(1, Math.min(tiles, filling, affordable));
 }
