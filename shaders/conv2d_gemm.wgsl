@@ -9,28 +9,26 @@
 //           A convolution has one phase and inputStride = stride; its adjoint has
 //           outputStride = stride, and in each phase the taps that meet an input pixel.
 //
-// A workgroup computes CHANNEL_GROUPS * OUT_PLANES planes of four channels for TILE_H x TILE_W
-// pixels, a thread OUT_PLANES planes for PIXELS neighbours of a row. Each step takes PLANES input
-// planes and a group of TAPS_Y x TAPS_X taps with neighbouring offsets: weights and the window of
-// pixels they see go into workgroup memory; the loads for the next step are under way while this
-// one is computed. Threads of a warp differ in rows (8) and then channels; an odd window pitch puts
-// their rows into different banks, and weights are read by many threads at once.
+// A workgroup computes CHANNEL_GROUPS * OUT_PLANES planes of four channels for ROWS x PIXELS
+// pixels, a thread OUT_PLANES planes of a row. Each step takes PLANES input planes and a group of
+// TAPS_Y x TAPS_X taps with neighbouring offsets: weights and the window of pixels they see go into
+// workgroup memory; the loads for the next step are under way while this one is computed. Threads
+// of a warp differ in rows (8) and then channels; an odd window pitch puts their rows into different
+// banks, and weights are read by many threads at once. The arrays are nested so that the loop has
+// but one index that is no constant: compilers of WGSL check every other against the bounds.
 //
 // Layout    inputs and output c4 (border and padding of the output are not written); packed as
 //           conv2d_gemm_pack_weights leaves it
 // Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
 // Constants SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
-//           CHANNEL_GROUPS; OUT_PLANES; TILE_H (a multiple of 8); TILE_W (a multiple of PIXELS);
-//           PIXELS; HAS_BIAS
+//           CHANNEL_GROUPS; OUT_PLANES; ROWS, a multiple of 8; PIXELS; HAS_BIAS
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases,
 //           y tiles, z images
 
-//@let threads = CHANNEL_GROUPS * TILE_H * TILE_W / PIXELS
+//@let threads = CHANNEL_GROUPS * ROWS
 //@let blockPlanes = CHANNEL_GROUPS * OUT_PLANES
-//@let windowH = TILE_H + TAPS_Y - 1
-//@let windowW = TILE_W + TAPS_X - 1
-//@let windowPitch = windowW / 2 * 2 + 1
-//@let windowSize = windowH * windowPitch
+//@let windowH = ROWS + TAPS_Y - 1
+//@let windowW = PIXELS + TAPS_X - 1
 //@let weightSize = PLANES * TAPS_Y * TAPS_X * 4 * blockPlanes
 //@let windowLoads = (windowH * windowW + threads - 1) / threads
 //@let weightLoads = (weightSize + threads - 1) / threads
@@ -72,8 +70,11 @@ fn biasOf(channel: u32) -> f32 {
 }
 //@end
 
-var<workgroup> pixels: array<vec4f, ${PLANES * windowSize}>;
-var<workgroup> weights: array<vec4f, ${weightSize}>;
+alias PixelRow = array<vec4f, ${windowW / 2 * 2 + 1}>;
+alias TapWeights = array<array<array<vec4f, ${OUT_PLANES}>, ${CHANNEL_GROUPS}>, ${TAPS_X * 4}>;
+
+var<workgroup> pixels: array<PixelRow, ${PLANES * windowH}>;
+var<workgroup> weights: array<TapWeights, ${PLANES * TAPS_Y}>;
 
 // Past the last plane the weights are zero, so that any pixels do.
 fn inputAt(image: u32, wanted: u32, cell: u32) -> vec4f {
@@ -92,14 +93,12 @@ fn inputAt(image: u32, wanted: u32, cell: u32) -> vec4f {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let block = group.x % params.blocks;
   let phase = group.x / params.blocks;
-  let tileX = group.y % params.tilesX * ${TILE_W}u;
-  let tileY = group.y / params.tilesX * ${TILE_H}u;
+  let tileX = group.y % params.tilesX * ${PIXELS}u;
+  let tileY = group.y / params.tilesX * ${ROWS}u;
   let image = group.z;
 
-  let plane = thread / 8u % ${CHANNEL_GROUPS}u * ${OUT_PLANES}u;
-  let strip = thread / ${8 * CHANNEL_GROUPS}u;
-  let row = strip % ${TILE_H / 8}u * 8u + thread % 8u;
-  let column = strip / ${TILE_H / 8}u * ${PIXELS}u;
+  let channelGroup = thread / 8u % ${CHANNEL_GROUPS}u;
+  let row = thread / ${8 * CHANNEL_GROUPS}u * 8u + thread % 8u;
 
   let firstGroup = u32(params.table[phase]);
   let groups = u32(params.table[phase + 1u]) - firstGroup;
@@ -139,16 +138,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     if (step > 0u) {
       for (var tapRow = 0u; tapRow < ${PLANES * TAPS_Y}u; tapRow++) {
-        let at = tapRow / ${TAPS_Y}u * ${windowSize}u + (row + tapRow % ${TAPS_Y}u) * ${windowPitch}u +
-          column;
-        //@for j in 0..PIXELS + TAPS_X - 1
-        let v${j} = pixels[at + ${j}u];
+        let pixelRow = tapRow / ${TAPS_Y}u * ${windowH}u + row + tapRow % ${TAPS_Y}u;
+        //@for j in 0..windowW
+        let v${j} = pixels[pixelRow][${j}];
         //@end
-        let first = tapRow * ${TAPS_X * 4 * blockPlanes}u + plane;
         //@for t in 0..TAPS_X
         //@for c in 0..4
         {
-          $each(k in 0..OUT_PLANES){ let w${k} = weights[first + ${(t * 4 + c) * blockPlanes + k}u]; }
+          $each(k in 0..OUT_PLANES){ let w${k} = weights[tapRow][${t * 4 + c}][channelGroup][${k}]; }
           //@for j in 0..PIXELS
           $each(k in 0..OUT_PLANES){ sum${j}_${k} += v${j + t}.${lane(c)} * w${k}; }
           //@end
@@ -160,16 +157,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     workgroupBarrier();
     //@for i in 0..weightLoads
-    if (thread + ${i * threads}u < ${weightSize}u) {
-      weights[thread + ${i * threads}u] = nextWeight${i};
+    {
+      let at = thread + ${i * threads}u;
+      if (at < ${weightSize}u) {
+        weights[at / ${TAPS_X * 4 * blockPlanes}u][at / ${blockPlanes}u % ${TAPS_X * 4}u][
+          at / ${OUT_PLANES}u % ${CHANNEL_GROUPS}u][at % ${OUT_PLANES}u] = nextWeight${i};
+      }
     }
     //@end
     //@for i in 0..windowLoads
     {
       let cell = thread + ${i * threads}u;
       if (cell < ${windowH * windowW}u) {
-        let at = cell / ${windowW}u * ${windowPitch}u + cell % ${windowW}u;
-        $each(p in 0..PLANES){ pixels[at + ${p * windowSize}u] = nextPixel${i}_${p}; }
+        $each(p in 0..PLANES){ pixels[cell / ${windowW}u + ${p * windowH}u][cell % ${windowW}u] = nextPixel${i}_${p}; }
       }
     }
     //@end
@@ -177,13 +177,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 
   let outputY = (tileY + row) * params.outputStrideY + phase / params.outputStrideX;
-  let outputX = (tileX + column) * params.outputStrideX + phase % params.outputStrideX;
+  let outputX = tileX * params.outputStrideX + phase % params.outputStrideX;
   if (outputY >= params.height) {
     return;
   }
   //@for k in 0..OUT_PLANES
   {
-    let outputPlane = block * ${blockPlanes}u + plane + ${k}u;
+    let outputPlane = block * ${blockPlanes}u + channelGroup * ${OUT_PLANES}u + ${k}u;
     if (outputPlane < params.outputPlanes) {
       //@if HAS_BIAS
       let offset = vec4f($list(c in 0..4){ biasOf(outputPlane * 4u + ${c}u) });

@@ -10,8 +10,9 @@
 // by IN_PLANES planes for the taps of one row. Each step brings TILE_H x TILE_W pixels of both into
 // workgroup memory; the loads for the next step are under way while this one is computed. Of its
 // rows each of SLICES threads sums some. Planes have odd pitches there, which puts those that the
-// threads of a warp read into different banks. Positions outside an image are moved to its border,
-// which is zero.
+// threads of a warp read into different banks; arrays are nested so that few indices are no
+// constants, because compilers of WGSL check those against the bounds. Positions outside an image
+// are moved to its border, which is zero.
 //
 // Layout    input, gradient  c4
 //           partials  [strip][slice][tap group][input plane][tap][input lane][output plane], four
@@ -27,8 +28,6 @@
 //@let inBlock = IN_GROUPS * IN_PLANES
 //@let windowH = TILE_H + TAPS_Y - 1
 //@let windowW = TILE_W + TAPS_X - 1
-//@let gradientPitch = TILE_H * TILE_W / 2 * 2 + 1
-//@let inputPitch = windowH * windowW / 2 * 2 + 1
 //@let gradientCells = outBlock * TILE_H * TILE_W
 //@let inputCells = inBlock * windowH * windowW
 //@let gradientLoads = (gradientCells + threads - 1) / threads
@@ -61,8 +60,22 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
 
-var<workgroup> gradients: array<vec4f, ${outBlock * gradientPitch}>;
-var<workgroup> inputs: array<vec4f, ${inBlock * inputPitch}>;
+struct GradientPlane {
+  rows: array<array<vec4f, ${TILE_W}>, ${TILE_H}>,
+  //@if TILE_H * TILE_W % 2 == 0
+  oddPitch: vec4f,
+  //@end
+}
+
+struct InputPlane {
+  rows: array<array<vec4f, ${windowW}>, ${windowH}>,
+  //@if windowH * windowW % 2 == 0
+  oddPitch: vec4f,
+  //@end
+}
+
+var<workgroup> gradients: array<array<GradientPlane, ${OUT_PLANES}>, ${OUT_GROUPS}>;
+var<workgroup> inputs: array<array<InputPlane, ${IN_PLANES}>, ${IN_GROUPS}>;
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -73,8 +86,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let offsetY = params.offsets[group.z * 2u];
   let offsetX = params.offsets[group.z * 2u + 1u];
 
-  let outPlane = thread % ${OUT_GROUPS}u * ${OUT_PLANES}u;
-  let inPlane = thread / ${OUT_GROUPS}u % ${IN_GROUPS}u * ${IN_PLANES}u;
+  let outGroup = thread % ${OUT_GROUPS}u;
+  let inGroup = thread / ${OUT_GROUPS}u % ${IN_GROUPS}u;
   let tapRow = thread / ${OUT_GROUPS * IN_GROUPS}u % ${TAPS_Y}u;
   let slice = thread / ${OUT_GROUPS * IN_GROUPS * TAPS_Y}u;
 
@@ -117,14 +130,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     if (tile > firstTile) {
       for (var row = slice * ${sliceRows}u; row < (slice + 1u) * ${sliceRows}u; row++) {
-        for (var column = 0u; column < ${TILE_W}u; column += ${PIXELS}u) {
-          let gradientAt = outPlane * ${gradientPitch}u + row * ${TILE_W}u + column;
-          let inputAt = inPlane * ${inputPitch}u + (row + tapRow) * ${windowW}u + column;
+        //@for x in 0..TILE_W / PIXELS
+        {
           //@for i in 0..IN_PLANES
-          $each(j in 0..PIXELS + TAPS_X - 1){ let v${j}_${i} = inputs[inputAt + ${i * inputPitch + j}u]; }
+          $each(j in 0..PIXELS + TAPS_X - 1){ let v${j}_${i} = inputs[inGroup][${i}].rows[row + tapRow][${x * PIXELS + j}]; }
           //@end
           //@for p in 0..PIXELS
-          $each(k in 0..OUT_PLANES){ let g${p}_${k} = gradients[gradientAt + ${k * gradientPitch + p}u]; }
+          $each(k in 0..OUT_PLANES){ let g${p}_${k} = gradients[outGroup][${k}].rows[row][${x * PIXELS + p}]; }
           //@for t in 0..TAPS_X
           //@for i in 0..IN_PLANES
           $each(c in 0..4, k in 0..OUT_PLANES){ sum${t}_${i}_${c}_${k} += v${p + t}_${i}.${lane(c)} * g${p}_${k}; }
@@ -132,6 +144,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           //@end
           //@end
         }
+        //@end
       }
     }
 
@@ -140,8 +153,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     {
       let cell = thread + ${i * threads}u;
       if (cell < ${gradientCells}u) {
-        gradients[cell / ${TILE_H * TILE_W}u * ${gradientPitch}u + cell % ${TILE_H * TILE_W}u] =
-          nextGradient${i};
+        let plane = cell / ${TILE_H * TILE_W}u;
+        gradients[plane / ${OUT_PLANES}u][plane % ${OUT_PLANES}u].rows[
+          cell / ${TILE_W}u % ${TILE_H}u][cell % ${TILE_W}u] = nextGradient${i};
       }
     }
     //@end
@@ -149,8 +163,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     {
       let cell = thread + ${i * threads}u;
       if (cell < ${inputCells}u) {
-        inputs[cell / ${windowH * windowW}u * ${inputPitch}u + cell % ${windowH * windowW}u] =
-          nextInput${i};
+        let plane = cell / ${windowH * windowW}u;
+        inputs[plane / ${IN_PLANES}u][plane % ${IN_PLANES}u].rows[
+          cell / ${windowW}u % ${windowH}u][cell % ${windowW}u] = nextInput${i};
       }
     }
     //@end
@@ -159,12 +174,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   let sum = params.firstVector + (group.y * ${SLICES}u + slice) * params.sumVectors;
   //@for i in 0..IN_PLANES
-  if (firstIn + inPlane + ${i}u < params.planes) {
-    let task = (group.z * params.planes + firstIn + inPlane + ${i}u) * ${TAPS_Y}u + tapRow;
+  {
+    let plane = firstIn + inGroup * ${IN_PLANES}u + ${i}u;
+    let task = (group.z * params.planes + plane) * ${TAPS_Y}u + tapRow;
     //@for k in 0..OUT_PLANES
-    if (firstOut + outPlane + ${k}u < params.gradientPlanes) {
-      let at = sum + task * ${TAPS_X * 4}u * params.gradientPlanes + firstOut + outPlane + ${k}u;
-      $each(t in 0..TAPS_X, c in 0..4){ partials[at + ${t * 4 + c}u * params.gradientPlanes] = sum${t}_${i}_${c}_${k}; }
+    {
+      let gradientPlane = firstOut + outGroup * ${OUT_PLANES}u + ${k}u;
+      if (plane < params.planes && gradientPlane < params.gradientPlanes) {
+        let at = sum + task * ${TAPS_X * 4}u * params.gradientPlanes + gradientPlane;
+        $each(t in 0..TAPS_X, c in 0..4){ partials[at + ${t * 4 + c}u * params.gradientPlanes] = sum${t}_${i}_${c}_${k}; }
+      }
     }
     //@end
   }

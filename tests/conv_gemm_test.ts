@@ -10,6 +10,7 @@ import {
   type ForwardProblem,
   type ForwardTile,
   forwardTiles,
+  PIXELS,
   type WeightGradProblem,
   weightGradStrips,
   weightGradTiles,
@@ -19,6 +20,7 @@ import type { ConvShape, Pair } from "../src/ops/conv_shape.ts";
 import { type Array64, random } from "./reference/array.ts";
 import * as reference from "./reference/conv2d.ts";
 import { testGpu } from "./ops/harness.ts";
+import { workgroupBytes } from "./workgroup_bytes.ts";
 
 function same(
   inputChannels: number[],
@@ -100,8 +102,7 @@ Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
     for (const { kernel, grid, params } of dispatchesOf(shape)) {
       const code = expandTemplate(kernel.source, kernel.constants);
       assert(!/\$|\/\/@/.test(code), kernel.name);
-      const vectors = [...code.matchAll(/var<workgroup> \w+: array<vec4f, (\d+)>/g)];
-      const bytes = vectors.reduce((sum, match) => sum + 16 * Number(match[1]), 0);
+      const bytes = workgroupBytes(code);
       assert(bytes <= 16384, `${kernel.name} takes ${bytes} bytes of workgroup memory`);
       assert(Number(/@workgroup_size\((\d+)\)/.exec(code)?.[1]) <= 256, kernel.name);
       assert(grid.every((n) => n >= 1 && n <= 65535), `${kernel.name} ${grid}`);
@@ -121,7 +122,7 @@ Deno.test("conv gemm: wide layers get big tiles, narrow ones no idle threads, st
     tapsY: 3,
     tapsX: 3,
   };
-  const sums = (t: ForwardTile) => t.channelGroups * t.outPlanes * 4 * t.height * t.width;
+  const sums = (t: ForwardTile) => t.channelGroups * t.outPlanes * 4 * t.rows * PIXELS;
   const [big] = forwardTiles(problem);
   assert(big && sums(big) >= 64 * 128, JSON.stringify(big));
   const [narrow] = forwardTiles({ ...problem, outputPlanes: 2 });

@@ -123,7 +123,7 @@ function gemm(g: Product, choose: ChooseForwardTile): GemmDispatches {
   const taps = tapsY * tapsX;
   const packed = blocks * groups.length * chunks * tile.planes * taps * 4 * blockPlanes;
   const packGrid = linearGrid(packed);
-  const tilesX = Math.ceil(width / tile.width);
+  const tilesX = Math.ceil(width / PIXELS);
   return {
     packedBytes: Math.max(1, packed) * 16,
     pack: {
@@ -158,8 +158,7 @@ function gemm(g: Product, choose: ChooseForwardTile): GemmDispatches {
           PLANES: tile.planes,
           CHANNEL_GROUPS: tile.channelGroups,
           OUT_PLANES: tile.outPlanes,
-          TILE_H: tile.height,
-          TILE_W: tile.width,
+          ROWS: tile.rows,
           PIXELS,
           HAS_BIAS: g.hasBias ? 1 : 0,
         },
@@ -185,7 +184,7 @@ function gemm(g: Product, choose: ChooseForwardTile): GemmDispatches {
         ...Array.from({ length: MAX_SEGMENTS }, (_, s) => planesOf(g.inputChannels[s] ?? 0)),
         ...groupTable(g.groups),
       ],
-      grid: [blocks * phases.length, tilesX * Math.ceil(height / tile.height), g.batch],
+      grid: [blocks * phases.length, tilesX * Math.ceil(height / tile.rows), g.batch],
     },
   };
 }

@@ -35,7 +35,7 @@ function groupsFor(needed: number): number[] {
   return GROUPS.filter((n) => n < 2 * needed);
 }
 
-/** Pixels of a row a thread of the forward kernel computes. */
+/** Pixels of a row a thread of the forward kernel computes; its tiles are as wide. */
 export const PIXELS = 8;
 
 /** What a workgroup of the forward kernel computes. */
@@ -44,8 +44,8 @@ export interface ForwardTile {
   readonly channelGroups: number;
   /** Planes of four output channels a thread computes. */
   readonly outPlanes: number;
-  readonly height: number;
-  readonly width: number;
+  /** Rows of pixels. */
+  readonly rows: number;
   /** Input planes a step takes. */
   readonly planes: number;
 }
@@ -62,23 +62,21 @@ export interface ForwardProblem {
   readonly tapsX: number;
 }
 
-/** Rows and columns; rows in eights, because the threads of a warp differ in rows. */
-const FORWARD_SIZES = [[16, 16], [8, 32], [32, 8], [8, 16], [16, 8], [8, 8]] as const;
+/** Rows of a tile, in eights, because the threads of a warp differ in rows. */
+const FORWARD_ROWS = [32, 16, 8];
 
 /** The tiles that fit WebGPU's default limits, the one that should be fastest first. */
 export function forwardTiles(problem: ForwardProblem): ForwardTile[] {
   const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
   const ranked: { tile: ForwardTile; cost: number }[] = [];
   for (const channelGroups of groupsFor(problem.outputPlanes / outPlanes)) {
-    for (const [height, width] of FORWARD_SIZES) {
-      const threads = channelGroups * height * width / PIXELS;
+    for (const rows of FORWARD_ROWS) {
       const planes = [4, 2, 1].find((n) =>
         (n === 1 || n <= problem.inputPlanes) &&
-        forwardBytes({ channelGroups, outPlanes, height, width, planes: n }, problem) <=
-          MAX_WORKGROUP_BYTES
+        forwardBytes({ channelGroups, outPlanes, rows, planes: n }, problem) <= MAX_WORKGROUP_BYTES
       );
-      if (threads > MAX_INVOCATIONS || planes === undefined) continue;
-      const tile = { channelGroups, outPlanes, height, width, planes };
+      if (channelGroups * rows > MAX_INVOCATIONS || planes === undefined) continue;
+      const tile = { channelGroups, outPlanes, rows, planes };
       ranked.push({ tile, cost: forwardCost(tile, problem) });
     }
   }
@@ -87,8 +85,8 @@ export function forwardTiles(problem: ForwardProblem): ForwardTile[] {
 
 /** Workgroup memory of a forward tile: the window of pixels, with an odd pitch, and the weights. */
 export function forwardBytes(tile: ForwardTile, { tapsY, tapsX }: ForwardProblem): number {
-  const pitch = Math.floor((tile.width + tapsX - 1) / 2) * 2 + 1;
-  const pixels = (tile.height + tapsY - 1) * pitch;
+  const pitch = (PIXELS + tapsX - 1) | 1;
+  const pixels = (tile.rows + tapsY - 1) * pitch;
   const weights = tapsY * tapsX * 4 * tile.channelGroups * tile.outPlanes;
   return tile.planes * (pixels + weights) * 16;
 }
@@ -96,9 +94,9 @@ export function forwardBytes(tile: ForwardTile, { tapsY, tapsX }: ForwardProblem
 /** Multiply-adds, loads and barriers of all workgroups, and the wait for the last of them. */
 function forwardCost(tile: ForwardTile, p: ForwardProblem): number {
   const blocks = Math.ceil(p.outputPlanes / (tile.channelGroups * tile.outPlanes));
-  const tiles = Math.ceil(p.height / tile.height) * Math.ceil(p.width / tile.width);
+  const tiles = Math.ceil(p.height / tile.rows) * Math.ceil(p.width / PIXELS);
   const multiplyAdds = tile.planes * p.tapsY * p.tapsX * 16 * tile.outPlanes * PIXELS;
-  const lanes = wholeWarps(tile.channelGroups * tile.height * tile.width / PIXELS);
+  const lanes = wholeWarps(tile.channelGroups * tile.rows);
   const loads = forwardBytes(tile, p) / 16;
   const operands = PIXELS + p.tapsX - 1 + tile.outPlanes;
   const registers = 4 * (PIXELS * tile.outPlanes + operands + Math.ceil(loads / lanes));

@@ -14,6 +14,7 @@ import { UNet } from "../../src/nn/unet.ts";
 import { crossEntropy } from "../../src/ops/cross_entropy.ts";
 import { imageInput } from "../../src/ops/image_input.ts";
 import { resizeArgmax } from "../../src/ops/resize_argmax.ts";
+import { workgroupBytes } from "../workgroup_bytes.ts";
 
 const DEFAULT_LIMITS = {
   storageBuffers: 8,
@@ -21,8 +22,6 @@ const DEFAULT_LIMITS = {
   invocations: 256,
   workgroupBytes: 16384,
 };
-
-const ELEMENT_BYTES: Record<string, number> = { f32: 4, u32: 4, vec2f: 8, vec4f: 16 };
 
 /** A bound range of a GPU object. */
 interface Range {
@@ -52,13 +51,8 @@ function problems({ spec, operands }: DispatchStep, plan: ProgramPlan): string[]
   if (bindings.length - buffers > DEFAULT_LIMITS.storageTextures) found.push("storage textures");
   const size = /@workgroup_size\(([^)]*)\)/.exec(code)?.[1]?.split(",").map(Number) ?? [];
   if (size.reduce((a, b) => a * b, 1) > DEFAULT_LIMITS.invocations) found.push("invocations");
-  const shared = [...code.matchAll(/var<workgroup> \w+: array<(\w+), (\d+)>/g)];
-  if (shared.length !== code.split("var<workgroup>").length - 1) found.push("unread declaration");
-  const bytes = shared.reduce(
-    (sum, [, type = "", count]) => sum + (ELEMENT_BYTES[type] ?? NaN) * Number(count),
-    0,
-  );
-  if (!(bytes <= DEFAULT_LIMITS.workgroupBytes)) found.push(`${bytes} bytes of workgroup memory`);
+  const bytes = workgroupBytes(code);
+  if (bytes > DEFAULT_LIMITS.workgroupBytes) found.push(`${bytes} bytes of workgroup memory`);
   const ranges = operands.map((m, i) => rangeOf(m, plan.memory, bindings[i + 1]?.[2] ?? "read"));
   ranges.forEach((a, i) => {
     for (const b of ranges.slice(i + 1)) {
