@@ -22,6 +22,8 @@ import * as reference from "./reference/conv2d.ts";
 import { testGpu } from "./ops/harness.ts";
 import { workgroupBytes } from "./workgroup_bytes.ts";
 
+const MAX_BINDING_BYTES = 2 ** 27;
+
 function same(
   inputChannels: number[],
   outputChannels: number,
@@ -54,7 +56,7 @@ const strided: ConvShape = {
 function dispatchesOf(shape: ConvShape): DispatchSpec[] {
   const forward = gemmForward(shape, true);
   const inputGrad = gemmInputGrad(shape, 0, false);
-  const grad = gemmWeightGrad(shape);
+  const grad = gemmWeightGrad(shape, MAX_BINDING_BYTES);
   return [
     forward.pack,
     forward.gemm,
@@ -80,6 +82,17 @@ Deno.test("conv gemm: taps of a phase that see neighbours go together, all taps 
   assertEquals(adjointTaps(strided, 9).tapsX, 2);
 });
 
+Deno.test("conv gemm: partial sums fit a binding where one of them does", () => {
+  const shape = same([5, 64], 64, [40, 60], 2);
+  const { partialBytes: most } = gemmWeightGrad(shape, MAX_BINDING_BYTES);
+  const oneSum = gemmWeightGrad(shape, 1).partialBytes;
+  assert(oneSum < most);
+  for (let limit = oneSum; limit < most; limit = Math.ceil(limit * 1.5)) {
+    const { partialBytes } = gemmWeightGrad(shape, limit);
+    assert(partialBytes <= limit && partialBytes >= oneSum, `${partialBytes} of ${limit}`);
+  }
+});
+
 Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
   for (const tapsY of [1, 3]) {
     for (const tapsX of [1, 2, 3]) {
@@ -93,6 +106,7 @@ Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
           outputPlanes: planes,
           tapsY,
           tapsX,
+          maxSums: 1000,
         };
         assert(forwardTiles(problem).length > 0 && weightGradTiles(problem).length > 0);
       }
@@ -180,7 +194,7 @@ async function checkTiles(shape: ConvShape, [height, width]: Pair): Promise<void
       inputs: [...inputs, g],
       outputs: [{ shape: weight.shape }],
       lower(context, node) {
-        const spec = gemmWeightGrad(shape, chooseGrad);
+        const spec = gemmWeightGrad(shape, MAX_BINDING_BYTES, chooseGrad);
         const partials = context.scratch("partials", spec.partialBytes);
         spec.accumulate.forEach((dispatch, i) =>
           context.dispatch(dispatch, [inputs[i]!, g, partials])

@@ -133,6 +133,8 @@ export interface WeightGradTile {
 
 /** What decides a weight gradient tile; sizes are the output's. */
 export interface WeightGradProblem {
+  /** Partial sums that there is room for. */
+  readonly maxSums: number;
   readonly batch: number;
   readonly height: number;
   readonly width: number;
@@ -156,7 +158,7 @@ export function weightGradTiles(problem: WeightGradProblem): WeightGradTile[] {
   const ranked: { tile: WeightGradTile; cost: number }[] = [];
   for (const outGroups of groupsFor(problem.outputPlanes / outPlanes)) {
     for (const inGroups of groupsFor(problem.inputPlanes / inPlanes)) {
-      for (const slices of GROUPS) {
+      for (const slices of GROUPS.filter((n) => n <= problem.maxSums)) {
         for (const [rows, width] of WEIGHT_GRAD_SIZES) {
           const height = rows * slices;
           const tile = { outGroups, outPlanes, inGroups, inPlanes, slices, height, width };
@@ -214,14 +216,14 @@ const MAX_PARTIAL_BYTES = 32 * 2 ** 20;
  * Strips of pixels, each summed by workgroups of its own.
  * @param threadsOfStrip all threads that work on a strip
  * @param stripBytes partial sums a strip leaves, all slices together
- * @param tiles pixel tiles there are
+ * @param most strips there can be
  */
 export function weightGradStrips(
   threadsOfStrip: number,
   stripBytes: number,
-  tiles: number,
+  most: number,
 ): number {
   const filling = Math.ceil(MULTIPROCESSORS * BUSY_THREADS / threadsOfStrip);
   const affordable = Math.floor(MAX_PARTIAL_BYTES / stripBytes);
-  return Math.max(1, Math.min(tiles, filling, affordable));
+  return Math.max(1, Math.min(most, filling, affordable));
 }

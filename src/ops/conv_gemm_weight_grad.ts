@@ -37,9 +37,13 @@ const fastest: ChooseWeightGradTile = (problem) => weightGradTiles(problem)[0];
 /** Three taps of a row are 96 sums a thread; more would not fit its registers. */
 const MAX_SIDE = 3;
 
-/** dW [O, I, kH, kW] from the inputs and the output gradient. */
+/**
+ * dW [O, I, kH, kW] from the inputs and the output gradient.
+ * @param maxBindingBytes that the partial sums may take, where fewer do
+ */
 export function gemmWeightGrad(
   shape: ConvShape,
+  maxBindingBytes: number,
   choose: ChooseWeightGradTile = fastest,
 ): GemmWeightGrad {
   const { batch, inputChannels, outputChannels } = shape;
@@ -61,6 +65,7 @@ export function gemmWeightGrad(
       outputPlanes,
       tapsY,
       tapsX,
+      maxSums: Math.max(1, Math.floor(maxBindingBytes / (stripVectors * 16))),
     };
     const tile = choose(problem);
     if (!tile) throw new RangeError(`no tile for ${JSON.stringify(problem)}`);
@@ -71,7 +76,7 @@ export function gemmWeightGrad(
     const strips = weightGradStrips(
       weightGradThreads(tile, problem) * blocks * inBlocks * tapGroups.length,
       stripVectors * 16 * tile.slices,
-      batch * tilesOfImage,
+      Math.min(batch * tilesOfImage, Math.floor(problem.maxSums / tile.slices)),
     );
     const tilesOfStrip = Math.ceil(batch * tilesOfImage / strips);
     const usedStrips = Math.ceil(batch * tilesOfImage / tilesOfStrip);

@@ -138,7 +138,7 @@ export function lowerWeightGrad(
     return;
   }
   const spec = isGemm(context, shape)
-    ? gemmWeightGrad(shape)
+    ? gemmWeightGrad(shape, context.target.maxBindingBytes)
     : directWeightGrad(shape, BUSY_INVOCATIONS);
   const partials = context.scratch("partials", spec.partialBytes);
   spec.accumulate.forEach((dispatch, i) => {
