@@ -7,11 +7,13 @@ import { clearBorder } from "../src/ops/clear_border.ts";
 import { gemmForward, gemmInputGrad } from "../src/ops/conv_gemm.ts";
 import { adjointTaps, forwardTaps } from "../src/ops/conv_gemm_taps.ts";
 import {
+  type ChooseTile,
+  forwardBytes,
   type ForwardProblem,
   type ForwardTile,
   forwardTiles,
   PIXELS,
-  type WeightGradProblem,
+  weightGradBytes,
   weightGradStrips,
   weightGradTiles,
 } from "../src/ops/conv_gemm_tiles.ts";
@@ -108,7 +110,9 @@ Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
           tapsX,
           maxSums: 1000,
         };
-        assert(forwardTiles(problem).length > 0 && weightGradTiles(problem).length > 0);
+        for (const tiles of [forwardTiles(problem), weightGradTiles(problem)]) {
+          assertEquals(new Set(tiles.map(({ name }) => name)).size, tiles.length);
+        }
       }
     }
   }
@@ -122,6 +126,34 @@ Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
       assert(grid.every((n) => n >= 1 && n <= 65535), `${kernel.name} ${grid}`);
       assert(params.every((word) => Number.isInteger(word) && word >= 0), kernel.name);
     }
+  }
+});
+
+Deno.test("conv gemm: the memory that tiles are judged by is what their shaders declare", () => {
+  const shape = same([40], 64, [50, 75], 2);
+  const problem = {
+    batch: 2,
+    height: 50,
+    width: 75,
+    phases: 1,
+    inputPlanes: 10,
+    outputPlanes: 16,
+    tapsY: 3,
+    tapsX: 3,
+    maxSums: 100,
+  };
+  const declared = ({ kernel }: DispatchSpec) =>
+    workgroupBytes(expandTemplate(kernel.source, kernel.constants));
+  const pick = (name: string): ChooseTile => (_key, tiles) =>
+    tiles.find((t) => t.name === name) ?? tiles[0];
+  for (const tile of forwardTiles(problem)) {
+    const { gemm } = gemmForward(shape, false, pick(tile.name));
+    assertEquals(declared(gemm), forwardBytes(tile, problem), tile.name);
+  }
+  for (const tile of weightGradTiles(problem)) {
+    const { accumulate: [accumulate] } = gemmWeightGrad(shape, 2 ** 27, pick(tile.name));
+    assert(accumulate);
+    assertEquals(declared(accumulate), weightGradBytes(tile, problem), tile.name);
   }
 });
 
@@ -145,11 +177,26 @@ Deno.test("conv gemm: wide layers get big tiles, narrow ones no idle threads, st
   assertEquals(weightGradStrips(192, 16, 3), 3);
 });
 
+/** Chooses, by name, the tiles that are first for what `run` computes, in the order of its choices. */
+function sameTiles(run: (choose: ChooseTile) => void): ChooseTile {
+  const names: string[] = [];
+  run((_key, tiles) => {
+    names.push(tiles[0].name);
+    return tiles[0];
+  });
+  return (key, tiles) => {
+    const name = names.shift();
+    const tile = tiles.find((t) => t.name === name);
+    assert(tile, `${key} has no tile ${name}`);
+    return tile;
+  };
+}
+
 /**
  * Results of a convolution's three directions with the tiles that images of `size` get: computing
  * such images would take a software adapter minutes.
  */
-async function checkTiles(shape: ConvShape, [height, width]: Pair): Promise<void> {
+async function checkTiles(shape: ConvShape, size: Pair): Promise<void> {
   const gpu = await testGpu("gpu");
   const graph = new Graph();
   const { batch, inputChannels, outputChannels } = shape;
@@ -160,17 +207,14 @@ async function checkTiles(shape: ConvShape, [height, width]: Pair): Promise<void
   const inputs = parts.map((p, i) => graph.input(`x${i}`, { shape: p.shape, layout: "c4" }));
   const w = graph.input("w", { shape: weight.shape });
   const g = graph.input("dy", { shape: dy.shape, layout: "c4" });
-  const chooseForward = (problem: ForwardProblem) =>
-    forwardTiles({ ...problem, batch: 2, height, width })[0];
-  const chooseGrad = (problem: WeightGradProblem) =>
-    weightGradTiles({ ...problem, batch: 2, height, width })[0];
+  const large = { ...shape, batch: 2, inputSize: size, outputSize: size };
   const outputs = {
     y: graph.record({
       op: "forward",
       inputs: [...inputs, w],
       outputs: [{ shape: dy.shape, layout: "c4" }],
       lower(context, node) {
-        const spec = gemmForward(shape, false, chooseForward);
+        const spec = gemmForward(shape, false, sameTiles((c) => gemmForward(large, false, c)));
         const packed = context.scratch("packed", spec.packedBytes);
         context.dispatch(spec.pack, [w, packed]);
         context.dispatch(spec.gemm, [...inputs, packed, node.output]);
@@ -182,7 +226,12 @@ async function checkTiles(shape: ConvShape, [height, width]: Pair): Promise<void
       inputs: [g, w],
       outputs: [{ shape: inputs[0]!.shape, layout: "c4" }],
       lower(context, node) {
-        const spec = gemmInputGrad(shape, 0, false, chooseForward);
+        const spec = gemmInputGrad(
+          shape,
+          0,
+          false,
+          sameTiles((c) => gemmInputGrad(large, 0, false, c)),
+        );
         const packed = context.scratch("packed", spec.packedBytes);
         context.dispatch(spec.pack, [w, packed]);
         context.dispatch(spec.gemm, [g, packed, node.output]);
@@ -194,7 +243,11 @@ async function checkTiles(shape: ConvShape, [height, width]: Pair): Promise<void
       inputs: [...inputs, g],
       outputs: [{ shape: weight.shape }],
       lower(context, node) {
-        const spec = gemmWeightGrad(shape, MAX_BINDING_BYTES, chooseGrad);
+        const spec = gemmWeightGrad(
+          shape,
+          MAX_BINDING_BYTES,
+          sameTiles((c) => gemmWeightGrad(large, MAX_BINDING_BYTES, c)),
+        );
         const partials = context.scratch("partials", spec.partialBytes);
         spec.accumulate.forEach((dispatch, i) =>
           context.dispatch(dispatch, [inputs[i]!, g, partials])

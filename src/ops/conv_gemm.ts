@@ -9,7 +9,7 @@ import packSource from "../../shaders/conv2d_gemm_pack_weights.wgsl" with { type
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { c4Geometry } from "../graph/layout.ts";
 import { adjointTaps, forwardTaps, type TapGroups } from "./conv_gemm_taps.ts";
-import { type ForwardProblem, type ForwardTile, forwardTiles, PIXELS } from "./conv_gemm_tiles.ts";
+import { type ChooseTile, firstTile, forwardTiles, PIXELS } from "./conv_gemm_tiles.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS, planesOf, segmentWords } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -26,11 +26,6 @@ export interface GemmDispatches {
   readonly gemm: DispatchSpec;
 }
 
-/** Picks a tile; by default the one that should be fastest. */
-export type ChooseForwardTile = (problem: ForwardProblem) => ForwardTile | undefined;
-
-const fastest: ChooseForwardTile = (problem) => forwardTiles(problem)[0];
-
 /** A 3x3 kernel goes through workgroup memory at once, of larger ones a row or a single tap. */
 const MAX_TAPS = 9;
 
@@ -38,7 +33,7 @@ const MAX_TAPS = 9;
 export function gemmForward(
   shape: ConvShape,
   hasBias: boolean,
-  choose: ChooseForwardTile = fastest,
+  choose: ChooseTile = firstTile,
 ): GemmDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
   return gemm({
@@ -62,7 +57,7 @@ export function gemmInputGrad(
   shape: ConvShape,
   segment: number,
   hasBias: boolean,
-  choose: ChooseForwardTile = fastest,
+  choose: ChooseTile = firstTile,
 ): GemmDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
   const before = shape.inputChannels.slice(0, segment).reduce((sum, c) => sum + c, 0);
@@ -96,7 +91,7 @@ interface Product {
   readonly hasBias: boolean;
 }
 
-function gemm(g: Product, choose: ChooseForwardTile): GemmDispatches {
+function gemm(g: Product, choose: ChooseTile): GemmDispatches {
   const { tapsY, tapsX, inputStride, outputStride, phases } = g.groups;
   const input = c4Geometry([g.batch, 4, ...g.inputSize]);
   const output = c4Geometry([g.batch, 4, ...g.outputSize]);
@@ -114,8 +109,11 @@ function gemm(g: Product, choose: ChooseForwardTile): GemmDispatches {
     tapsY,
     tapsX,
   };
-  const tile = choose(problem);
-  if (!tile) throw new RangeError(`no tile for ${JSON.stringify(problem)}`);
+  const key = `${g.name} ${g.batch}x${g.inputChannels.join("+")}x${g.inputSize.join("x")}` +
+    `>${g.outputChannels}x${
+      g.outputSize.join("x")
+    }, ${phases.flat().length} x ${tapsY}x${tapsX} taps`;
+  const tile = choose(key, forwardTiles(problem));
   const blockPlanes = tile.channelGroups * tile.outPlanes;
   const blocks = Math.ceil(outputPlanes / blockPlanes);
   const chunks = Math.ceil(inputPlanes / tile.planes);

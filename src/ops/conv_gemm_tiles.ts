@@ -38,8 +38,19 @@ function groupsFor(needed: number): number[] {
 /** Pixels of a row a thread of the forward kernel computes; its tiles are as wide. */
 export const PIXELS = 8;
 
+/** Picks one of the tiles for a shape, which `key` names; the first should be the fastest. */
+export type ChooseTile = <T extends { readonly name: string }>(
+  key: string,
+  tiles: readonly [T, ...T[]],
+) => T;
+
+/** The choice where nothing was measured. */
+export const firstTile: ChooseTile = (_key, [first]) => first;
+
 /** What a workgroup of the forward kernel computes. */
 export interface ForwardTile {
+  /** Says what it is, uniquely for a shape. */
+  readonly name: string;
   /** Threads over output channels. */
   readonly channelGroups: number;
   /** Planes of four output channels a thread computes. */
@@ -66,25 +77,41 @@ export interface ForwardProblem {
 const FORWARD_ROWS = [32, 16, 8];
 
 /** The tiles that fit WebGPU's default limits, the one that should be fastest first. */
-export function forwardTiles(problem: ForwardProblem): ForwardTile[] {
+export function forwardTiles(problem: ForwardProblem): [ForwardTile, ...ForwardTile[]] {
   const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
-  const ranked: { tile: ForwardTile; cost: number }[] = [];
+  const ranked: Ranked<ForwardTile>[] = [];
   for (const channelGroups of groupsFor(problem.outputPlanes / outPlanes)) {
     for (const rows of FORWARD_ROWS) {
+      const size = { channelGroups, outPlanes, rows };
       const planes = [4, 2, 1].find((n) =>
         (n === 1 || n <= problem.inputPlanes) &&
-        forwardBytes({ channelGroups, outPlanes, rows, planes: n }, problem) <= MAX_WORKGROUP_BYTES
+        forwardBytes({ ...size, planes: n }, problem) <= MAX_WORKGROUP_BYTES
       );
       if (channelGroups * rows > MAX_INVOCATIONS || planes === undefined) continue;
-      const tile = { channelGroups, outPlanes, rows, planes };
+      const name = `${channelGroups * outPlanes * 4} channels, ${rows}x${PIXELS}, planes ${planes}`;
+      const tile = { name, ...size, planes };
       ranked.push({ tile, cost: forwardCost(tile, problem) });
     }
   }
-  return ranked.sort((a, b) => a.cost - b.cost).map(({ tile }) => tile);
+  return cheapestFirst(ranked, problem);
+}
+
+interface Ranked<T> {
+  tile: T;
+  cost: number;
+}
+
+function cheapestFirst<T>(ranked: Ranked<T>[], problem: unknown): [T, ...T[]] {
+  const [first, ...others] = ranked.sort((a, b) => a.cost - b.cost).map(({ tile }) => tile);
+  if (first === undefined) throw new RangeError(`no tile for ${JSON.stringify(problem)}`);
+  return [first, ...others];
 }
 
 /** Workgroup memory of a forward tile: the window of pixels, with an odd pitch, and the weights. */
-export function forwardBytes(tile: ForwardTile, { tapsY, tapsX }: ForwardProblem): number {
+export function forwardBytes(
+  tile: Omit<ForwardTile, "name">,
+  { tapsY, tapsX }: ForwardProblem,
+): number {
   const pitch = (PIXELS + tapsX - 1) | 1;
   const pixels = (tile.rows + tapsY - 1) * pitch;
   const weights = tapsY * tapsX * 4 * tile.channelGroups * tile.outPlanes;
@@ -118,6 +145,8 @@ function wholeWarps(threads: number): number {
 
 /** What a workgroup of the weight gradient kernel computes. */
 export interface WeightGradTile {
+  /** Says what it is, uniquely for a shape. */
+  readonly name: string;
   /** Threads over output channels, 8 channels each (4 where there are no more). */
   readonly outGroups: number;
   readonly outPlanes: number;
@@ -151,17 +180,21 @@ export const WEIGHT_GRAD_PIXELS = 4;
 const WEIGHT_GRAD_SIZES = [[4, 8], [2, 8], [1, 8], [1, 4]] as const;
 
 /** The tiles that fit WebGPU's default limits, the one that should be fastest first. */
-export function weightGradTiles(problem: WeightGradProblem): WeightGradTile[] {
+export function weightGradTiles(
+  problem: WeightGradProblem,
+): [WeightGradTile, ...WeightGradTile[]] {
   const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
   // With three taps in a row 8 x 4 channels are 96 sums, with one tap 8 x 8 are 64.
   const inPlanes = problem.tapsX === 1 && problem.inputPlanes > 1 ? 2 : 1;
-  const ranked: { tile: WeightGradTile; cost: number }[] = [];
+  const ranked: Ranked<WeightGradTile>[] = [];
   for (const outGroups of groupsFor(problem.outputPlanes / outPlanes)) {
     for (const inGroups of groupsFor(problem.inputPlanes / inPlanes)) {
       for (const slices of GROUPS.filter((n) => n <= problem.maxSums)) {
         for (const [rows, width] of WEIGHT_GRAD_SIZES) {
           const height = rows * slices;
-          const tile = { outGroups, outPlanes, inGroups, inPlanes, slices, height, width };
+          const name = `${outGroups * outPlanes * 4} by ${inGroups * inPlanes * 4} channels, ` +
+            `${height}x${width}, slices ${slices}`;
+          const tile = { name, outGroups, outPlanes, inGroups, inPlanes, slices, height, width };
           if (
             weightGradThreads(tile, problem) <= MAX_INVOCATIONS &&
             weightGradBytes(tile, problem) <= MAX_WORKGROUP_BYTES
@@ -172,7 +205,7 @@ export function weightGradTiles(problem: WeightGradProblem): WeightGradTile[] {
       }
     }
   }
-  return ranked.sort((a, b) => a.cost - b.cost).map(({ tile }) => tile);
+  return cheapestFirst(ranked, problem);
 }
 
 /** Threads of a workgroup: one for each of its groups, kernel rows and slices. */

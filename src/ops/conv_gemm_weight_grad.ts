@@ -9,11 +9,11 @@ import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { c4Geometry } from "../graph/layout.ts";
 import { forwardTaps } from "./conv_gemm_taps.ts";
 import {
+  type ChooseTile,
+  firstTile,
   WEIGHT_GRAD_PIXELS,
-  type WeightGradProblem,
   weightGradStrips,
   weightGradThreads,
-  type WeightGradTile,
   weightGradTiles,
 } from "./conv_gemm_tiles.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
@@ -29,11 +29,6 @@ export interface GemmWeightGrad {
   readonly reduce: DispatchSpec;
 }
 
-/** Picks a tile; by default the one that should be fastest. */
-export type ChooseWeightGradTile = (problem: WeightGradProblem) => WeightGradTile | undefined;
-
-const fastest: ChooseWeightGradTile = (problem) => weightGradTiles(problem)[0];
-
 /** Three taps of a row are 96 sums a thread; more would not fit its registers. */
 const MAX_SIDE = 3;
 
@@ -44,7 +39,7 @@ const MAX_SIDE = 3;
 export function gemmWeightGrad(
   shape: ConvShape,
   maxBindingBytes: number,
-  choose: ChooseWeightGradTile = fastest,
+  choose: ChooseTile = firstTile,
 ): GemmWeightGrad {
   const { batch, inputChannels, outputChannels } = shape;
   const groups = forwardTaps(shape, MAX_SIDE * MAX_SIDE, MAX_SIDE);
@@ -67,8 +62,10 @@ export function gemmWeightGrad(
       tapsX,
       maxSums: Math.max(1, Math.floor(maxBindingBytes / (stripVectors * 16))),
     };
-    const tile = choose(problem);
-    if (!tile) throw new RangeError(`no tile for ${JSON.stringify(problem)}`);
+    const key = `conv2d_gemm_weight_grad ${batch}x${channels}x${shape.inputSize.join("x")}` +
+      `>${outputChannels}x${shape.outputSize.join("x")}, ` +
+      `${tapGroups.length} x ${tapsY}x${tapsX} taps`;
+    const tile = choose(key, weightGradTiles(problem));
     const blocks = Math.ceil(outputPlanes / (tile.outGroups * tile.outPlanes));
     const inBlocks = Math.ceil(problem.inputPlanes / (tile.inGroups * tile.inPlanes));
     const tilesX = Math.ceil(gradient.width / tile.width);
