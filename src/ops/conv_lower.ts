@@ -17,6 +17,8 @@ import {
   type WeightGradJob,
 } from "./conv_windows.ts";
 import { directForward, directInputGrad, directWeightGrad } from "./conv_direct.ts";
+import { gemmForward, gemmInputGrad } from "./conv_gemm.ts";
+import { gemmWeightGrad } from "./conv_gemm_weight_grad.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import {
   type ConvDims,
@@ -28,15 +30,13 @@ import {
 } from "./conv_texture.ts";
 
 /** Kernels of one kind of adapter. */
-export type ConvFamily = "texture" | "direct";
+export type ConvFamily = "texture" | "direct" | "gemm";
 
 /** The kernel family for a convolution on a device, where no part of it is too large. */
 export function chooseConvFamily(target: LowerTarget, shape: ConvShape): ConvFamily {
+  if (target.kernelFamily === "gpu") return "gemm";
   const dims = textureDims(shape);
-  return target.kernelFamily === "cpu" && dims &&
-      fitsTextureFamily(dims, target.maxTextureDimension)
-    ? "texture"
-    : "direct";
+  return dims && fitsTextureFamily(dims, target.maxTextureDimension) ? "texture" : "direct";
 }
 
 /** The texture family's view of a convolution; none where its kernels do not apply. */
@@ -77,6 +77,15 @@ function forward(context: LowerContext, { shape, inputs, weight, bias, output }:
     const spec = textureForward(dims, context.target, bias !== undefined);
     const packed = packToTexture(context, spec, weight);
     context.dispatch(spec.convolve, [staged, packed, output.memory, ...biases]);
+    clearBorder(context, output);
+    return;
+  }
+  if (isGemm(context, shape)) {
+    const spec = gemmForward(shape, bias !== undefined, context.target);
+    const packed = context.scratch("packed", spec.packedBytes);
+    context.dispatch(spec.pack, [weight, packed]);
+    const memories = inputs.map((input) => input.memory);
+    context.dispatch(spec.gemm, [...memories, packed, output.memory, ...biases]);
     clearBorder(context, output);
     return;
   }
@@ -126,14 +135,22 @@ function inputGrad(
     clearBorder(context, output);
     return;
   }
+  if (isGemm(context, shape)) {
+    const spec = gemmInputGrad(shape, segment, bias !== undefined, context.target);
+    const packed = context.scratch("packed", spec.packedBytes);
+    context.dispatch(spec.pack, [weight, packed]);
+    context.dispatch(spec.gemm, [gradient.memory, packed, output.memory, ...biases]);
+    clearBorder(context, output);
+    return;
+  }
   const spec = directInputGrad(shape, segment, bias !== undefined);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
   context.dispatch(spec.gather, [gradient.memory, packed, output.memory, ...biases]);
 }
 
-/** Invocations that keep a device busy, by kernel family. */
-const BUSY_INVOCATIONS = { cpu: 1024, gpu: 65536 };
+/** Invocations that keep a software adapter busy. */
+const BUSY_INVOCATIONS = 1024;
 
 /** dW = sum over pixels of inputs times output gradient. */
 export function lowerWeightGrad(
@@ -169,8 +186,9 @@ function weightGrad(
     context.dispatch(spec.reduce, [partials, output]);
     return;
   }
-  const invocations = BUSY_INVOCATIONS[context.target.kernelFamily];
-  const spec = directWeightGrad(shape, invocations, maxBindingBytes);
+  const spec = isGemm(context, shape)
+    ? gemmWeightGrad(shape, maxBindingBytes, context.target)
+    : directWeightGrad(shape, BUSY_INVOCATIONS, maxBindingBytes);
   const partials = context.scratch("partials", spec.partialBytes);
   spec.accumulate.forEach((dispatch, i) => {
     const input = inputs[i];
@@ -185,17 +203,21 @@ const STAGED_BYTES = 64 * 2 ** 20;
 /** How much of a convolution its kernels take at once. */
 function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   const familyOf = (batch: number) => chooseConvFamily(target, { ...shape, batch });
-  if (familyOf(1) === "direct") return { bindsInputs: true, mostImages: shape.batch };
+  if (familyOf(1) !== "texture") return { bindsInputs: true, mostImages: shape.batch };
   const [height, width] = shape.inputSize;
   const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
   const imageBytes = storageBytes([1, channels, height, width], "c4");
   let mostImages = Math.min(shape.batch, Math.max(1, Math.floor(STAGED_BYTES / imageBytes)));
-  while (familyOf(mostImages) === "direct") mostImages = Math.ceil(mostImages / 2);
+  while (familyOf(mostImages) !== "texture") mostImages = Math.ceil(mostImages / 2);
   return { bindsInputs: false, mostImages };
 }
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
   return chooseConvFamily(context.target, shape) === "texture" ? textureDims(shape) : undefined;
+}
+
+function isGemm(context: LowerContext, shape: ConvShape): boolean {
+  return chooseConvFamily(context.target, shape) === "gemm";
 }
 
 /** Packs weights and brings them into a texture. */

@@ -14,8 +14,14 @@ import { UNet } from "../../src/nn/unet.ts";
 import { crossEntropy } from "../../src/ops/cross_entropy.ts";
 import { imageInput } from "../../src/ops/image_input.ts";
 import { resizeArgmax } from "../../src/ops/resize_argmax.ts";
+import { workgroupBytes } from "../workgroup_bytes.ts";
 
-const DEFAULT_LIMITS = { storageBuffers: 8, storageTextures: 4, invocations: 256 };
+const DEFAULT_LIMITS = {
+  storageBuffers: 8,
+  storageTextures: 4,
+  invocations: 256,
+  workgroupBytes: 16384,
+};
 
 /** A bound range of a GPU object. */
 interface Range {
@@ -49,6 +55,8 @@ function problems({ spec, operands }: DispatchStep, plan: ProgramPlan): string[]
   if (bindings.length - buffers > DEFAULT_LIMITS.storageTextures) found.push("storage textures");
   const size = /@workgroup_size\(([^)]*)\)/.exec(code)?.[1]?.split(",").map(Number) ?? [];
   if (size.reduce((a, b) => a * b, 1) > DEFAULT_LIMITS.invocations) found.push("invocations");
+  const bytes = workgroupBytes(code);
+  if (bytes > DEFAULT_LIMITS.workgroupBytes) found.push(`${bytes} bytes of workgroup memory`);
   const ranges = operands.map((m, i) => rangeOf(m, plan.memory, bindings[i + 1]?.[2] ?? "read"));
   ranges.forEach((a, i) => {
     for (const b of ranges.slice(i + 1)) {

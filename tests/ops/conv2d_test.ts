@@ -79,8 +79,8 @@ const columns: Sizes[] = [
   { batch: 1, channels: [1024], size: [1, 1], out: 1032, kernel: [1, 1] },
 ];
 
-/** Sizes that only the direct family takes. */
-const direct: Sizes[] = [
+/** Sizes that the texture family does not take: direct kernels on software adapters. */
+const general: Sizes[] = [
   { batch: 2, channels: [3], size: [8, 9], out: 5, kernel: [3, 3] },
   {
     batch: 1,
@@ -148,7 +148,9 @@ const shared = [...common, ...randomSizes(8)].map((s, i) => convCase(s, i * 20 +
 testFamily("cpu", shared);
 testFamily("cpu", columns.map((s, i) => convCase(s, i * 20 + 301)));
 testFamily("gpu", shared);
-testFamily("gpu", direct.map((s, i) => convCase(s, i * 20 + 501)));
+const unusual = general.map((s, i) => convCase(s, i * 20 + 501));
+testFamily("cpu", unusual);
+testFamily("gpu", unusual);
 
 function concatCase(channels: number[]): OpCase {
   const parts = channels.map((c, i) => random(i + 1, [2, c, 3, 15]));
@@ -190,7 +192,7 @@ Deno.test("conv2d reads the parts of a concatenation, which is then never built"
   }
 });
 
-Deno.test("chooseConvFamily takes textures only where they are fast and fit", () => {
+Deno.test("chooseConvFamily takes textures only where they are fast and fit, gemm on real GPUs", () => {
   const base = {
     batch: 1,
     inputChannels: [64],
@@ -204,7 +206,7 @@ Deno.test("chooseConvFamily takes textures only where they are fast and fit", ()
   };
   const cpu = { ...target, kernelFamily: "cpu" as const };
   assertEquals(chooseConvFamily(cpu, base), "texture");
-  assertEquals(chooseConvFamily({ ...cpu, kernelFamily: "gpu" }, base), "direct");
+  assertEquals(chooseConvFamily({ ...cpu, kernelFamily: "gpu" }, base), "gemm");
   assertEquals(chooseConvFamily(cpu, { ...base, stride: [2, 2] }), "direct");
   assertEquals(chooseConvFamily(cpu, { ...base, padding: [0, 0] }), "direct");
   assertEquals(chooseConvFamily({ ...cpu, maxTextureDimension: 256 }, base), "direct");
