@@ -98,6 +98,18 @@ export type Step = DispatchStep | TextureCopyStep;
 /** Staged textures are shared by the nodes of one gradient, not kept for the whole step. */
 const STAGE_REUSE_STEPS = 12;
 
+/** The last node to read each tensor, for all but the `outputs` of the program. */
+export function lastUsesOf(
+  nodes: readonly Node[],
+  outputs: readonly Tensor[],
+): Map<Tensor, Node> {
+  const last = new Map<Tensor, Node>();
+  for (const node of nodes) {
+    for (const input of node.inputs) if (!outputs.includes(input)) last.set(input, node);
+  }
+  return last;
+}
+
 /** Bytes of a part of tensors that are split as rows of vec4s. */
 const VECTOR_UNIT_BYTES = 256;
 
@@ -107,20 +119,38 @@ export class LowerContext {
   readonly target: LowerTarget;
   /** Steps emitted so far, in execution order. */
   readonly steps: Step[] = [];
+  readonly #lastUses: ReadonlyMap<Tensor, Node>;
   #memories = new Map<Tensor, BufferMemory>();
   #staged = new Map<string, { texture: TextureMemory; step: number }>();
   #numbers = new Map<unknown, number>();
   #node = "";
 
-  /** Starts without steps; a program's nodes share one context, in recording order. */
-  constructor(target: LowerTarget) {
+  /**
+   * Starts without steps; a program's nodes share one context, in execution order.
+   * @param lastUses the last node that reads each tensor which is needed no longer after it
+   */
+  constructor(target: LowerTarget, lastUses: ReadonlyMap<Tensor, Node> = new Map()) {
     this.target = target;
+    this.#lastUses = lastUses;
   }
 
   /** Emits the steps of `node`. */
   lower(node: Node): void {
     this.#node = node.label;
     node.spec.lower(this, node);
+  }
+
+  /**
+   * Lets the output of `node` take the memory of `input`, one of its inputs of the same size, if
+   * nobody else needs that any more. The kernel must then bind that memory once, to read and write.
+   * @returns whether it does
+   */
+  overwrite(node: Node, input: Tensor): boolean {
+    const { output } = node;
+    const mayTake = this.#lastUses.get(input) === node && !input.home && !output.home;
+    if (!mayTake || input.sizeBytes !== output.sizeBytes) return false;
+    this.#memories.set(output, this.memory(input));
+    return true;
   }
 
   /** The memory of a tensor. */
