@@ -44,11 +44,14 @@ export { compile, type CompileOptions, Program } from "./graph/program.ts";
 export { lowerTarget, planProgram, type ProgramPlan } from "./graph/program_plan.ts";
 export {
   type DispatchStep,
+  type ImageView,
   LowerContext,
   type LowerTarget,
   type Step,
+  type TensorWindow,
   type TextureCopyStep,
 } from "./graph/lower.ts";
+export { type UnitRange } from "./graph/windows.ts";
 export { type BufferSlot, type MemoryPlan, type Slot, type TextureSlot } from "./graph/plan.ts";
 export { type ProfileEntry } from "./graph/profile.ts";
 export { MemoryPool } from "./graph/pool.ts";

@@ -18,8 +18,8 @@ import {
 import {
   type Divisible,
   mostUnits,
-  type Range,
   rangesOf,
+  type UnitRange,
   unitTooLarge,
   windowOfUnits,
 } from "./windows.ts";
@@ -49,7 +49,7 @@ export interface ImageView {
 }
 
 /** A part of tensors that consist of equally many units. */
-export interface Window extends Range {
+export interface TensorWindow extends UnitRange {
   /** The memory of the units of a tensor. */
   of(tensor: Tensor): BufferMemory;
   /** 32-bit words before the first value of the window of a `flat` tensor; 0 for images. */
@@ -184,7 +184,7 @@ export class LowerContext {
    * images): once for all units where everything can be bound, else for as many as can.
    * @throws {InputError} when a single unit is too large.
    */
-  split(units: number, tensors: readonly Tensor[], emit: (window: Window) => void): void {
+  split(units: number, tensors: readonly Tensor[], emit: (window: TensorWindow) => void): void {
     this.#split(units, new Map(tensors.map((t) => [t, this.#divide(t, units)])), emit);
   }
 
@@ -193,8 +193,8 @@ export class LowerContext {
     return mostUnits(tensors.map((t) => this.#divide(t, units)), this.target.maxBindingBytes);
   }
 
-  /** The memory of some of the `units` equal parts of a tensor, and what {@linkcode Window.skip} says. */
-  part(tensor: Tensor, units: number, range: Range): { memory: BufferMemory; skip: number } {
+  /** The memory of some of the `units` equal parts of a tensor; {@linkcode TensorWindow.skip}. */
+  part(tensor: Tensor, units: number, range: UnitRange): { memory: BufferMemory; skip: number } {
     return windowOfUnits(this.#divide(tensor, units), range);
   }
 
@@ -204,7 +204,7 @@ export class LowerContext {
   }
 
   /** The same for tensors of one size and layout that a kernel takes as rows of vec4s. */
-  splitVectors(tensors: readonly Tensor[], emit: (window: Window) => void): void {
+  splitVectors(tensors: readonly Tensor[], emit: (window: TensorWindow) => void): void {
     const divisible = new Map(
       tensors.map((t) => [t, { memory: this.memory(t), unitBytes: VECTOR_UNIT_BYTES }]),
     );
@@ -215,12 +215,12 @@ export class LowerContext {
   #split(
     units: number,
     divisible: ReadonlyMap<Tensor, Divisible>,
-    emit: (window: Window) => void,
+    emit: (window: TensorWindow) => void,
   ): void {
     const limit = this.target.maxBindingBytes;
     const most = mostUnits([...divisible.values()], limit);
     if (most < 1) throw unitTooLarge(this.#node, [...divisible.values()], limit);
-    const part = (tensor: Tensor, range: Range) => {
+    const part = (tensor: Tensor, range: UnitRange) => {
       const found = divisible.get(tensor);
       if (!found) throw new Error(`${tensor.label} is not split by ${this.#node}`);
       return windowOfUnits(found, range);

@@ -96,6 +96,21 @@ export class MemoryPool {
   }
 }
 
+/**
+ * The program at `key` of a cache, unless its pool gave its memory to another one: then it is
+ * removed.
+ */
+export function usableProgram<P extends { isEvicted: boolean; destroy(): void }>(
+  programs: Map<string, P>,
+  key: string,
+): P | undefined {
+  const program = programs.get(key);
+  if (!program?.isEvicted) return program;
+  program.destroy();
+  programs.delete(key);
+  return undefined;
+}
+
 function takeFirst<T>(items: T[], fits: (item: T) => boolean): T | undefined {
   const index = items.findIndex(fits);
   return index < 0 ? undefined : items.splice(index, 1)[0];

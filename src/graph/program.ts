@@ -84,17 +84,6 @@ export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): 
   return program;
 }
 
-/**
- * The program at `key` of a cache, unless its memory went to another one: then it is removed.
- */
-export function usableProgram(programs: Map<string, Program>, key: string): Program | undefined {
-  const program = programs.get(key);
-  if (!program?.isEvicted) return program;
-  program.destroy();
-  programs.delete(key);
-  return undefined;
-}
-
 /** A compiled graph: write its inputs, run it, read its outputs. */
 export class Program {
   /** What was planned. */

@@ -6,8 +6,8 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
-import { MemoryPool } from "../graph/pool.ts";
-import { compile, type Program, usableProgram } from "../graph/program.ts";
+import { MemoryPool, usableProgram } from "../graph/pool.ts";
+import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";

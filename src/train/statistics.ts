@@ -9,8 +9,8 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
-import type { MemoryPool } from "../graph/pool.ts";
-import { compile, type Program, usableProgram } from "../graph/program.ts";
+import { type MemoryPool, usableProgram } from "../graph/pool.ts";
+import { compile, type Program } from "../graph/program.ts";
 import type { UNet } from "../nn/unet.ts";
 import { imageInput } from "../ops/image_input.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
