@@ -140,7 +140,7 @@ export async function trainAndSave(
     clipping: settings.clipping ?? {},
     classWeights: settings.classWeights,
   });
-  using segmenter = new Segmenter(gpu, net);
+  using segmenter = new Segmenter(gpu, net, { pool: trainer.pool });
   const started = performance.now();
   let trained = 0;
   let bar: Progress | undefined;

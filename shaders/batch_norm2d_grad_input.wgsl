@@ -7,9 +7,10 @@
 //           ReLU that follows, without reading its output
 // Layout    dy, x, dx: c4; the rest flat [C], read as vec4s, zero past C
 // Bindings  0 params, 1 dy, 2 dx; batch statistics: 3 coefficients, 4 x, 5 mean, MASK: 6 bias;
-//           running statistics: 3 variance, 4 weight, MASK: 5 x, 6 mean, 7 bias
-// Constants MASK: 0 | 1; RUNNING: 1 for running statistics; ROWS: rows of an invocation;
-//           GROUP_ROWS: chunks of rows of a workgroup
+//           running statistics: 3 variance, 4 weight, MASK: 5 x, 6 mean, 7 bias; with IN_PLACE dx
+//           holds dy and everything moves up by one
+// Constants MASK: 0 | 1; RUNNING: 1 for running statistics; IN_PLACE: 1 writes dx over dy; ROWS:
+//           rows of an invocation; GROUP_ROWS: chunks of rows of a workgroup
 // Grid      pitch in x, chunks of rows in y, planes in z
 
 struct Params {
@@ -23,20 +24,22 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
+//@if !IN_PLACE
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4f>;
+//@end
+@group(0) @binding(${2 - IN_PLACE}) var<storage, read_write> dx: array<vec4f>;
 //@if RUNNING
-@group(0) @binding(3) var<storage, read> variance: array<vec4f>;
-@group(0) @binding(4) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(${3 - IN_PLACE}) var<storage, read> variance: array<vec4f>;
+@group(0) @binding(${4 - IN_PLACE}) var<storage, read> weight: array<vec4f>;
 //@else
-@group(0) @binding(3) var<storage, read> coefficients: array<vec4f>;
+@group(0) @binding(${3 - IN_PLACE}) var<storage, read> coefficients: array<vec4f>;
 //@end
 //@if MASK || !RUNNING
-@group(0) @binding(${RUNNING ? 5 : 4}) var<storage, read> x: array<vec4f>;
-@group(0) @binding(${RUNNING ? 6 : 5}) var<storage, read> mean: array<vec4f>;
+@group(0) @binding(${(RUNNING ? 5 : 4) - IN_PLACE}) var<storage, read> x: array<vec4f>;
+@group(0) @binding(${(RUNNING ? 6 : 5) - IN_PLACE}) var<storage, read> mean: array<vec4f>;
 //@end
 //@if MASK
-@group(0) @binding(${RUNNING ? 7 : 6}) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(${(RUNNING ? 7 : 6) - IN_PLACE}) var<storage, read> bias: array<vec4f>;
 //@end
 
 @compute @workgroup_size(16, ${GROUP_ROWS})
@@ -71,16 +74,16 @@ fn main(
 //@end
   let base = group.z * (height + 2u) * pitch + column;
 //@for k in 0..ROWS
-  // The last rows are computed again where there are no more: cheaper than a branch.
+  // The last row, border, is computed again where there are no more: cheaper than a branch.
   let row${k} = min(top + ${k}u, height + 1u);
   let at${k} = base + row${k} * pitch;
 //@if MASK || !RUNNING
   let d${k} = x[at${k}] - center;
 //@end
 //@if MASK
-  let g${k} = select(vec4f(), dy[at${k}], fma(d${k}, scale, shift) > vec4f());
+  let g${k} = select(vec4f(), ${IN_PLACE ? 'dx' : 'dy'}[at${k}], fma(d${k}, scale, shift) > vec4f());
 //@else
-  let g${k} = dy[at${k}];
+  let g${k} = ${IN_PLACE ? 'dx' : 'dy'}[at${k}];
 //@end
 //@if RUNNING
   let value${k} = factor * g${k};

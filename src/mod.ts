@@ -46,11 +46,14 @@ export { compile, type CompileOptions, Program } from "./graph/program.ts";
 export { lowerTarget, planProgram, type ProgramPlan } from "./graph/program_plan.ts";
 export {
   type DispatchStep,
+  type ImageView,
   LowerContext,
   type LowerTarget,
   type Step,
+  type TensorWindow,
   type TextureCopyStep,
 } from "./graph/lower.ts";
+export { type UnitRange } from "./graph/windows.ts";
 export { type BufferSlot, type MemoryPlan, type Slot, type TextureSlot } from "./graph/plan.ts";
 export { type ProfileEntry } from "./graph/profile.ts";
 export { MemoryPool } from "./graph/pool.ts";
@@ -61,7 +64,12 @@ export * from "./nn/optimizers.ts";
 export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";
 export { parameterCount, type UnetConfig, type UnetModel, type Upsample } from "./nn/unet_spec.ts";
 export { type BatchShape } from "./nn/batch_shape.ts";
-export { type PhotoBatch, type PredictOptions, Segmenter } from "./nn/segmenter.ts";
+export {
+  type PhotoBatch,
+  type PredictOptions,
+  Segmenter,
+  type SegmenterOptions,
+} from "./nn/segmenter.ts";
 export { Trainer, type TrainerOptions, type TrainingBatch } from "./train/trainer.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
 export { type PlateauOptions, ReduceOnPlateau, type Schedule } from "./train/schedule.ts";

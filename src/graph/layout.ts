@@ -109,8 +109,8 @@ export interface StageGeometry {
 }
 
 /**
- * Stacks planes of a `c4` tensor in a texture: downwards, and in further columns to the right when
- * one would be higher than a texture may be. Plane p starts at texel
+ * Stacks planes of a `c4` tensor in a texture: downwards, and in several columns of about equal
+ * height where one would be higher than a texture may be. Plane p starts at texel
  * ((p / planesPerColumn) * pitch, (p % planesPerColumn) * rows).
  *
  * @throws {RangeError} when no texture of `maxTextureDimension` holds the planes.
@@ -121,13 +121,14 @@ export function stageGeometry(
   pitch: number,
   maxTextureDimension: number,
 ): StageGeometry {
-  const planesPerColumn = Math.min(planes, Math.floor(maxTextureDimension / rows));
-  const columns = planesPerColumn > 0 ? Math.ceil(planes / planesPerColumn) : Infinity;
+  const mostPerColumn = Math.floor(maxTextureDimension / rows);
+  const columns = mostPerColumn > 0 ? Math.ceil(planes / mostPerColumn) : Infinity;
   if (columns * pitch > maxTextureDimension) {
     throw new RangeError(
       `${planes} planes of ${rows} x ${pitch} texels do not fit a texture of ` +
         `${maxTextureDimension} x ${maxTextureDimension}`,
     );
   }
+  const planesPerColumn = Math.ceil(planes / columns);
   return { planesPerColumn, width: columns * pitch, height: planesPerColumn * rows };
 }

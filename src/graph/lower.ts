@@ -19,8 +19,8 @@ import {
 import {
   type Divisible,
   mostUnits,
-  type Range,
   rangesOf,
+  type UnitRange,
   unitTooLarge,
   windowOfUnits,
 } from "./windows.ts";
@@ -52,7 +52,7 @@ export interface ImageView {
 }
 
 /** A part of tensors that consist of equally many units. */
-export interface Window extends Range {
+export interface TensorWindow extends UnitRange {
   /** The memory of the units of a tensor. */
   of(tensor: Tensor): BufferMemory;
   /** 32-bit words before the first value of the window of a `flat` tensor; 0 for images. */
@@ -101,6 +101,18 @@ export type Step = DispatchStep | TextureCopyStep;
 /** Staged textures are shared by the nodes of one gradient, not kept for the whole step. */
 const STAGE_REUSE_STEPS = 12;
 
+/** The last node to read each tensor, for all but the `outputs` of the program. */
+export function lastUsesOf(
+  nodes: readonly Node[],
+  outputs: readonly Tensor[],
+): Map<Tensor, Node> {
+  const last = new Map<Tensor, Node>();
+  for (const node of nodes) {
+    for (const input of node.inputs) if (!outputs.includes(input)) last.set(input, node);
+  }
+  return last;
+}
+
 /** Bytes of a part of tensors that are split as rows of vec4s. */
 const VECTOR_UNIT_BYTES = 256;
 
@@ -110,20 +122,38 @@ export class LowerContext {
   readonly target: LowerTarget;
   /** Steps emitted so far, in execution order. */
   readonly steps: Step[] = [];
+  readonly #lastUses: ReadonlyMap<Tensor, Node>;
   #memories = new Map<Tensor, BufferMemory>();
   #staged = new Map<string, { texture: TextureMemory; step: number }>();
   #numbers = new Map<unknown, number>();
   #node = "";
 
-  /** Starts without steps; a program's nodes share one context, in recording order. */
-  constructor(target: LowerTarget) {
+  /**
+   * Starts without steps; a program's nodes share one context, in execution order.
+   * @param lastUses the last node that reads each tensor which is needed no longer after it
+   */
+  constructor(target: LowerTarget, lastUses: ReadonlyMap<Tensor, Node> = new Map()) {
     this.target = target;
+    this.#lastUses = lastUses;
   }
 
   /** Emits the steps of `node`. */
   lower(node: Node): void {
     this.#node = node.label;
     node.spec.lower(this, node);
+  }
+
+  /**
+   * Lets the output of `node` take the memory of `input`, one of its inputs of the same size, if
+   * nobody else needs that any more. The kernel must then bind that memory once, to read and write.
+   * @returns whether it does
+   */
+  overwrite(node: Node, input: Tensor): boolean {
+    const { output } = node;
+    const mayTake = this.#lastUses.get(input) === node && !input.home && !output.home;
+    if (!mayTake || input.sizeBytes !== output.sizeBytes) return false;
+    this.#memories.set(output, this.memory(input));
+    return true;
   }
 
   /** The memory of a tensor. */
@@ -157,7 +187,7 @@ export class LowerContext {
    * images): once for all units where everything can be bound, else for as many as can.
    * @throws {InputError} when a single unit is too large.
    */
-  split(units: number, tensors: readonly Tensor[], emit: (window: Window) => void): void {
+  split(units: number, tensors: readonly Tensor[], emit: (window: TensorWindow) => void): void {
     this.#split(units, new Map(tensors.map((t) => [t, this.#divide(t, units)])), emit);
   }
 
@@ -166,8 +196,8 @@ export class LowerContext {
     return mostUnits(tensors.map((t) => this.#divide(t, units)), this.target.maxBindingBytes);
   }
 
-  /** The memory of some of the `units` equal parts of a tensor, and what {@linkcode Window.skip} says. */
-  part(tensor: Tensor, units: number, range: Range): { memory: BufferMemory; skip: number } {
+  /** The memory of some of the `units` equal parts of a tensor; {@linkcode TensorWindow.skip}. */
+  part(tensor: Tensor, units: number, range: UnitRange): { memory: BufferMemory; skip: number } {
     return windowOfUnits(this.#divide(tensor, units), range);
   }
 
@@ -177,7 +207,7 @@ export class LowerContext {
   }
 
   /** The same for tensors of one size and layout that a kernel takes as rows of vec4s. */
-  splitVectors(tensors: readonly Tensor[], emit: (window: Window) => void): void {
+  splitVectors(tensors: readonly Tensor[], emit: (window: TensorWindow) => void): void {
     const divisible = new Map(
       tensors.map((t) => [t, { memory: this.memory(t), unitBytes: VECTOR_UNIT_BYTES }]),
     );
@@ -188,12 +218,12 @@ export class LowerContext {
   #split(
     units: number,
     divisible: ReadonlyMap<Tensor, Divisible>,
-    emit: (window: Window) => void,
+    emit: (window: TensorWindow) => void,
   ): void {
     const limit = this.target.maxBindingBytes;
     const most = mostUnits([...divisible.values()], limit);
     if (most < 1) throw unitTooLarge(this.#node, [...divisible.values()], limit);
-    const part = (tensor: Tensor, range: Range) => {
+    const part = (tensor: Tensor, range: UnitRange) => {
       const found = divisible.get(tensor);
       if (!found) throw new Error(`${tensor.label} is not split by ${this.#node}`);
       return windowOfUnits(found, range);

@@ -11,10 +11,16 @@ export class MemoryPool {
   readonly #gpu: Gpu;
   readonly #buffers: GPUBuffer[] = [];
   readonly #textures: GPUTexture[] = [];
+  #generation = 0;
 
   /** Starts empty; memory is allocated on `gpu` when programs are compiled. */
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
+  }
+
+  /** How often everything was freed; programs that borrowed before must not run any more. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** Bytes allocated so far. */
@@ -44,6 +50,11 @@ export class MemoryPool {
     return this.#fit(slots).reduce((sum, [slot, known]) => sum + (known ? 0 : slotBytes(slot)), 0);
   }
 
+  /** Frees everything where {@linkcode MemoryPool.take} would make the pool larger than `mostBytes`. */
+  makeRoom(slots: readonly Slot[], mostBytes: number): void {
+    if (this.sizeBytes + this.lackingBytes(slots) > mostBytes) this.destroy();
+  }
+
   /** The smallest free memory for each slot, the largest slots first. */
   #fit(slots: readonly Slot[]): [Slot, GPUBuffer | GPUTexture | undefined][] {
     const buffers = [...this.#buffers].sort((a, b) => a.size - b.size);
@@ -58,6 +69,7 @@ export class MemoryPool {
 
   /** Frees everything; programs that borrowed from it must not run any more. */
   destroy(): void {
+    this.#generation++;
     for (const buffer of this.#buffers.splice(0)) buffer.destroy();
     for (const texture of this.#textures.splice(0)) texture.destroy();
   }
@@ -82,6 +94,21 @@ export class MemoryPool {
     this.#textures.push(texture);
     return texture;
   }
+}
+
+/**
+ * The program at `key` of a cache, unless its pool gave its memory to another one: then it is
+ * removed.
+ */
+export function usableProgram<P extends { isEvicted: boolean; destroy(): void }>(
+  programs: Map<string, P>,
+  key: string,
+): P | undefined {
+  const program = programs.get(key);
+  if (!program?.isEvicted) return program;
+  program.destroy();
+  programs.delete(key);
+  return undefined;
 }
 
 function takeFirst<T>(items: T[], fits: (item: T) => boolean): T | undefined {

@@ -30,7 +30,10 @@ export interface CompileOptions {
   historyLength?: number;
   /** A history shared with other programs, instead of one of its own. */
   history?: History;
-  /** Memory shared with programs that never run at the same time; default: memory of its own. */
+  /**
+   * Memory shared with programs that never run at the same time; default: memory of its own. Where
+   * the pool would outgrow the budget, it is emptied: see {@linkcode Program.isEvicted}.
+   */
   pool?: MemoryPool;
   /** Instead of the device's limits and tuning: for tests and for who measures tunings. */
   target?: Partial<LowerTarget>;
@@ -58,6 +61,8 @@ export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): 
   device.pushErrorScope("out-of-memory");
   let program: Program | undefined;
   let fault: GPUError | null;
+  const otherBytes = plan.plannedBytes - plan.memory.slotBytes;
+  options.pool?.makeRoom(plan.memory.slots, gpu.memoryBudgetBytes - otherBytes);
   try {
     program = new Program(gpu, graph, plan, pipelines, options);
   } finally {
@@ -88,7 +93,9 @@ export class Program {
   readonly #stores: ParameterStore[];
   readonly #commands: Command[] = [];
   readonly #slots: Map<Slot, GPUBuffer | GPUTexture>;
+  readonly #pool: MemoryPool;
   readonly #ownPool: MemoryPool | undefined;
+  readonly #generation: number;
   readonly #params: GPUBuffer;
   readonly #history: History;
   readonly #ownHistory: boolean;
@@ -120,7 +127,9 @@ export class Program {
     );
     gpu.device.queue.writeBuffer(this.#params, 0, plan.params.buffer as ArrayBuffer);
     this.#ownPool = options.pool ? undefined : new MemoryPool(gpu);
-    this.#slots = (options.pool ?? this.#ownPool ?? new MemoryPool(gpu)).take(plan.memory.slots);
+    this.#pool = options.pool ?? this.#ownPool ?? new MemoryPool(gpu);
+    this.#generation = this.#pool.generation;
+    this.#slots = this.#pool.take(plan.memory.slots);
     plan.steps.forEach((step, i) => this.#commands.push(this.#command(step, i, pipelines[i])));
     for (const { tensor, values } of graph.constants) this.#writeRaw(tensor, values);
     for (const tensor of graph.inputs.values()) tensor.home?.buffer.retain();
@@ -129,6 +138,11 @@ export class Program {
   /** GPU memory of this program, parameters included. */
   get plannedBytes(): number {
     return this.plan.plannedBytes;
+  }
+
+  /** Whether its pool gave up its memory for another program: it has to be compiled again. */
+  get isEvicted(): boolean {
+    return this.#pool.generation !== this.#generation;
   }
 
   /** Dispatches of one run. */
@@ -286,6 +300,11 @@ export class Program {
 
   #check(): void {
     if (this.#destroyed) throw new DeviceError("Used a program after it was destroyed.");
+    if (this.isEvicted) {
+      throw new DeviceError(
+        "Used a program whose memory went to another program of its pool; compile it again.",
+      );
+    }
     this.#gpu.check();
   }
 

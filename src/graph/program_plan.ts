@@ -6,7 +6,7 @@
 import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Tensor } from "./graph.ts";
-import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
+import { lastUsesOf, LowerContext, type LowerTarget, type Step } from "./lower.ts";
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { recompute } from "./recompute.ts";
@@ -58,10 +58,10 @@ export function planProgram(
       );
     }
   }
-  const context = new LowerContext(target);
-  const nodes = rewrite(graph, tensors);
-  const isKept = target.recompute === false;
-  for (const node of isKept ? nodes : recompute(nodes, tensors, target)) context.lower(node);
+  const recorded = rewrite(graph, tensors);
+  const nodes = target.recompute === false ? recorded : recompute(recorded, tensors, target);
+  const context = new LowerContext(target, lastUsesOf(nodes, tensors));
+  for (const node of nodes) context.lower(node);
   const { steps } = context;
   const named = new Map(
     Object.entries(outputs).map(([name, tensor]) => [name, {

@@ -8,7 +8,7 @@
  * @module
  */
 import { type Node, Tensor } from "./graph.ts";
-import { LowerContext, type LowerTarget } from "./lower.ts";
+import { lastUsesOf, LowerContext, type LowerTarget } from "./lower.ts";
 import { memoryBytes } from "./memory.ts";
 import { lifetimes } from "./plan.ts";
 
@@ -50,7 +50,7 @@ interface Peak {
 }
 
 function peakOf(nodes: readonly Node[], outputs: readonly Tensor[], target: LowerTarget): Peak {
-  const context = new LowerContext(target);
+  const context = new LowerContext(target, lastUsesOf(nodes, outputs));
   const ends = nodes.map((node) => {
     context.lower(node);
     return context.steps.length;

@@ -7,16 +7,18 @@ import { InputError } from "../errors.ts";
 import { ALIGNMENT_BYTES, type BufferMemory, mib, windowOf } from "./memory.ts";
 
 /** Units (planes, images, rows of memory) from `first` on. */
-export interface Range {
+export interface UnitRange {
+  /** Counted from 0. */
   readonly first: number;
+  /** At least 1. */
   readonly count: number;
 }
 
 /** `count` units in the fewest ranges of at most `most`, all about equally long. */
-export function rangesOf(count: number, most: number): Range[] {
+export function rangesOf(count: number, most: number): UnitRange[] {
   const parts = Math.ceil(count / Math.max(1, most));
   const length = Math.ceil(count / parts);
-  const ranges: Range[] = [];
+  const ranges: UnitRange[] = [];
   for (let first = 0; first < count; first += length) {
     ranges.push({ first, count: Math.min(length, count - first) });
   }
@@ -45,7 +47,7 @@ export function mostUnits(memories: readonly Divisible[], limitBytes: number): n
 /** The window of a range of units, and how many 32-bit words lie before its first value. */
 export function windowOfUnits(
   { memory, unitBytes }: Divisible,
-  { first, count }: Range,
+  { first, count }: UnitRange,
 ): { memory: BufferMemory; skip: number } {
   const start = first * unitBytes;
   const offsetBytes = Math.floor(start / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;

@@ -6,7 +6,7 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
-import { MemoryPool } from "../graph/pool.ts";
+import { MemoryPool, usableProgram } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { imageInput } from "../ops/image_input.ts";
@@ -18,6 +18,12 @@ import type { UNet } from "./unet.ts";
 export interface PhotoBatch extends BatchShape {
   /** RGBA bytes, row by row, photo after photo; alpha is not looked at by RGB networks. */
   pixels: Uint8Array;
+}
+
+/** Options of {@linkcode Segmenter}. */
+export interface SegmenterOptions {
+  /** Memory shared with programs that never run at the same time; default: a pool of its own. */
+  pool?: MemoryPool;
 }
 
 /** Options of {@linkcode Segmenter.predict}. */
@@ -42,14 +48,16 @@ export class Segmenter {
   readonly #gpu: Gpu;
   readonly #net: UNet;
   readonly #pool: MemoryPool;
+  readonly #ownsPool: boolean;
   readonly #programs = new Map<string, Program>();
   #queue: Promise<unknown> = Promise.resolve();
 
   /** Uses the parameters that `net` has at each prediction; compiles nothing yet. */
-  constructor(gpu: Gpu, net: UNet) {
+  constructor(gpu: Gpu, net: UNet, { pool }: SegmenterOptions = {}) {
     this.#gpu = gpu;
     this.#net = net;
-    this.#pool = new MemoryPool(gpu);
+    this.#pool = pool ?? new MemoryPool(gpu);
+    this.#ownsPool = pool === undefined;
   }
 
   /** Bytes of GPU memory held for activations. */
@@ -96,7 +104,7 @@ export class Segmenter {
   destroy(): void {
     for (const program of this.#programs.values()) program.destroy();
     this.#programs.clear();
-    this.#pool.destroy();
+    if (this.#ownsPool) this.#pool.destroy();
   }
 
   /** Same as {@linkcode destroy}. */
@@ -132,7 +140,7 @@ export class Segmenter {
     threshold: number | undefined,
   ): Promise<Program> {
     const key = [photos.batch, photos.height, photos.width, ...size, threshold].join();
-    let program = this.#programs.get(key);
+    let program = usableProgram(this.#programs, key);
     this.#programs.delete(key);
     if (!program) {
       const { graph, ids } = this.#record(photos, size, threshold);
@@ -158,6 +166,8 @@ export class Segmenter {
    * would each leave memory behind that the next is too large for.
    */
   #makeRoom({ memory }: ProgramPlan): void {
+    // A shared pool has others to think of; it keeps to the budget by itself.
+    if (!this.#ownsPool) return;
     const kept = [...this.#programs.values()].map(({ plan }) => plan.memory.slotBytes);
     const largestBytes = Math.max(memory.slotBytes, ...kept);
     const heldBytes = this.#pool.sizeBytes + this.#pool.lackingBytes(memory.slots);

@@ -126,10 +126,15 @@ function lowerInput(context: LowerContext, node: Node): void {
   const g = c4Geometry(x.shape);
   const { grid, constants } = mapGrid(g, context.target.kernelFamily);
   const statistics = RUNNING ? [spread, weight] : node.inputs.slice(6);
+  const IN_PLACE = context.overwrite(node, dy) ? 1 : 0;
   const maps = [dy, node.output, ...(MASK || !RUNNING ? [x] : [])];
   context.split(g.planes, maps, (window) => {
     context.dispatch({
-      kernel: { name: node.op, source: inputCode, constants: { ...constants, MASK, RUNNING } },
+      kernel: {
+        name: node.op,
+        source: inputCode,
+        constants: { ...constants, MASK, RUNNING, IN_PLACE },
+      },
       params: [
         g.channels,
         g.channelBlocks,
@@ -141,7 +146,7 @@ function lowerInput(context: LowerContext, node: Node): void {
       ],
       grid: grid(window.count),
     }, [
-      window.of(dy),
+      ...(IN_PLACE ? [] : [window.of(dy)]),
       window.of(node.output),
       ...statistics,
       ...(MASK || !RUNNING ? [window.of(x), mean] : []),

@@ -8,7 +8,13 @@ import copySource from "../../shaders/copy_block.wgsl" with { type: "text" };
 import { c4Geometry } from "../graph/layout.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
-import { mostUnits, type Range, rangesOf, unitTooLarge, windowOfUnits } from "../graph/windows.ts";
+import {
+  mostUnits,
+  rangesOf,
+  type UnitRange,
+  unitTooLarge,
+  windowOfUnits,
+} from "../graph/windows.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -217,7 +223,7 @@ function mostImages(context: LowerContext, views: readonly ImageView[]): number 
   return mostUnits(images, context.target.maxBindingBytes);
 }
 
-function imagesOf({ memory, shape }: ImageView, range: Range): ImageView {
+function imagesOf({ memory, shape }: ImageView, range: UnitRange): ImageView {
   const [batch = 1, ...sizes] = shape;
   const unitBytes = memory.sizeBytes / batch;
   return {
@@ -227,7 +233,7 @@ function imagesOf({ memory, shape }: ImageView, range: Range): ImageView {
 }
 
 /** Ranges of channels of an image that can be bound, or all of them where they need not be. */
-function channelRanges(context: LowerContext, view: ImageView, isBound: boolean): Range[] {
+function channelRanges(context: LowerContext, view: ImageView, isBound: boolean): UnitRange[] {
   const { channels, channelBlocks, planeSize } = c4Geometry(view.shape);
   if (!isBound) return [{ first: 0, count: channels }];
   const plane = { memory: view.memory, unitBytes: planeSize * 16 };
@@ -239,7 +245,7 @@ function channelRanges(context: LowerContext, view: ImageView, isBound: boolean)
   }));
 }
 
-function channelsOf({ memory, shape }: ImageView, image: number, range: Range): ImageView {
+function channelsOf({ memory, shape }: ImageView, image: number, range: UnitRange): ImageView {
   const { channelBlocks, planeSize } = c4Geometry(shape);
   const planes = {
     first: image * channelBlocks + range.first / 4,
@@ -274,8 +280,8 @@ function addUp(
 function cutWeight(
   context: LowerContext,
   { shape, weight }: ConvJob,
-  outputs: Range,
-  inputs: Range,
+  outputs: UnitRange,
+  inputs: UnitRange,
 ): BufferMemory {
   const taps = tapsOf(shape);
   const all = totalInputChannels(shape);

@@ -4,12 +4,12 @@
  */
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry } from "../graph/layout.ts";
-import type { LowerContext, Window } from "../graph/lower.ts";
+import type { LowerContext, TensorWindow } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
-import type { Range } from "../graph/windows.ts";
+import type { UnitRange } from "../graph/windows.ts";
 
 /** Some images; a single one may come in several bindings. */
-export interface ImageWindow extends Pick<Window, "first" | "count" | "skip"> {
+export interface ImageWindow extends Pick<TensorWindow, "first" | "count" | "skip"> {
   /** Bindings of a `c4` tensor, which the kernel's constant PARTS tells it. */
   readonly parts: number;
   /** Planes of an image in each of them, the last one holding the rest. */
@@ -74,7 +74,7 @@ export function splitBlocks(
   context: LowerContext,
   image: Tensor,
   others: readonly Tensor[],
-  blocks: Range,
+  blocks: UnitRange,
   emit: (window: ImageWindow) => void,
 ): void {
   const { batch, channelBlocks, planes } = c4Geometry(image.shape);

@@ -66,6 +66,14 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     const across = columnWeights(w, columns);
     const chunks = Math.ceil(h / ROWS);
     const rowWords = across.words.length;
+    const params = [
+      ...[input.width, input.height, input.pitch, input.planeSize],
+      ...[output.pitch, output.planeSize, chunks, across.taps],
+      ...[rowWords, rowWords + 2 * oh],
+      ...across.words,
+      ...tapWords(rows),
+      ...rowStarts(h, rows),
+    ];
     return x.graph.record({
       op: "upsample_bilinear2d_grad",
       inputs: [dy],
@@ -80,14 +88,7 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
               source: backwardCode,
               constants: { ROWS, TAPS: across.taps <= MAX_HELD_TAPS ? across.taps : 0 },
             },
-            params: [
-              ...[input.width, input.height, input.pitch, input.planeSize],
-              ...[output.pitch, output.planeSize, chunks, across.taps],
-              ...[rowWords, rowWords + 2 * oh],
-              ...across.words,
-              ...tapWords(rows),
-              ...rowStarts(h, rows),
-            ],
+            params,
             grid: [input.pitch / 16, Math.ceil(chunks / 4), window.count],
           }, operands.map(window.of));
         });
@@ -95,6 +96,13 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     }).output;
   }
 
+  const chunks = Math.ceil(oh / ROWS);
+  const params = [
+    ...[output.width, output.height, output.pitch, output.planeSize],
+    ...[input.pitch, input.planeSize, chunks, 0],
+    ...tapWords(columns),
+    ...tapWords(rows),
+  ];
   return x.graph.record({
     op: "upsample_bilinear2d",
     inputs: [x],
@@ -103,17 +111,11 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     isCheap: true,
     flops: 6 * elementCount(shape),
     lower(context, node) {
-      const chunks = Math.ceil(oh / ROWS);
       const operands = [...node.inputs, node.output];
       context.split(output.planes, operands, (window) => {
         context.dispatch({
           kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants: { ROWS } },
-          params: [
-            ...[output.width, output.height, output.pitch, output.planeSize],
-            ...[input.pitch, input.planeSize, chunks, 0],
-            ...tapWords(columns),
-            ...tapWords(rows),
-          ],
+          params,
           grid: [output.pitch / 16, Math.ceil(chunks / 4), window.count],
         }, operands.map(window.of));
       });

@@ -9,7 +9,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
-import type { MemoryPool } from "../graph/pool.ts";
+import { type MemoryPool, usableProgram } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import type { UNet } from "../nn/unet.ts";
 import { imageInput } from "../ops/image_input.ts";
@@ -41,7 +41,8 @@ export async function gatherStatistics(
   try {
     for await (const batch of batches) {
       const key = [batch.batch, batch.height, batch.width].join();
-      const program = programs.get(key) ?? await statisticsProgram(gpu, net, batch, pool);
+      const program = usableProgram(programs, key) ??
+        await statisticsProgram(gpu, net, batch, pool);
       programs.set(key, program);
       program.write("pixels", batch.pixels);
       program.run();

@@ -8,7 +8,7 @@ import { parameterGradients } from "../graph/autograd.ts";
 import { Graph } from "../graph/graph.ts";
 import { History } from "../graph/history.ts";
 import type { LowerTarget } from "../graph/lower.ts";
-import { MemoryPool } from "../graph/pool.ts";
+import { MemoryPool, usableProgram } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
@@ -71,6 +71,11 @@ export class Trainer {
     this.#pool = new MemoryPool(gpu);
   }
 
+  /** Memory of the steps, for programs that never run at the same time, such as validation. */
+  get pool(): MemoryPool {
+    return this.#pool;
+  }
+
   /** GPU memory of the largest program, parameters and optimizer state included. */
   get plannedBytes(): number {
     return Math.max(0, ...[...this.#programs.values()].map((p) => p.plannedBytes));
@@ -79,7 +84,7 @@ export class Trainer {
   /** Compiles the program for a shape of batch; the largest first needs least memory. */
   async prepare(shape: BatchShape): Promise<Program> {
     const key = [shape.batch, shape.height, shape.width].join();
-    let program = this.#programs.get(key);
+    let program = usableProgram(this.#programs, key);
     if (!program) {
       const settings = {
         clipping: this.#clipping,

@@ -48,7 +48,7 @@ Deno.test({
       assertAlmostEquals(train.losses[0], 3.226, 1e-4);
       assertAlmostEquals(train.losses[1], 3.384, 0.01);
       assertAlmostEquals(train.gflops * train.medianMs / 1000, 46.7, 0.1);
-      assert(train.plannedBytes > 1e8 && train.rssPeakBytes > 1e8 && train.dispatches > 50);
+      assert(train.plannedBytes > 5e7 && train.rssPeakBytes > 1e8 && train.dispatches > 50);
 
       const small = await bench(folder, ...size(32, 32));
       assertAlmostEquals(small.losses[0], 3.40775, 1e-4);

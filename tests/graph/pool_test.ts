@@ -1,4 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { DeviceError } from "../../src/errors.ts";
 import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import type { Slot } from "../../src/graph/plan.ts";
@@ -69,6 +70,30 @@ Deno.test("pool: the order of sizes costs memory, not results", async () => {
   large.fill(NaN);
   assertEquals(await run(large, 21), expected(21));
   assertEquals(await run(small, 9), expected(9));
+  pool.destroy();
+});
+
+Deno.test("pool: a program that would make it outgrow the budget evicts the others", async () => {
+  const planOf = async (size: number) => {
+    using gpu = await requestGpu({ kernels: "cpu" });
+    using program = await network(gpu, size);
+    return program.plan;
+  };
+  const [small, large] = [await planOf(9), await planOf(21)];
+  const memoryBudgetBytes = large.plannedBytes;
+  assert(small.memory.slotBytes + large.plannedBytes > memoryBudgetBytes);
+  using gpu = await requestGpu({ kernels: "cpu", memoryBudgetBytes });
+  const pool = new MemoryPool(gpu);
+  using first = await network(gpu, 9, pool);
+  assertEquals(await run(first, 9), expected(9));
+  using second = await network(gpu, 21, pool);
+  assertEquals([first.isEvicted, second.isEvicted], [true, false]);
+  assertThrows(() => first.run(), DeviceError, "compile it again");
+  assertEquals(await run(second, 21), expected(21));
+  assertEquals(pool.sizeBytes, large.memory.slotBytes);
+  using third = await network(gpu, 9, pool);
+  assertEquals(second.isEvicted, false, "what fits into the memory at hand evicts nobody");
+  assertEquals(await run(third, 9), expected(9));
   pool.destroy();
 });
 
