@@ -2,11 +2,10 @@
 
 import { isFolder, shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
-import { int, path, type Values } from "./args.ts";
+import { int, path, resolveUserPath, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { HOST, serve } from "./web_server.ts";
 import { buildSite, writeSite } from "./web_site.ts";
-import { resolveUserPath } from "./args.ts";
 
 const DEFAULT_PORT = 8000;
 const DEFAULT_CHECKPOINTS = "checkpoints";
@@ -52,7 +51,11 @@ export async function run(
     port ?? DEFAULT_PORT,
     port === undefined,
   );
-  log.info(`Networks offered: those of ${shownPath(folder)}`);
+  log.info(
+    await isFolder(folder)
+      ? `The page offers the networks of ${shownPath(folder)}`
+      : `The page offers no networks yet: there is no folder ${shownPath(folder)}`,
+  );
   log.info(`Open http://${HOST}:${server.addr.port}/ in a browser with WebGPU; Ctrl+C stops`);
   await interrupted();
   return 0;

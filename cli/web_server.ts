@@ -67,8 +67,8 @@ async function answer({ site, checkpoints }: Served, request: Request): Promise<
     const models = await isFolder(checkpoints) ? await listModels(checkpoints) : [];
     if (path === SERVED_LIST) return respond(JSON.stringify(models), "application/json");
     // Only what the list names: no path leads out of the folder.
-    const name = decodeURIComponent(path.slice(SERVED_FOLDER.length));
-    const model = models.find((one) => one.name === name);
+    const asked = path.slice(SERVED_FOLDER.length);
+    const model = models.find(({ name }) => encodeURIComponent(name) === asked);
     if (!model) return plain(404, "There is no such network.");
     const { readable } = await Deno.open(join(checkpoints, model.name));
     return respond(readable, "application/octet-stream", { "content-length": `${model.bytes}` });

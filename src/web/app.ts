@@ -50,24 +50,29 @@ let disabled = false;
 let queue: Promise<void> = Promise.resolve();
 
 const report: Report = (text, share) => {
-  statusLine.textContent = share === undefined
-    ? text === "" ? "" : `${text} …`
-    : `${text}: ${Math.round(share * 100)} %`;
-  progress.hidden = text === "";
+  showStatus(share === undefined ? `${text} …` : `${text}: ${Math.round(share * 100)} %`);
+  progress.hidden = false;
   if (share === undefined) progress.removeAttribute("value");
   else progress.value = share;
 };
+
+/** What stands there when nothing runs: what came of it, or nothing. */
+function showStatus(text: string): void {
+  statusLine.textContent = text;
+  progress.hidden = true;
+}
 
 /** Runs `task` after those before it; what goes wrong is shown. */
 function enqueue(task: () => Promise<void>): void {
   queue = queue.then(async () => {
     document.body.ariaBusy = "true";
+    updateForm();
     // What is missing stays to be read.
     problem.hidden = !disabled;
     try {
       await task();
     } catch (error) {
-      report("");
+      showStatus("");
       showProblem(sentence(error));
     } finally {
       document.body.ariaBusy = "false";
@@ -93,8 +98,9 @@ async function takeModel(read: () => Promise<Model>): Promise<void> {
   modelLine.textContent = modelText(model);
   scaleField.placeholder = String(model.checkpoint.info.scale ?? DEFAULT_SCALE);
   scaleField.value = "";
-  report("");
+  showStatus("");
   forgetMask();
+  updateForm();
   await segment();
 }
 
@@ -104,7 +110,8 @@ async function takePhoto(file: File): Promise<void> {
   photoLine.textContent = `${read.name}: ${read.width} × ${read.height} pixels`;
   forgetMask();
   view.showPhoto(read);
-  report("");
+  showStatus("");
+  updateForm();
   await segment();
 }
 
@@ -138,10 +145,10 @@ async function segment(): Promise<void> {
   view.showMask(mask, legend.hidden);
   legend.show(mask, classes.map(({ name }) => name));
   result.hidden = false;
-  report("");
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-  statusLine.textContent = `Done in ${seconds} s on ${engine.description}, at ` +
-    `${scaled.width} × ${scaled.height} pixels`;
+  showStatus(
+    `Done in ${seconds} s on ${engine.description}, at ${scaled.width} × ${scaled.height} pixels`,
+  );
 }
 
 /** Saves the mask under the name that the command line gives it. */
@@ -157,11 +164,11 @@ async function download(): Promise<void> {
   link.click();
   // The browser reads it after this turn of its loop.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  report("");
+  showStatus("");
 }
 
 function updateForm(): void {
-  runButton.disabled = !model || !photo || disabled;
+  runButton.disabled = !model || !photo || disabled || document.body.ariaBusy === "true";
   const scale = Number(scaleField.value || scaleField.placeholder);
   scaleLine.textContent = photo && scale > 0 && scale <= 1
     ? `The network sees ${Math.max(1, Math.floor(photo.width * scale))} × ` +

@@ -91,7 +91,7 @@ export async function readModel(file: Blob, name: string): Promise<Model> {
 /** A network in a line, for people. */
 export function modelText({ name, checkpoint: { config, info } }: Model): string {
   const epochs = info.epoch > 0 ? `, ${info.epoch} epoch${info.epoch === 1 ? "" : "s"}` : "";
-  return `${name}: ${describe(config)}, ${config.classes} classes${epochs}`;
+  return `${name}: ${describe(config)}${epochs}`;
 }
 
 /** Bytes as people read them. */

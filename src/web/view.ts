@@ -23,7 +23,8 @@ export interface Mask {
 /** Share of the window's height that a picture may take. */
 const SHOWN_HEIGHT = 0.8;
 
-/** Photos smaller than this many pixels are enlarged up to it. */
+/** Small photos are enlarged by this at most, or up to the width below. */
+const MOST_ENLARGED = 2;
 const LEAST_SHOWN_WIDTH = 640;
 
 /** Draws photo and mask. */
@@ -51,6 +52,8 @@ export class View {
     this.#picture.hidden = false;
     this.#empty.hidden = true;
     this.#fit();
+    // On a phone it is below the controls. A jump, not a ride: moving pages make some dizzy.
+    element("stage", HTMLElement).scrollIntoView({ block: "nearest" });
   }
 
   /** Takes the mask away. */
@@ -84,7 +87,7 @@ export class View {
   #fit(): void {
     const { width, height } = this.#photoLayer;
     const fits = innerHeight * SHOWN_HEIGHT * (width / height);
-    const wanted = Math.min(Math.max(width, LEAST_SHOWN_WIDTH), fits);
+    const wanted = Math.min(Math.max(width * MOST_ENLARGED, LEAST_SHOWN_WIDTH), fits);
     this.#picture.style.setProperty("--shown-width", `${Math.round(wanted)}px`);
   }
 }
