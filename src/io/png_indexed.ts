@@ -9,7 +9,9 @@ import { crc32 } from "./crc32.ts";
 
 /** A mask to be written. */
 export interface IndexedImage {
+  /** Pixels of a row. */
   readonly width: number;
+  /** Rows. */
   readonly height: number;
   /** `[height, width]` class ids. */
   readonly data: Uint8Array;

@@ -84,6 +84,7 @@ function enqueue(task: () => Promise<void>): void {
 function showProblem(text: string): void {
   problem.textContent = text;
   problem.hidden = false;
+  problem.scrollIntoView({ block: "nearest" });
 }
 
 function sentence(error: unknown): string {
@@ -164,7 +165,7 @@ async function download(): Promise<void> {
   link.click();
   // The browser reads it after this turn of its loop.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  showStatus("");
+  showStatus(`Saved as ${link.download}`);
 }
 
 function updateForm(): void {
@@ -236,20 +237,29 @@ function showOpacity(): void {
   view.setOpacity(Number(opacity.value) / 100);
 }
 
-/** Offers what the host has; on the user's own machine the first one is read at once. */
+/**
+ * Offers what the host has. On the user's own machine the first one is read at once; elsewhere it
+ * would be a download that nobody asked for.
+ */
 async function offerServed(): Promise<void> {
   const served = await servedModels();
   const [first] = served;
   if (!first) return;
-  const options = served.map(({ name, bytes }) => new Option(`${name} (${sizeText(bytes)})`, name));
-  modelList.replaceChildren(new Option("Choose one here …", ""), ...options);
+  const near = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  modelList.replaceChildren(
+    new Option("Choose one here …", ""),
+    ...served.map(({ name, bytes }) =>
+      new Option(near ? name : `${name}, ${sizeText(bytes)}`, name)
+    ),
+  );
   modelList.hidden = false;
+  element("model-button", HTMLLabelElement).textContent = "Open…";
   const read = () => {
     const chosen = served.find(({ name }) => name === modelList.value);
     if (chosen) enqueue(() => takeModel(() => fetchModel(chosen, report)));
   };
   modelList.addEventListener("change", read);
-  if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return;
+  if (!near) return;
   modelList.value = first.name;
   read();
 }

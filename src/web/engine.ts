@@ -86,6 +86,12 @@ export class Engine {
   }
 
   async #open(checkpoint: Checkpoint, name: string): Promise<Segmenter> {
+    try {
+      this.#gpu?.check();
+    } catch {
+      // Lost while nothing ran, as when a laptop slept: nothing that the user asked for has failed.
+      this.close();
+    }
     if (this.#segmenter && this.#checkpoint === checkpoint) return this.#segmenter;
     this.#segmenter?.destroy();
     this.#net?.store.destroy();

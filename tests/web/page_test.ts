@@ -15,10 +15,9 @@ import { redBlueTurned } from "../data/sample_jpeg.ts";
 import { findChromium, Page } from "./chromium.ts";
 
 const browser = await findChromium();
-if (browser === undefined) {
-  console.log("The page is not tested: no chromium that may be started is on the PATH.");
-}
 const ignore = browser === undefined;
+/** Says in the test's name why it does not run. */
+const reason = ignore ? " (no chromium on the PATH that may be started)" : "";
 
 const WIDTH = 150;
 const HEIGHT = 90;
@@ -67,7 +66,7 @@ const MASK_ALPHA = `(() => {
 })()`;
 
 Deno.test(
-  "page: network in, photo in, the command line's mask out",
+  `page: network in, photo in, the command line's mask out${reason}`,
   { ignore },
   () =>
     inFolder(async (folder) => {
@@ -157,7 +156,7 @@ Deno.test(
     }),
 );
 
-Deno.test("page: without WebGPU it says so", { ignore }, async () => {
+Deno.test(`page: without WebGPU it says so${reason}`, { ignore }, async () => {
   await using server = serve({ site: await buildSite(), checkpoints: "none" }, 0, false);
   await using page = await Page.open(browser ?? "");
   await page.send("Page.addScriptToEvaluateOnNewDocument", {
