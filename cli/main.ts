@@ -32,6 +32,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "write a network in another format",
     load: () => import("./export.ts"),
   },
+  web: {
+    summary: "segment photos in a browser, on a page of this machine",
+    load: () => import("./web.ts"),
+  },
   bench: { summary: "measure speed and memory", load: () => import("./bench.ts") },
   doctor: {
     summary: "look at the GPU adapter and say what is missing",

@@ -86,6 +86,7 @@ export {
 } from "./io/checkpoint.ts";
 export { decodeModel } from "./io/decode_model.ts";
 export { encodeOnnx } from "./io/onnx_write.ts";
+export { encodeIndexedPng, type IndexedImage } from "./io/png_indexed.ts";
 export { decodePth, encodePth } from "./io/pth_checkpoint.ts";
 export {
   type Dtype,

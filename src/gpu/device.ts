@@ -250,8 +250,9 @@ export class Gpu {
   }
 }
 
-function describe(info: GPUAdapterInfo): string {
-  return info.description || info.device || info.vendor || "unnamed adapter";
+/** Browsers tell maker and family only, so that pages cannot recognise a machine by its card. */
+function describe({ description, device, vendor, architecture }: GPUAdapterInfo): string {
+  return description || device || `${vendor} ${architecture}`.trim() || "unnamed adapter";
 }
 
 /** Software rasterisers announce themselves as fallback adapters; older ones only by name. */
