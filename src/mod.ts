@@ -60,6 +60,7 @@ export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/un
 export { parameterCount, type UnetConfig, type UnetModel, type Upsample } from "./nn/unet_spec.ts";
 export { type BatchShape } from "./nn/batch_shape.ts";
 export { type PhotoBatch, type PredictOptions, Segmenter } from "./nn/segmenter.ts";
+export { type ProbabilityRows } from "./nn/window_program.ts";
 export { Trainer, type TrainerOptions, type TrainingBatch } from "./train/trainer.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
 export { type PlateauOptions, ReduceOnPlateau, type Schedule } from "./train/schedule.ts";
