@@ -54,6 +54,7 @@ export { type ProfileEntry } from "./graph/profile.ts";
 export { MemoryPool } from "./graph/pool.ts";
 
 export * from "./ops/mod.ts";
+export { BlendArea, type BlendAreaOptions, type BlendChunk } from "./ops/blend_area.ts";
 export { type Pair } from "./ops/conv_shape.ts";
 export * from "./nn/optimizers.ts";
 export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";

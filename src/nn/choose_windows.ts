@@ -9,10 +9,17 @@ import type { BatchShape } from "./batch_shape.ts";
 import { photoGraph } from "./photo_graph.ts";
 import type { PredictOptions } from "./segmenter.ts";
 import type { UNet } from "./unet.ts";
+import type { UnetModel } from "./unet_spec.ts";
 import { WindowPlan } from "./window_program.ts";
 
-/** Share of a window that its neighbour covers: seams then are hardly to be seen. */
-const DEFAULT_OVERLAP = 0.5;
+/**
+ * Pixels that neighbouring windows share: enough for each to see all (`unet-small`) or nearly all
+ * (`unet`) that decides about a pixel in the middle of them.
+ */
+const OVERLAP: Readonly<Record<UnetModel, number>> = { "unet-small": 64, "unet": 192 };
+
+/** Small windows would else overlap almost entirely. */
+const MOST_OVERLAP = 0.5;
 
 /** Sides that are tried where the whole photo does not fit. */
 const WINDOW_SIDES = [2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64];
@@ -46,7 +53,7 @@ export function chooseWindows(
   const longest = Math.max(height, width);
   const whole = Math.ceil(longest / MULTIPLE) * MULTIPLE;
   const make = (side: number): WindowPlan => {
-    const overlap = window?.overlap ?? DEFAULT_OVERLAP;
+    const overlap = window?.overlap ?? Math.min(MOST_OVERLAP, OVERLAP[net.config.model] / side);
     const job = { height, width, size, window: side, overlap, tta, probabilities, threshold };
     return new WindowPlan(gpu, net, job);
   };

@@ -30,8 +30,9 @@ export interface PredictOptions {
   threshold?: number;
   /**
    * Sliding windows, for single photos: their side in pixels of the photo and the least share of
-   * one that its neighbour covers, too (0 to below 1, default 0.5). Side 0 takes the whole photo
-   * where that fits the memory budget, else the largest windows that do. Default: the whole photo.
+   * one that its neighbour covers, too (0 to below 1; default: what the network sees around a
+   * pixel, at most half). Side 0 takes the whole photo where that fits the memory budget, else the
+   * largest windows that do. Default: the whole photo.
    */
   window?: { readonly side: number; readonly overlap?: number };
   /** Average the probabilities of the photo and its flips; single photos only. */
@@ -80,16 +81,16 @@ export class Segmenter {
   }
 
   /**
-   * The class of every pixel: ids [batch * H * W] at `options.size`. Calls may overlap; they run
-   * one after the other.
+   * The class of every pixel: ids [batch * H * W] at `options.size`. Calls may overlap: the
+   * device gets them one after the other and need not wait between them.
    *
    * @throws {InputError} when the plan does not fit the memory budget.
    * @throws {ShapeError} when the photo is too small for the network.
    */
   predict(photos: PhotoBatch, options: PredictOptions = {}): Promise<Uint8Array> {
-    const result = this.#queue.then(() => this.#predict(photos, options));
-    this.#queue = result.catch(() => {});
-    return result;
+    const submitted = this.#queue.then(() => this.#submit(photos, options));
+    this.#queue = submitted.catch(() => {});
+    return submitted.then(({ ids }) => ids);
   }
 
   /**
@@ -127,14 +128,21 @@ export class Segmenter {
     this.destroy();
   }
 
-  async #predict(photos: PhotoBatch, options: PredictOptions): Promise<Uint8Array> {
+  /** Puts the work on the device's queue; the next photo's may follow before this one is read. */
+  async #submit(
+    photos: PhotoBatch,
+    options: PredictOptions,
+  ): Promise<{ ids: Promise<Uint8Array> | Uint8Array }> {
     const windows = await this.#windowProgram(photos, options);
-    if (windows) return await windows.predict(photos.pixels, options);
+    if (windows) return { ids: await windows.predict(photos.pixels, options) };
     const [height, width] = options.size ?? [photos.height, photos.width];
     const program = await this.#program(photos, [height, width], options.threshold);
     program.write("pixels", photos.pixels);
     program.run();
-    return unpackIds(await program.readInts("ids"), height, width);
+    const ids = program.readInts("ids").then((words) => unpackIds(words, height, width));
+    // It is awaited a turn later.
+    ids.catch(() => undefined);
+    return { ids };
   }
 
   /** The programs of the photo's windows; `undefined` where it is predicted whole. */

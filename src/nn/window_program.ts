@@ -10,12 +10,15 @@ import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { areaArgmax } from "../ops/area_argmax.ts";
+import { BlendArea } from "../ops/blend_area.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { unpackIds } from "../ops/resize_argmax.ts";
 import { softmax } from "../ops/softmax.ts";
-import { BlendArea, placementWords, windowBlend } from "../ops/window_blend.ts";
+import { upsampleWindow2d, windowTaps } from "../ops/upsample_window2d.ts";
+import { placementWords, windowBlend } from "../ops/window_blend.ts";
 import { cutOf } from "./photo_graph.ts";
 import type { UNet } from "./unet.ts";
+import { smallestSize, type UnetModel } from "./unet_spec.ts";
 import { type AxisWindow, axisWindows } from "./windows.ts";
 
 /** Rows of the probabilities of every class, float16 as WebGPU packs them. */
@@ -76,7 +79,7 @@ export class WindowPlan {
     this.#gpu = gpu;
     this.#net = net;
     const { classes, model } = net.config;
-    const layout = { ...job, multiple: model === "unet" ? 16 : 4 };
+    const layout = { ...job, multiple: 2 ** poolings(model) };
     this.columns = axisWindows(job.width, layout);
     this.rows = axisWindows(job.height, layout);
     const tallest = Math.max(...this.rows.map(({ length }) => length));
@@ -111,9 +114,36 @@ export class WindowPlan {
     const weights = graph.input("weights", { shape: [width + height] });
     const placement = graph.input("placement", { shape: [5], dtype: "u32" });
     const image = imageInput(pixels, this.#net.config.channels);
-    const logits = this.#net.forward(image, { training: false });
+    const logits = this.#net.forward(image, {
+      training: false,
+      upsample: (map, level) => {
+        const [, , h = 0, w = 0] = map.shape;
+        return upsampleWindow2d(
+          map,
+          graph.input(`taps ${level}`, { shape: [4 * (h + w)], dtype: "u32" }),
+        );
+      },
+    });
     windowBlend(this.job.tta ? softmax(logits) : logits, weights, placement, this.area);
     return graph;
+  }
+
+  /** The inputs that place a window's upsampling in the whole photo. */
+  windowTaps(row: AxisWindow, column: AxisWindow): [label: string, taps: Uint32Array][] {
+    if (this.#net.config.upsample !== "bilinear") return [];
+    const pooled = (pixels: number, level: number) => Math.floor(pixels / 2 ** level);
+    const axis = (whole: number, { start, length }: AxisWindow, level: number) => ({
+      whole: pooled(whole, level),
+      start: pooled(start, level),
+      length: pooled(length, level),
+    });
+    return Array.from({ length: poolings(this.#net.config.model) }, (_, i) => [
+      `taps ${i + 1}`,
+      windowTaps(
+        axis(this.job.width, column, i + 1),
+        axis(this.job.height, row, i + 1),
+      ),
+    ]);
   }
 
   /** The program that makes rows of the class map. */
@@ -276,6 +306,7 @@ export class WindowProgram {
     const words = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.byteLength / 4);
     program.write("pixels", cut(words, this.plan.job.width, row, column, flip));
     program.write("weights", weights);
+    for (const [label, taps] of this.plan.windowTaps(row, column)) program.write(label, taps);
     program.write(
       "placement",
       placementWords({ left: column.start, top: row.start, keepX, keepY, flip }),
@@ -320,6 +351,11 @@ export class WindowProgram {
     }
     return { words, probabilities: { firstRow, rows, pitch, values } };
   }
+}
+
+/** Max-pools from the image to the deepest level, where the smallest image is one pixel. */
+function poolings(model: UnetModel): number {
+  return Math.log2(smallestSize(model));
 }
 
 /** A window of an image of one word a pixel, mirrored as asked. */

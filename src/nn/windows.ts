@@ -26,8 +26,12 @@ export interface WindowLayout {
   multiple: number;
 }
 
-/** The Gaussian's standard deviation as a share of the window: the ends have exp(-8) of its peak. */
-const DEVIATION = 1 / 8;
+/**
+ * The Gaussian's standard deviation as a share of the window. Between two windows it changes over
+ * within a few pixels, and so where both still see enough of their surroundings; a broad one would
+ * let pixels count that lack theirs.
+ */
+const DEVIATION = 1 / 16;
 
 /** The windows over `length` pixels, in order; one over everything where that is not longer. */
 export function axisWindows(length: number, layout: WindowLayout): AxisWindow[] {

@@ -6,7 +6,7 @@ import code from "../../shaders/area_argmax.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
-import type { BlendArea } from "./window_blend.ts";
+import type { BlendArea } from "./blend_area.ts";
 
 /** Options of {@linkcode areaArgmax}. */
 export interface AreaArgmaxOptions {

@@ -20,4 +20,5 @@ export * from "./sigmoid.ts";
 export * from "./soft_dice.ts";
 export * from "./softmax.ts";
 export * from "./upsample_bilinear2d.ts";
+export * from "./upsample_window2d.ts";
 export * from "./window_blend.ts";

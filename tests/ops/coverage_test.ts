@@ -37,7 +37,9 @@ const TESTED_IN: Record<Op, string> = {
   sum: "reduce",
   unpackIds: "resize_argmax",
   upsampleBilinear2d: "upsample_bilinear2d",
+  upsampleWindow2d: "upsample_window2d",
   windowBlend: "window_blend",
+  windowTaps: "upsample_window2d",
 };
 
 Deno.test("no op is listed that does not exist", () => {
