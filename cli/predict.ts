@@ -44,9 +44,16 @@ const options = {
     min: 0.001,
     max: 1,
   }),
-  tile: int("side of sliding windows", { unavailable: true }),
-  overlap: float("overlap of sliding windows", { unavailable: true }),
-  tta: flag("average over flips", { unavailable: true }),
+  tile: int(
+    "side of sliding windows, in pixels of the scaled photo (default: the whole photo, or the " +
+      "largest windows that fit memory)",
+    { min: 16 },
+  ),
+  overlap: float("share of a window that its neighbour covers, too (default: by network)", {
+    min: 0,
+    max: 0.9,
+  }),
+  tta: flag("average over the photo and its three flips; takes four times as long"),
   probabilities: flag("write probabilities too", { unavailable: true }),
 };
 
@@ -71,9 +78,10 @@ type NumberedJob = Job & { readonly figures: { readonly pair: string; readonly s
 
 /** Predicts every photo; one that fails is reported, and the others go on. */
 export async function run(
-  { model: file, input, output, out, viz, nosave, maskthreshold, scale }: Values<typeof options>,
+  o: Values<typeof options>,
   context: Context,
 ): Promise<number> {
+  const { model: file, input, output, out, viz, nosave, maskthreshold, scale } = o;
   const { log } = context;
   const planned = await planJobs({ input, output, out, save: !nosave });
   const figures = figureNames(planned.map((job) => job.input));
@@ -101,6 +109,8 @@ export async function run(
       loaded,
       ids: await predictPhoto(model.segmenter, batch, job.input, {
         size: [height, width],
+        window: { side: o.tile ?? 0, ...(o.overlap === undefined ? {} : { overlap: o.overlap }) },
+        tta: o.tta,
         ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
       }),
     }));

@@ -59,6 +59,7 @@ export { type ProfileEntry } from "./graph/profile.ts";
 export { MemoryPool } from "./graph/pool.ts";
 
 export * from "./ops/mod.ts";
+export { BlendArea, type BlendAreaOptions, type BlendChunk } from "./ops/blend_area.ts";
 export { type Pair } from "./ops/conv_shape.ts";
 export * from "./nn/optimizers.ts";
 export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";
@@ -70,6 +71,7 @@ export {
   Segmenter,
   type SegmenterOptions,
 } from "./nn/segmenter.ts";
+export { type ProbabilityRows } from "./nn/window_program.ts";
 export { Trainer, type TrainerOptions, type TrainingBatch } from "./train/trainer.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
 export { type PlateauOptions, ReduceOnPlateau, type Schedule } from "./train/schedule.ts";

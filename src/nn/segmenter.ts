@@ -1,18 +1,20 @@
 /**
  * Inference: photos in, class maps out. Compiles a program for each image size it meets and keeps
- * the latest ones; all share one pool of memory.
+ * the latest ones; all share one pool of memory. Photos that do not fit can be predicted by windows.
  * @module
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { Graph, type Tensor } from "../graph/graph.ts";
+import { mib } from "../graph/memory.ts";
 import { MemoryPool, usableProgram } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
-import { imageInput } from "../ops/image_input.ts";
-import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
+import { unpackIds } from "../ops/resize_argmax.ts";
 import type { BatchShape } from "./batch_shape.ts";
+import { chooseWindows } from "./choose_windows.ts";
+import { photoGraph } from "./photo_graph.ts";
 import type { UNet } from "./unet.ts";
+import { type ProbabilityRows, WindowProgram } from "./window_program.ts";
 
 /** A batch of equally sized photos. */
 export interface PhotoBatch extends BatchShape {
@@ -32,6 +34,19 @@ export interface PredictOptions {
   size?: readonly [number, number];
   /** Two-class networks: class 1 where its probability is above this; default 0.5. */
   threshold?: number;
+  /**
+   * Sliding windows, for single photos: their side in pixels of the photo and the least share of
+   * one that its neighbour covers, too (0 to below 1; default: what the network sees around a
+   * pixel, at most half). Side 0 takes the whole photo where that fits the memory budget, else the
+   * largest windows that do. Default: the whole photo.
+   */
+  window?: { readonly side: number; readonly overlap?: number };
+  /** Average the probabilities of the photo and its flips; single photos only. */
+  tta?: boolean;
+  /** Gets the probabilities, some rows at a time, from top to bottom; single photos only. */
+  onProbabilities?: (rows: ProbabilityRows) => void | Promise<void>;
+  /** Called as windows are done, where there are any. */
+  onProgress?: (done: number, total: number) => void;
 }
 
 /** Programs are light, their memory is shared; a validation split may have many batch shapes. */
@@ -50,6 +65,9 @@ export class Segmenter {
   readonly #pool: MemoryPool;
   readonly #ownsPool: boolean;
   readonly #programs = new Map<string, Program>();
+  /** The windows of the latest size; their blended rows are large, so there are no others. */
+  #windows: { readonly key: string; readonly program: WindowProgram } | undefined;
+  #plannedBytes = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
   /** Uses the parameters that `net` has at each prediction; compiles nothing yet. */
@@ -65,17 +83,22 @@ export class Segmenter {
     return this.#pool.sizeBytes;
   }
 
+  /** Bytes of GPU memory that the largest prediction so far planned, parameters included. */
+  get plannedBytes(): number {
+    return this.#plannedBytes;
+  }
+
   /**
-   * The class of every pixel: ids [batch * H * W] at `options.size`. Calls may overlap; they run
-   * one after the other.
+   * The class of every pixel: ids [batch * H * W] at `options.size`. Calls may overlap: the
+   * device gets them one after the other and need not wait between them.
    *
    * @throws {InputError} when the plan does not fit the memory budget.
    * @throws {ShapeError} when the photo is too small for the network.
    */
   predict(photos: PhotoBatch, options: PredictOptions = {}): Promise<Uint8Array> {
-    const result = this.#queue.then(() => this.#predict(photos, options));
-    this.#queue = result.catch(() => {});
-    return result;
+    const submitted = this.#queue.then(() => this.#submit(photos, options));
+    this.#queue = submitted.catch(() => {});
+    return submitted.then(({ ids }) => ids);
   }
 
   /**
@@ -89,7 +112,7 @@ export class Segmenter {
       const width = Math.max(1, Math.floor((photos.width * tenths) / 10));
       const shape = { batch: photos.batch, height, width };
       try {
-        const { graph, ids } = this.#record(shape, size, options.threshold);
+        const { graph, ids } = photoGraph(this.#net, shape, size, options.threshold);
         const plan = planProgram(graph, { ids }, lowerTarget(this.#gpu));
         if (plan.plannedBytes <= this.#gpu.memoryBudgetBytes) return tenths / 10;
       } catch (error) {
@@ -104,6 +127,7 @@ export class Segmenter {
   destroy(): void {
     for (const program of this.#programs.values()) program.destroy();
     this.#programs.clear();
+    this.#dropWindows();
     if (this.#ownsPool) this.#pool.destroy();
   }
 
@@ -112,26 +136,54 @@ export class Segmenter {
     this.destroy();
   }
 
-  async #predict(photos: PhotoBatch, options: PredictOptions): Promise<Uint8Array> {
+  /** Puts the work on the device's queue; the next photo's may follow before this one is read. */
+  async #submit(
+    photos: PhotoBatch,
+    options: PredictOptions,
+  ): Promise<{ ids: Promise<Uint8Array> | Uint8Array }> {
+    const windows = await this.#windowProgram(photos, options);
+    if (windows) return { ids: await windows.predict(photos.pixels, options) };
     const [height, width] = options.size ?? [photos.height, photos.width];
     const program = await this.#program(photos, [height, width], options.threshold);
     program.write("pixels", photos.pixels);
     program.run();
-    return unpackIds(await program.readInts("ids"), height, width);
+    const ids = program.readInts("ids").then((words) => unpackIds(words, height, width));
+    // It is awaited a turn later.
+    ids.catch(() => undefined);
+    return { ids };
   }
 
-  #record(
-    { batch, height, width }: BatchShape,
-    size: readonly [number, number],
-    threshold: number | undefined,
-  ): { graph: Graph; ids: Tensor } {
-    const graph = new Graph();
-    const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
-    const image = imageInput(pixels, this.#net.config.channels);
-    const logits = this.#net.forward(image, { training: false });
-    // 0.5 is what the argmax of two classes decides anyway.
-    const cut = threshold === undefined || threshold === 0.5 ? {} : { threshold };
-    return { graph, ids: resizeArgmax(logits, { size, ...cut }) };
+  /** The programs of the photo's windows; `undefined` where it is predicted whole. */
+  async #windowProgram(
+    photos: BatchShape,
+    options: PredictOptions,
+  ): Promise<WindowProgram | undefined> {
+    const { size, threshold, window, tta, onProbabilities } = options;
+    if (!window && !tta && !onProbabilities) return undefined;
+    const shape = [photos.batch, photos.height, photos.width];
+    const wanted = [window?.side, window?.overlap, tta === true, onProbabilities !== undefined];
+    const key = JSON.stringify([shape, size, threshold, wanted]);
+    if (this.#windows?.key === key) return this.#windows.program;
+    // A whole photo's program that is there has fitted before.
+    const plain = !tta && !onProbabilities;
+    if (plain && window?.side === 0 && this.#programs.has(programKey(photos, options))) {
+      return undefined;
+    }
+    const plan = chooseWindows(this.#gpu, this.#net, photos, options);
+    if (!plan) return undefined;
+    this.#dropWindows();
+    const { plans, plannedBytes } = plan.plans();
+    checkBudget(plannedBytes, this.#gpu.memoryBudgetBytes);
+    for (const each of plans) this.#makeRoom(each, plan.area.sizeBytes);
+    const program = await WindowProgram.compile(this.#gpu, this.#net, plan, this.#pool);
+    this.#windows = { key, program };
+    this.#plannedBytes = Math.max(this.#plannedBytes, plannedBytes);
+    return program;
+  }
+
+  #dropWindows(): void {
+    this.#windows?.program.destroy();
+    this.#windows = undefined;
   }
 
   async #program(
@@ -139,13 +191,16 @@ export class Segmenter {
     size: readonly [number, number],
     threshold: number | undefined,
   ): Promise<Program> {
-    const key = [photos.batch, photos.height, photos.width, ...size, threshold].join();
+    const key = programKey(photos, { size, ...(threshold === undefined ? {} : { threshold }) });
     let program = usableProgram(this.#programs, key);
     this.#programs.delete(key);
     if (!program) {
-      const { graph, ids } = this.#record(photos, size, threshold);
+      this.#dropWindows();
+      const { graph, ids } = photoGraph(this.#net, photos, size, threshold);
       const outputs = { ids };
-      this.#makeRoom(planProgram(graph, outputs, lowerTarget(this.#gpu)));
+      const plan = planProgram(graph, outputs, lowerTarget(this.#gpu));
+      this.#makeRoom(plan);
+      this.#plannedBytes = Math.max(this.#plannedBytes, plan.plannedBytes);
       program = await compile(this.#gpu, graph, {
         outputs,
         stores: [this.#net.store],
@@ -164,14 +219,31 @@ export class Segmenter {
   /**
    * Starts with an empty pool where `plan` would make it hold too much: photos of ever larger sizes
    * would each leave memory behind that the next is too large for.
+   * @param besidesBytes Memory that it needs outside of the pool.
    */
-  #makeRoom({ memory }: ProgramPlan): void {
+  #makeRoom({ memory }: ProgramPlan, besidesBytes = 0): void {
     // A shared pool has others to think of; it keeps to the budget by itself.
     if (!this.#ownsPool) return;
     const kept = [...this.#programs.values()].map(({ plan }) => plan.memory.slotBytes);
     const largestBytes = Math.max(memory.slotBytes, ...kept);
     const heldBytes = this.#pool.sizeBytes + this.#pool.lackingBytes(memory.slots);
-    const mostBytes = Math.min(MOST_HELD * largestBytes, this.#gpu.memoryBudgetBytes);
+    const mostBytes = Math.min(
+      MOST_HELD * largestBytes,
+      this.#gpu.memoryBudgetBytes - besidesBytes,
+    );
     if (heldBytes > mostBytes) this.destroy();
   }
+}
+
+function programKey(photos: BatchShape, { size, threshold }: PredictOptions): string {
+  const { batch, height, width } = photos;
+  return [batch, height, width, ...size ?? [height, width], threshold].join();
+}
+
+function checkBudget(plannedBytes: number, budgetBytes: number): void {
+  if (plannedBytes <= budgetBytes) return;
+  throw new InputError(
+    `Predicting by these windows plans ${mib(plannedBytes)} of GPU memory, but the budget is ` +
+      `${mib(budgetBytes)}; use a smaller tile, scale or width.`,
+  );
 }

@@ -40,6 +40,11 @@ export interface ForwardOptions {
   training: boolean;
   /** Share of the batch in the updated running statistics; default 0.1. */
   momentum?: number;
+  /**
+   * Replaces the bilinear doubling of a map that lies `level` max-pools below the image, for
+   * windows of larger images.
+   */
+  upsample?: (map: Tensor, level: number) => Tensor;
 }
 
 /** A U-Net for semantic segmentation (Ronneberger et al., 2015) with its parameters. */
@@ -133,7 +138,8 @@ export class UNet {
           graph.parameter(this.store.get(`${level.up.name}.bias`)),
           { stride: [2, 2] },
         )
-        : upsampleBilinear2d(below, { scaleFactor: 2, alignCorners: true });
+        : options.upsample?.(below, level.skip + 1) ??
+          upsampleBilinear2d(below, { scaleFactor: 2, alignCorners: true });
       return concat([skip, padTo(up, skip)]);
     });
     return this.#doubleConv(merged, level.conv, options);

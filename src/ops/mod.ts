@@ -2,6 +2,7 @@
  * The ops a graph can be recorded from.
  * @module
  */
+export * from "./area_argmax.ts";
 export * from "./argmax.ts";
 export * from "./batch_norm2d.ts";
 export * from "./bce_with_logits.ts";
@@ -19,3 +20,5 @@ export * from "./sigmoid.ts";
 export * from "./soft_dice.ts";
 export * from "./softmax.ts";
 export * from "./upsample_bilinear2d.ts";
+export * from "./upsample_window2d.ts";
+export * from "./window_blend.ts";

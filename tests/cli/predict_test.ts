@@ -65,6 +65,22 @@ Deno.test(
     }),
 );
 
+Deno.test(
+  "predict: windows and flips find the same classes",
+  { ignore },
+  () =>
+    withPhotos(["a.png"], async (folder) => {
+      for (const flags of [["--tile", "16", "--overlap", "0.5"], ["--tta"]]) {
+        const { code, err } = await runCommand(folder, [
+          ...["predict", "-m", "m.safetensors", "-i", "a.png", "-o", "mask.png"],
+          ...flags,
+        ]);
+        assertEquals(code, 0, err);
+        assertEquals((await maskAt(`${folder}/mask.png`)).data, truth());
+      }
+    }),
+);
+
 Deno.test("predict: several photos, named masks, figures; a bad file costs only itself", {
   ignore,
 }, () =>
@@ -158,7 +174,7 @@ Deno.test(
           [["-i", "a.png", "-o", "x.jpg"], "'x.jpg' does not end with .png"],
           [["-i", "a.png", "-o", "x.png", "--out", "y"], "give one of them"],
           [["-i", "*/a.png"], "only the last part"],
-          [["-i", "a.png", "--tta"], "--tta is not available yet"],
+          [["-i", "a.png", "--probabilities"], "--probabilities is not available yet"],
           [["-i", "a.png", "-t", "0.5"], "for networks of two classes, m.safetensors has 3"],
           [["-o", "x.png"], "--input must be given"],
         ] as const

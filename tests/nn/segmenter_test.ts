@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
-import { Segmenter } from "../../src/nn/segmenter.ts";
+import { initialTensors } from "../../src/nn/init.ts";
+import { type PredictOptions, Segmenter } from "../../src/nn/segmenter.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { predictPhoto } from "../../src/train/evaluate.ts";
 
@@ -57,4 +58,124 @@ Deno.test("segmenter: says by how much a photo must shrink to fit", async () => 
   const size = [400, 600] as const;
   const message = "what would fit: -s 0.25";
   await assertRejects(() => predictPhoto(segmenter, photo, "a.png", { size }), InputError, message);
+});
+
+/** A photo with structure of every size, and where it lies when mirrored. */
+function scene(height: number, width: number, mirrored = false, upsideDown = false) {
+  const pixels = new Uint8Array(height * width * 4);
+  for (let i = 0; i < height * width; i++) {
+    const x = mirrored ? width - 1 - i % width : i % width;
+    const y = upsideDown ? height - 1 - Math.floor(i / width) : Math.floor(i / width);
+    pixels[4 * i] = 128 + 127 * Math.sin(x / 7 + y / 31);
+    pixels[4 * i + 1] = (x * x + 3 * y * y) % 256;
+    pixels[4 * i + 2] = (x * 5 + y * 11) % 256;
+  }
+  return { batch: 1, height, width, pixels };
+}
+
+function differing(a: Uint8Array, b: Uint8Array): number {
+  assertEquals(a.length, b.length);
+  return a.filter((id, i) => id !== b[i]).length / a.length;
+}
+
+/** Class ids, and the probabilities [classes, height, width]. */
+async function probabilitiesOf(
+  segmenter: Segmenter,
+  classes: number,
+  photo: ReturnType<typeof scene>,
+  options: PredictOptions = {},
+): Promise<{ ids: Uint8Array; all: Float32Array }> {
+  const [height, width] = options.size ?? [photo.height, photo.width];
+  const all = new Float32Array(classes * height * width).fill(NaN);
+  const ids = await segmenter.predict(photo, {
+    ...options,
+    onProbabilities({ firstRow, rows, pitch, values }) {
+      const halves = new Float16Array(values.buffer, values.byteOffset, values.length);
+      for (let i = 0; i < classes * rows * width; i++) {
+        const [k, y, x] = [Math.floor(i / (rows * width)), Math.floor(i / width) % rows, i % width];
+        all[(k * height + firstRow + y) * width + x] = halves[(k * rows + y) * pitch + x]!;
+      }
+    },
+  });
+  return { ids, all };
+}
+
+for (const upsample of ["bilinear", "transposed"] as const) {
+  Deno.test(`segmenter: windows give what the whole photo gives, ${upsample}`, async () => {
+    using gpu = await requestGpu();
+    const net = new UNet({ classes: 5, width: 4, upsample }, 1);
+    // A fresh network is sure of nothing; this one is, and so differences show.
+    const head = initialTensors(net.config, 1).get("outc.conv.weight")!;
+    net.store.set("outc.conv.weight", head.map((value) => value * 100));
+    using segmenter = new Segmenter(gpu, net);
+    const photo = scene(117, 203);
+    const largest = (a: Float32Array, b: Float32Array) =>
+      a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+    for (const size of [[117, 203], [200, 333], [50, 61]] as const) {
+      const whole = await probabilitiesOf(segmenter, 5, photo, { size });
+      assertEquals(whole.ids, await segmenter.predict(photo, { size }));
+      let count = 0;
+      const onProgress = () => count++;
+      const window = { side: 80, overlap: 0.75 };
+      const cut = await probabilitiesOf(segmenter, 5, photo, { size, window, onProgress });
+      assertEquals(count, 3 * 8);
+      // float16, and 100 times float32's rounding of the features.
+      assert(largest(cut.all, whole.all) < 2e-3, `${largest(cut.all, whole.all)}`);
+      assert(differing(cut.ids, whole.ids) < 1e-3, `${differing(cut.ids, whole.ids)}`);
+      // Windows that see less than the network would, differ: so the test can fail.
+      const blind = { size, window: { side: 40, overlap: 0 } };
+      const wrong = await probabilitiesOf(segmenter, 5, photo, blind);
+      assert(largest(wrong.all, whole.all) > 0.05, `${largest(wrong.all, whole.all)}`);
+    }
+  });
+}
+
+Deno.test("segmenter: photos that do not fit are cut into windows that do", async () => {
+  const net = new UNet({ classes: 9, width: 8 }, 1);
+  const photo = scene(300, 400);
+  using roomy = await requestGpu();
+  using whole = new Segmenter(roomy, net);
+  const expected = await whole.predict(photo, { window: { side: 0 } });
+  assert(whole.plannedBytes > 2 ** 20, `${whole.plannedBytes}`);
+  using gpu = await requestGpu({ memoryBudgetBytes: whole.plannedBytes / 2 });
+  using segmenter = new Segmenter(gpu, new UNet({ classes: 9, width: 8 }, 1));
+  const ids = await segmenter.predict(photo, { window: { side: 0 } });
+  assert(differing(ids, expected) < 1e-3);
+  assert(segmenter.plannedBytes <= gpu.memoryBudgetBytes, `${segmenter.plannedBytes}`);
+  await assertRejects(
+    () => segmenter.predict(photo, { window: { side: 399, overlap: 0.5 } }),
+    InputError,
+    "use a smaller tile",
+  );
+});
+
+Deno.test("segmenter: flips average the probabilities of the four photos", async () => {
+  using gpu = await requestGpu();
+  using segmenter = new Segmenter(gpu, new UNet({ classes: 3, width: 4 }, 1));
+  const [height, width, classes] = [30, 45, 3];
+  const probabilities = (photo: ReturnType<typeof scene>, tta: boolean) =>
+    probabilitiesOf(segmenter, classes, photo, { tta });
+  const { ids, all } = await probabilities(scene(height, width), true);
+  const flips: { mirrored: boolean; upsideDown: boolean; all: Float32Array }[] = [];
+  for (const mirrored of [false, true]) {
+    for (const upsideDown of [false, true]) {
+      const turned = await probabilities(scene(height, width, mirrored, upsideDown), false);
+      flips.push({ mirrored, upsideDown, all: turned.all });
+    }
+  }
+  const mean = all.map((_, i) => {
+    const [x, y, k] = [i % width, Math.floor(i / width) % height, Math.floor(i / (width * height))];
+    const values = flips.map(({ mirrored, upsideDown, all }) => {
+      const row = upsideDown ? height - 1 - y : y;
+      return all[(k * height + row) * width + (mirrored ? width - 1 - x : x)]!;
+    });
+    return values.reduce((a, b) => a + b) / 4;
+  });
+  mean.forEach((p, i) => assert(Math.abs(p - all[i]!) < 1e-3, `${all[i]} at ${i}, expected ${p}`));
+  ids.forEach((id, i) => {
+    const values = Array.from({ length: classes }, (_, k) => all[k * height * width + i]!);
+    assert(values[id]! >= Math.max(...values) - 1e-3, `${id} at ${i} of ${values}`);
+  });
+  const plain = await segmenter.predict(scene(height, width));
+  assertEquals((await probabilities(scene(height, width), false)).ids, plain);
 });

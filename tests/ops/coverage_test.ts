@@ -11,6 +11,7 @@ type Op = {
 /** The file in this folder that holds an op to its reference. */
 const TESTED_IN: Record<Op, string> = {
   add: "elementwise",
+  areaArgmax: "window_blend",
   argmax: "argmax",
   argmaxThreshold: "argmax",
   batchNorm2d: "batch_norm2d",
@@ -26,6 +27,7 @@ const TESTED_IN: Record<Op, string> = {
   mean: "reduce",
   mul: "elementwise",
   pad2d: "pad2d",
+  placementWords: "window_blend",
   relu: "elementwise",
   resizeArgmax: "resize_argmax",
   scale: "elementwise",
@@ -35,6 +37,9 @@ const TESTED_IN: Record<Op, string> = {
   sum: "reduce",
   unpackIds: "resize_argmax",
   upsampleBilinear2d: "upsample_bilinear2d",
+  upsampleWindow2d: "upsample_window2d",
+  windowBlend: "window_blend",
+  windowTaps: "upsample_window2d",
 };
 
 Deno.test("no op is listed that does not exist", () => {
