@@ -10,6 +10,7 @@ import {
   type AdapterChoice,
   type Gpu,
   isSoftwareAdapter,
+  type KernelFamily,
   requestGpu,
 } from "../src/gpu/device.ts";
 import type { Context } from "./command.ts";
@@ -27,15 +28,18 @@ export async function findAdapter(
 
 /**
  * Opens the GPU for a command and says which on the log.
+ * @param kernels default: those that suit the adapter
  * @throws {DeviceError} where there is no such adapter or it cannot be opened.
  */
 export async function openGpu(
   { adapter: choice, log }: Pick<Context, "adapter" | "log">,
+  kernels: KernelFamily = "auto",
 ): Promise<Gpu> {
   const adapter = await findAdapter(choice);
   if (adapter === undefined) throw new DeviceError(await noAdapter(choice));
   const memoryBudgetBytes = memoryBudget(adapter.info);
   const gpu = await requestGpu({
+    kernels,
     ...(choice === undefined ? {} : { adapter: choice }),
     ...(memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes }),
   });

@@ -41,7 +41,12 @@ export {
   parameterGradients,
 } from "./graph/autograd.ts";
 export { compile, type CompileOptions, Program } from "./graph/program.ts";
-export { lowerTarget, planProgram, type ProgramPlan } from "./graph/program_plan.ts";
+export {
+  lowerTarget,
+  type PlannedNode,
+  planProgram,
+  type ProgramPlan,
+} from "./graph/program_plan.ts";
 export {
   type DispatchStep,
   LowerContext,
@@ -60,9 +65,21 @@ export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/un
 export { parameterCount, type UnetConfig, type UnetModel, type Upsample } from "./nn/unet_spec.ts";
 export { type BatchShape } from "./nn/batch_shape.ts";
 export { type PhotoBatch, type PredictOptions, Segmenter } from "./nn/segmenter.ts";
-export { Trainer, type TrainerOptions, type TrainingBatch } from "./train/trainer.ts";
+export {
+  type GroupPosition,
+  Trainer,
+  type TrainerOptions,
+  type TrainerState,
+  type TrainingBatch,
+} from "./train/trainer.ts";
+export { type StepKind } from "./train/step.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
-export { type PlateauOptions, ReduceOnPlateau, type Schedule } from "./train/schedule.ts";
+export {
+  type PlateauOptions,
+  ReduceOnPlateau,
+  type Schedule,
+  type ScheduleState,
+} from "./train/schedule.ts";
 
 export {
   type Checkpoint,
@@ -70,9 +87,11 @@ export {
   type CheckpointInfo,
   checkpointOf,
   decodeCheckpoint,
+  decodeResumeState,
   encodeCheckpoint,
   encodeSafetensorsCheckpoint,
   networkOf,
+  type ResumeState,
 } from "./io/checkpoint.ts";
 export { decodeModel } from "./io/decode_model.ts";
 export { encodeOnnx } from "./io/onnx_write.ts";

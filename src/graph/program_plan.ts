@@ -11,10 +11,22 @@ import type { BufferMemory, PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { rewrite } from "./rewrite.ts";
 
+/** A node as it is planned: where its steps end and what it leaves. */
+export interface PlannedNode {
+  /** Label of the node. */
+  label: string;
+  /** Number of steps up to and including its last one. */
+  end: number;
+  /** Memories of its float outputs. */
+  outputs: BufferMemory[];
+}
+
 /** What a program would do and need, known before anything runs. */
 export interface ProgramPlan {
   /** Dispatches and copies in execution order. */
   steps: Step[];
+  /** The nodes behind the steps, in execution order. */
+  nodes: PlannedNode[];
   /** Allocations for everything that is not persistent. */
   memory: MemoryPlan;
   /** By the name given to the compiler: the tensor and where it lies. */
@@ -54,7 +66,12 @@ export function planProgram(
     }
   }
   const context = new LowerContext(target);
-  for (const node of rewrite(graph, tensors)) context.lower(node);
+  const nodes = rewrite(graph, tensors).map((node): PlannedNode => {
+    context.lower(node);
+    const floats = node.outputs.filter(({ dtype }) => dtype === "f32");
+    const outputs = floats.map((tensor) => context.memory(tensor));
+    return { label: node.label, end: context.steps.length, outputs };
+  });
   const { steps } = context;
   const named = new Map(
     Object.entries(outputs).map(([name, tensor]) => [name, {
@@ -72,6 +89,7 @@ export function planProgram(
   const persistentBytes = [...persistent].reduce((sum, b) => sum + b.sizeBytes, 0);
   return {
     steps,
+    nodes,
     memory,
     outputs: named,
     params,

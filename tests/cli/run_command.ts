@@ -26,7 +26,22 @@ export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Outcome> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const { code, stdout, stderr } = await commandOf(folder, args, env).output();
+  const text = new TextDecoder();
+  return { code, out: text.decode(stdout), err: text.decode(stderr) };
+}
+
+/** Starts such a command; its output is to be read. */
+export function startCommand(folder: string, args: readonly string[]): Deno.ChildProcess {
+  return commandOf(folder, args, {}).spawn();
+}
+
+function commandOf(
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       "--quiet",
@@ -39,9 +54,10 @@ export async function runCommand(
     ],
     cwd: folder,
     env: { NO_COLOR: "1", INIT_CWD: folder, ...env },
-  }).output();
-  const text = new TextDecoder();
-  return { code, out: text.decode(stdout), err: text.decode(stderr) };
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
 }
 
 /** Words without a task, such as `--help`, get the permissions of `data`. */
