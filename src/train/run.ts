@@ -6,13 +6,14 @@
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
 import type { Segmenter } from "../nn/segmenter.ts";
-import { type batchShapes, type ImageSize, planBatches } from "./batches.ts";
+import { type ImageSize, planBatches } from "./batches.ts";
 import { type FaultStep, findFault } from "./fault.ts";
 import { ConfusionMatrix, IGNORED } from "./metrics.ts";
 import type { EpochResult, RunEnd, RunObserver } from "./run_events.ts";
 import { observeAll } from "./run_events.ts";
 import type { RunState } from "./run_state.ts";
 import type { Schedule } from "./schedule.ts";
+import type { StepShape } from "./step.ts";
 import type { GroupPosition, Trainer } from "./trainer.ts";
 import type { TrainingBatches } from "./training_batches.ts";
 
@@ -133,7 +134,7 @@ function currentState({ state, schedule, trainer }: Run): RunState {
   return state;
 }
 
-async function prepare({ trainer, accumulate = 1 }: Run, shapes: ReturnType<typeof batchShapes>) {
+async function prepare({ trainer, accumulate = 1 }: Run, shapes: readonly StepShape[]) {
   for (const shape of shapes) {
     if (accumulate > 1) await trainer.prepare(shape, "add");
     await trainer.prepare(shape, accumulate > 1 ? "update" : "whole");

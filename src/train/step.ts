@@ -11,12 +11,19 @@ import type { BatchShape } from "../nn/batch_shape.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import { arenaBlend } from "../ops/arena_blend.ts";
+import { augment, TRANSFORM_FLOATS } from "../ops/augment.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import { imageInput } from "../ops/image_input.ts";
 import { IGNORED } from "./metrics.ts";
 
 /** What a step does with its gradients: use them, add them to others, or add and use the sum. */
 export type StepKind = "whole" | "add" | "update";
+
+/** Images of a step as the network sees them, and as they arrive. */
+export interface StepShape extends BatchShape {
+  /** Words for each source image where they are augmented; default: they come as they are. */
+  slotPixels?: number | undefined;
+}
 
 /** How a step is to be recorded. */
 export interface StepSettings {
@@ -35,22 +42,24 @@ export interface StepSettings {
 /** Name of the arena in which gradients of several batches add up. */
 export const SUM_ARENA = "gradient_sum";
 
-/** Records one step; its inputs are `pixels`, `labels`, `optimizer`, `accumulate` and `average`. */
+/**
+ * Records one step; its inputs are `pixels`, `labels`, `transforms` (for augmented images),
+ * `optimizer`, `accumulate` and `average`.
+ */
 export function recordStep(
   net: UNet,
   optimizer: Optimizer,
-  { batch, height, width }: BatchShape,
+  shape: StepShape,
   settings: StepSettings = {},
 ): { graph: Graph; loss: Tensor } {
   const { clipping, classWeights, training = true, average, kind = "whole" } = settings;
   const graph = new Graph();
   const { store } = net;
-  const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
-  const labels = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
-  const logits = net.forward(imageInput(pixels, net.config.channels), { training });
+  const { image, ids } = recordInput(graph, net.config.channels, shape);
+  const logits = net.forward(image, { training });
   const weight = classWeights &&
     graph.constant("classWeights", [classWeights.length], classWeights);
-  const loss = crossEntropy(logits, labels, { ignoreIndex: IGNORED, weight });
+  const loss = crossEntropy(logits, ids, { ignoreIndex: IGNORED, weight });
   const gradients = parameterGradients(loss, store);
   if (kind !== "whole") {
     const arenas = [store.companion(SUM_ARENA), store.companion("gradients")] as const;
@@ -68,11 +77,29 @@ export function recordStep(
   return { graph, loss };
 }
 
+/** Records how images and labels come in. */
+export function recordInput(
+  graph: Graph,
+  channels: number,
+  { batch, height, width, slotPixels }: StepShape,
+): { image: Tensor; ids: Tensor } {
+  if (slotPixels === undefined) {
+    const shape = [batch, height, width];
+    const pixels = graph.input("pixels", { shape, dtype: "u32" });
+    const ids = graph.input("labels", { shape, dtype: "u32" });
+    return { image: imageInput(pixels, channels), ids };
+  }
+  const pixels = graph.input("pixels", { shape: [batch, slotPixels], dtype: "u32" });
+  const labels = graph.input("labels", { shape: [batch, slotPixels / 4], dtype: "u32" });
+  const transforms = graph.input("transforms", { shape: [batch, TRANSFORM_FLOATS] });
+  return augment(pixels, labels, transforms, { height, width, channels, ignoreIndex: IGNORED });
+}
+
 /** What a training step would need, without a GPU. */
 export function planStep(
   net: UNet,
   optimizer: Optimizer,
-  shape: BatchShape,
+  shape: StepShape,
   target: LowerTarget,
   settings: StepSettings = {},
 ): ProgramPlan {

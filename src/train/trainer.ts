@@ -8,19 +8,20 @@ import type { Gpu } from "../gpu/device.ts";
 import { History } from "../graph/history.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
-import type { BatchShape } from "../nn/batch_shape.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import { Snapshot } from "./snapshot.ts";
 import { gatherStatistics } from "./statistics.ts";
-import { recordStep, type StepKind } from "./step.ts";
+import { recordStep, type StepKind, type StepShape } from "./step.ts";
 
 /** A batch of photos with the class of every pixel. */
-export interface TrainingBatch extends BatchShape {
-  /** RGBA bytes, photo after photo. */
+export interface TrainingBatch extends StepShape {
+  /** RGBA bytes, photo after photo; each at the beginning of its slot where there are slots. */
   pixels: Uint8Array;
-  /** Class ids, `IGNORED` (255) for pixels that count nowhere. */
+  /** Class ids in the same order, `IGNORED` (255) for pixels that count nowhere. */
   labels: Uint8Array;
+  /** With slots: what `augment` is to make of them. */
+  transforms?: Float32Array | undefined;
 }
 
 /** Options of {@linkcode Trainer}. */
@@ -102,8 +103,8 @@ export class Trainer {
   }
 
   /** Compiles the program for a shape of batch; the largest first needs least memory. */
-  async prepare(shape: BatchShape, kind: StepKind = "whole"): Promise<Program> {
-    const key = [shape.batch, shape.height, shape.width, kind].join();
+  async prepare(shape: StepShape, kind: StepKind = "whole"): Promise<Program> {
+    const key = [shape.batch, shape.height, shape.width, shape.slotPixels, kind].join();
     let program = this.#programs.get(key);
     if (!program) {
       const { optimizer, clipping, classWeights, average } = this.#options;
@@ -279,8 +280,7 @@ export class Trainer {
     const isLast = index + 1 === size;
     const kind = size === 1 ? "whole" : isLast ? "update" : "add";
     const program = await this.prepare(batch, kind);
-    program.write("pixels", batch.pixels);
-    program.write("labels", new Uint32Array(batch.labels));
+    writeImages(program, batch);
     if (kind === "add") program.write("accumulate", Float32Array.of(index === 0 ? 0 : 1, 1 / size));
     if (kind === "update") program.write("accumulate", Float32Array.of(1 / size, 1));
     if (!isLast) return program;
@@ -313,4 +313,13 @@ export class Trainer {
     for (const program of this.#programs.values()) program.destroy();
     this.#programs.clear();
   }
+}
+
+/** Writes the inputs that `recordInput` declares. */
+export function writeImages(program: Program, batch: TrainingBatch): void {
+  program.write("pixels", batch.pixels);
+  if (batch.transforms) {
+    program.write("transforms", batch.transforms);
+    program.write("labels", batch.labels);
+  } else program.write("labels", new Uint32Array(batch.labels));
 }

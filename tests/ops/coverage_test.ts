@@ -13,6 +13,7 @@ const TESTED_IN: Record<Op, string> = {
   add: "elementwise",
   argmax: "argmax",
   argmaxThreshold: "argmax",
+  augment: "augment",
   batchNorm2d: "batch_norm2d",
   bceWithLogits: "bce_with_logits",
   binarySoftDice: "soft_dice",
