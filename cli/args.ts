@@ -13,8 +13,11 @@ export { resolveUserPath };
 
 /** One option: how it reads its values and what the help says about it. */
 export interface Option<T> {
-  /** A flag takes no value, a list takes one or more (`-i a b c`), a positional has no name. */
-  readonly kind: "value" | "flag" | "list" | "positional";
+  /**
+   * A flag takes no value, an optional one or none, a list one or more (`-i a b c`), a positional
+   * has no name.
+   */
+  readonly kind: "value" | "flag" | "optional" | "list" | "positional";
   readonly help: string;
   /** One letter, without the dash. */
   readonly short?: string | undefined;
@@ -180,6 +183,21 @@ export function path(
   );
 }
 
+/** A flag that may name a file: its absolute path, or `true` without one. */
+export function optionalPath(
+  help: string,
+  settings: Common = {},
+): Option<string | true | undefined> {
+  return option<string | true | undefined>(
+    "optional",
+    help,
+    "FILE",
+    settings,
+    (texts) => last(texts) === "" ? true : resolveUserPath(last(texts)),
+    () => undefined,
+  );
+}
+
 /** One of a few words. */
 export function choice<const C extends string>(
   help: string,
@@ -288,7 +306,7 @@ function collect(table: OptionTable, argv: readonly string[]): Map<string, strin
   const named = Object.entries(table).filter(([, spec]) => spec.kind !== "positional");
   const positionals = Object.entries(table).filter(([, spec]) => spec.kind === "positional");
   const { tokens } = parseArgs({
-    args: [...argv],
+    args: argv.map((item, i) => withoutValue(item, argv[i + 1], table)),
     options: Object.fromEntries(named.map(([key, spec]) => [key, {
       type: spec.kind === "flag" ? "boolean" as const : "string" as const,
       ...(spec.short === undefined ? {} : { short: spec.short }),
@@ -323,6 +341,16 @@ function collect(table: OptionTable, argv: readonly string[]): Map<string, strin
     }
   }
   return texts;
+}
+
+/** An optional option in front of another one has no value, which `parseArgs` must be told. */
+function withoutValue(item: string, next: string | undefined, table: OptionTable): string {
+  const spec = item.startsWith("--") && Object.hasOwn(table, item.slice(2))
+    ? table[item.slice(2)]
+    : undefined;
+  return spec?.kind === "optional" && (next === undefined || next.startsWith("-"))
+    ? `${item}=`
+    : item;
 }
 
 function optionValue(

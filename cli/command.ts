@@ -98,7 +98,11 @@ export function commandHelp(command: Command): string {
   const rows = entries.map(([key, spec]): [string, string] => {
     if (spec.kind === "positional") return [`  ${spec.placeholder}`, spec.help];
     const short = spec.short === undefined ? "    " : `-${spec.short}, `;
-    const value = spec.kind === "flag" ? "" : ` ${spec.placeholder}`;
+    const value = spec.kind === "flag"
+      ? ""
+      : spec.kind === "optional"
+      ? ` [${spec.placeholder}]`
+      : ` ${spec.placeholder}`;
     const more = spec.kind === "list" ? " ..." : "";
     const notes = [
       ...(spec.unavailable ? ["not available yet"] : []),

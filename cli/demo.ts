@@ -133,7 +133,7 @@ async function train(
     timeLimitMs,
     checkpoints,
   };
-  await trainAndSave(gpu, settings, await openTrainingData(gpu, settings), log);
+  await trainAndSave(gpu, settings, await openTrainingData(gpu, settings), { log });
   log.info(`Checkpoints in ${shownPath(checkpoints)}`);
   return describe(config);
 }

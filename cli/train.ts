@@ -2,58 +2,58 @@
 
 import { type Dataset, loadDataset } from "../src/data/dataset.ts";
 import { shownPath } from "../src/data/files.ts";
-import type { SampleSource } from "../src/data/samples.ts";
 import { InputError } from "../src/errors.ts";
+import type { Gpu } from "../src/gpu/device.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
-import { adamw, type Optimizer, rmsprop, sgd } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
-import { suggestWidth } from "../src/train/fit.ts";
 import { classWeights } from "../src/train/class_weights.ts";
-import { OneCycle, ReduceOnPlateau } from "../src/train/schedule.ts";
-import { choice, float, int, path, text, type Values } from "./args.ts";
+import { suggestWidth } from "../src/train/fit.ts";
+import type { RunEnd } from "../src/train/run.ts";
+import { choice, int, optionalPath, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
-import { openTrainingData, trainAndSave, type TrainingSettings } from "./training.ts";
+import { INTERRUPTED_STATUS, Interrupts } from "./interrupt.ts";
+import { readSavedRun, type SavedRun } from "./resume.ts";
+import {
+  clippingOf,
+  makeOptimizer,
+  makeSchedule,
+  type Recipe,
+  recipeOptions,
+  resolveRecipe,
+} from "./train_recipe.ts";
+import {
+  dataKey,
+  openTrainingData,
+  trainAndSave,
+  type TrainingData,
+  type TrainingSettings,
+} from "./training.ts";
 
-/** Share of the batches in which a cosine schedule first rises. */
-const WARM_UP = 0.1;
-/** The original clips every gradient value to this. */
-const CLIP_VALUE = 0.1;
+const EPOCHS = 2;
 
 const options = {
-  epochs: int("epochs to train", { short: "e", default: 2, min: 1 }),
-  "batch-size": int("images in a batch", { short: "b", default: 2, min: 1 }),
-  "learning-rate": float("learning rate (default: 0.01; adamw 0.001)", {
-    short: "l",
-    min: 0,
-    open: true,
+  epochs: int("epochs to train (default: 2); with --resume the run's total", {
+    short: "e",
+    min: 1,
   }),
   load: path("start from these weights, .safetensors or PyTorch's .pth", { short: "f" }),
-  scale: float("scale of the photos", { short: "s", default: 0.1, min: 0.001, max: 1 }),
+  resume: optionalPath(
+    "go on with a run as if it had never stopped (default: from last or INTERRUPTED, the newer)",
+  ),
   model: choice("network (default: the checkpoint's, else unet-small)", ["unet-small", "unet"]),
   width: int("channels of the first level (default: the checkpoint's, else 64)", { min: 1 }),
   upsample: choice("upsampling (default: the checkpoint's, else bilinear)", [
     "bilinear",
     "transposed",
   ]),
-  optimizer: choice("optimizer", ["rmsprop", "sgd", "adamw"], { default: "rmsprop" }),
-  schedule: choice(
-    "learning rate: a tenth of it after 2 epochs without gain, or a short rise and a cosine to 0",
-    ["plateau", "cosine"],
-    { default: "plateau" },
-  ),
-  "class-weights": choice("weights of the classes in the loss; auto: frequency^-0.5", [
-    "none",
-    "auto",
-  ], { default: "none" }),
-  seed: int("seed of initial weights and shuffling", { default: 42, min: 0, max: 2 ** 32 - 1 }),
+  ...recipeOptions,
   data: path("data folder", { default: "data", placeholder: "DIR" }),
   checkpoints: path("where checkpoints go", { default: "checkpoints", placeholder: "DIR" }),
   loss: text("loss", { unavailable: true }),
   crop: text("size of random crops", { unavailable: true }),
   augment: text("augmentation", { unavailable: true }),
-  resume: path("continue a run", { unavailable: true }),
   runs: path("where logs of runs go", { unavailable: true, placeholder: "DIR" }),
   name: text("name of the run", { unavailable: true }),
 };
@@ -64,46 +64,147 @@ type Options = Values<typeof options>;
 export async function run(o: Options, context: Context): Promise<number> {
   const { log } = context;
   const dataset = await loadDataset(o.data);
-  using gpu = await openGpu(context);
+  checkLabelled(dataset);
+  if (o.resume !== undefined && o.load !== undefined) {
+    throw new InputError(
+      "--resume goes on with a run and -f starts one from weights; use one of them",
+    );
+  }
+  const saved = o.resume === undefined ? undefined : await readSavedRun(o.resume, o.checkpoints);
   const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load);
-  const config = chooseConfig(o, dataset, loaded?.config);
+  const source = saved?.file ?? o.load ?? "";
+  // Other kernels round otherwise.
+  const kernels = saved?.settings.kernels ?? context.kernels;
+  using gpu = await openGpu({ ...context, kernels });
+  const config = chooseConfig(o, dataset, saved?.checkpoint.config ?? loaded?.config, source);
   const tooWide = suggestWidth(config, gpu.memoryBudgetBytes);
   if (tooWide !== undefined) throw new InputError(tooWide);
-  const net = new UNet(config, o.seed);
-  if (loaded && o.load !== undefined) net.load(loaded.tensors, shownPath(o.load));
-  const learningRate = o.learningRate ?? (o.optimizer === "adamw" ? 0.001 : 0.01);
+  const recipe = fixRecipe(o, saved);
+  const net = new UNet(config, recipe.seed);
+  const weights = saved?.weights ?? loaded?.tensors;
+  if (weights) net.load(weights, shownPath(source));
+  if (saved) extend(saved, o.epochs);
   const settings: TrainingSettings = {
     dataset,
     net,
-    optimizer: makeOptimizer(o.optimizer),
-    schedule: (batches) =>
-      o.schedule === "plateau"
-        ? new ReduceOnPlateau(learningRate)
-        : new OneCycle(learningRate, batches, { rising: WARM_UP }),
-    ...(o.classWeights === "auto"
+    optimizer: makeOptimizer(recipe),
+    schedule: (batches, perEpoch) => makeSchedule(recipe, batches, perEpoch),
+    ...(recipe.classWeights === "auto"
       ? { classWeights: classWeights(dataset.info.classes.map(({ trainPixels }) => trainPixels)) }
       : {}),
-    clipping: { clipValue: CLIP_VALUE },
-    scale: o.scale,
-    batchSize: o.batchSize,
-    seed: o.seed,
-    epochs: o.epochs,
+    clipping: clippingOf(recipe),
+    scale: recipe.scale,
+    batchSize: recipe.batchSize,
+    seed: recipe.seed,
+    epochs: o.epochs ?? EPOCHS,
+    accumulate: recipe.accumulate,
+    emaDecay: recipe.ema,
+    patience: recipe.patience || undefined,
+    saveEvery: recipe.saveEvery,
+    recipe,
     before: loaded?.info,
+    resume: saved,
     checkpoints: o.checkpoints,
   };
-  const trainingData = await openTrainingData(gpu, settings);
-  const firstEpoch = loaded?.info.epoch ?? 0;
-  logSettings(o, context, { config, ...trainingData, learningRate, firstEpoch });
-  await trainAndSave(gpu, settings, trainingData, log);
+  const data = await openTrainingData(gpu, settings);
+  if (saved) warnOfChanges(saved, { gpu, dataset, data }, context);
+  logSettings(context, settings, recipe, data);
+  using interrupts = new Interrupts(
+    log,
+    "Stopping after this step and saving; Ctrl-C again ends at once, without saving",
+  );
+  const end = await trainAndSave(gpu, settings, data, {
+    log,
+    stopRequested: () => interrupts.requested,
+  });
+  return conclude(end, o, context);
+}
+
+/** What comes next. */
+function conclude({ reason, state }: RunEnd, o: Options, { log }: Context): number {
+  const folder = shownPath(o.checkpoints);
+  if (reason === "interrupted") {
+    const flags = [
+      ...(o.checkpoints.endsWith("/checkpoints") ? [] : [`--checkpoints ${folder}`]),
+      ...(o.data.endsWith("/data") ? [] : [`--data ${shownPath(o.data)}`]),
+    ];
+    log.info(
+      `Interrupted in epoch ${state.epoch + 1} after batch ${state.batch}; saved ` +
+        `${folder}/INTERRUPTED.safetensors. Go on with: ` +
+        ["deno task train --resume", ...flags].join(" "),
+    );
+    return INTERRUPTED_STATUS;
+  }
   log.info(
-    `Checkpoints in ${shownPath(o.checkpoints)}: best.safetensors (by mean IoU), ` +
-      "last.safetensors. Next: deno task evaluate, deno task predict",
+    `Checkpoints in ${folder}: best.safetensors (by mean IoU), last.safetensors. ` +
+      "Next: deno task evaluate, deno task predict",
   );
   return 0;
 }
 
+/** A split without a labelled pixel would train on, and score, nothing. */
+function checkLabelled({ info: { classes }, folder }: Dataset): void {
+  const sum = (of: (pixels: number, trainPixels: number) => number) =>
+    classes.reduce((total, c) => total + of(c.pixels, c.trainPixels), 0);
+  const counts = [
+    ["training", sum((_, train) => train)],
+    ["validation", sum((all, train) => all - train)],
+  ] as const;
+  for (const [split, count] of counts) {
+    if (count > 0) continue;
+    throw new InputError(
+      `${
+        shownPath(folder)
+      }: every pixel of the ${split} masks is ignored, so there is nothing to ` +
+        "learn or to score; check the masks and --ignore, and run deno task data again",
+    );
+  }
+}
+
+function fixRecipe(o: Options, saved: SavedRun | undefined): Recipe {
+  const recipe = resolveRecipe(o, saved && { recipe: saved.settings.recipe, file: saved.file });
+  const { batchSize } = recipe;
+  return { ...recipe, batchSize: batchSize === "auto" ? 2 : batchSize };
+}
+
+/** With `--resume`, `-e` is the epoch that ends the run. */
+function extend({ state, file }: SavedRun, epochs: number | undefined): void {
+  state.lastEpoch = epochs ?? state.lastEpoch;
+  if (state.epoch < state.lastEpoch) return;
+  throw new InputError(
+    `${shownPath(file)} has been through ${state.epoch} epochs, and ${state.lastEpoch} are asked ` +
+      `for; give a larger total, such as -e ${state.epoch + 10}`,
+  );
+}
+
+/** What keeps a run from going on to the last bit as if it had never stopped. */
+function warnOfChanges(
+  { settings, file }: SavedRun,
+  { gpu, dataset, data }: { gpu: Gpu; dataset: Dataset; data: TrainingData },
+  { log }: Context,
+): void {
+  const changes = [
+    ...(settings.adapter === gpu.description
+      ? []
+      : [`the adapter (it was ${settings.adapter}), so numbers will be rounded differently`]),
+    ...(settings.data === dataKey(dataset, data.train, data.valid) ? [] : ["the data"]),
+  ];
+  if (changes.length === 0) return;
+  log.warn(
+    `Since ${shownPath(file)} was written, something changed: ${
+      changes.join("; ")
+    }. The run goes ` +
+      "on, but not exactly as it would have",
+  );
+}
+
 /** The network: what was asked for, else what the checkpoint holds, else the original's. */
-function chooseConfig(o: Options, dataset: Dataset, loaded: UnetConfig | undefined): UnetConfig {
+function chooseConfig(
+  o: Options,
+  dataset: Dataset,
+  loaded: UnetConfig | undefined,
+  source: string,
+): UnetConfig {
   const { classes, channels } = dataset.info;
   const config: UnetConfig = {
     model: o.model ?? loaded?.model ?? "unet-small",
@@ -114,52 +215,45 @@ function chooseConfig(o: Options, dataset: Dataset, loaded: UnetConfig | undefin
   };
   if (loaded && JSON.stringify(loaded) !== JSON.stringify({ ...loaded, ...config })) {
     throw new InputError(
-      `${shownPath(o.load ?? "")} holds a ${describe(loaded)}, but training was asked for a ` +
-        `${describe(config)}; leave out the options that differ, or start without -f`,
+      `${shownPath(source)} holds a ${describe(loaded)}, but training was asked for a ` +
+        `${describe(config)}; leave out the options that differ, or start without the checkpoint`,
     );
   }
   return config;
 }
 
-function makeOptimizer(name: Options["optimizer"]): Optimizer {
-  switch (name) {
-    case "rmsprop":
-      return rmsprop({ momentum: 0.9, weightDecay: 1e-8 });
-    case "sgd":
-      return sgd({ momentum: 0.9, weightDecay: 1e-8 });
-    case "adamw":
-      return adamw();
-  }
-}
-
 function logSettings(
-  o: Options,
   { log }: Context,
-  { config, train, valid, learningRate, firstEpoch }: {
-    config: UnetConfig;
-    train: SampleSource;
-    valid: SampleSource;
-    learningRate: number;
-    firstEpoch: number;
-  },
+  { net, epochs, before, resume, checkpoints }: TrainingSettings,
+  recipe: Recipe,
+  { train, valid }: TrainingData,
 ): void {
   const [size] = train.sizes;
   const sizes = new Set(train.sizes.map((s) => `${s.width} x ${s.height}`)).size;
+  const done = resume?.state.epoch ?? before?.epoch ?? 0;
+  const { clip, ema, accumulate, warmup } = recipe;
+  const extras = [
+    ...(accumulate > 1 ? [`gradients of ${accumulate} batches averaged`] : []),
+    ...(clip ? [`norm clipped to ${clip}`] : []),
+    ...(ema > 0 ? [`running average with decay ${ema}`] : []),
+  ];
+  const planned = resume ? `${resume.state.lastEpoch} in all, ${done} done` : `${epochs}`;
   log.info(
     [
-      "Starting training:",
-      `    Network:         ${describe(config)}`,
-      `    Epochs:          ${o.epochs}${firstEpoch > 0 ? ` after ${firstEpoch}` : ""}`,
-      `    Batch size:      ${o.batchSize}`,
-      `    Learning rate:   ${learningRate}`,
-      `    Optimizer:       ${o.optimizer}, ${o.schedule} schedule`,
-      `    Class weights:   ${o.classWeights}`,
+      resume ? `Going on with the run in ${shownPath(resume.file)}:` : "Starting training:",
+      `    Network:         ${describe(net.config)}`,
+      `    Epochs:          ${planned}${!resume && done > 0 ? ` after ${done}` : ""}`,
+      `    Batch size:      ${recipe.batchSize}`,
+      `    Learning rate:   ${recipe.learningRate}`,
+      `    Optimizer:       ${[recipe.optimizer, ...extras].join(", ")}`,
+      `    Schedule:        ${recipe.schedule}` + (warmup ? `, ${warmup} epochs of warm-up` : ""),
+      `    Class weights:   ${recipe.classWeights}`,
       `    Training size:   ${train.length}`,
       `    Validation size: ${valid.length}`,
-      `    Images scaling:  ${o.scale} (${size?.width} x ${size?.height}` +
+      `    Images scaling:  ${recipe.scale} (${size?.width} x ${size?.height}` +
       `${sizes > 1 ? ` and ${sizes - 1} other sizes` : ""})`,
-      `    Checkpoints:     ${shownPath(o.checkpoints)}`,
-      `    Seed:            ${o.seed}`,
+      `    Checkpoints:     ${shownPath(checkpoints)}`,
+      `    Seed:            ${recipe.seed}`,
     ].join("\n"),
   );
 }
@@ -169,12 +263,14 @@ export const command: Command = defineCommand({
   name: "train",
   summary: "Trains a U-Net on the data that deno task data prepared, checks it on the validation " +
     "split after every epoch and saves checkpoints. With -f, epochs are added to the loaded " +
-    "weights; the optimizer starts fresh.",
+    "weights and the optimizer starts fresh; with --resume, a run goes on as if it had never " +
+    "stopped. Ctrl-C saves and says how to go on.",
   options,
   gpu: true,
   examples: [
     "deno task train -e 20 -b 4 -s 0.5 --width 16 --optimizer adamw",
     "deno task train -f checkpoints/CP_epoch10.safetensors -b 4 -e 200 -s 0.1",
+    "deno task train --resume",
   ],
   run,
 });

@@ -6,25 +6,36 @@
 
 import { fillCache } from "../src/data/check.ts";
 import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
-import { isFile, shownPath } from "../src/data/files.ts";
+import { isFile, shownPath, tablePath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
-import { type CheckpointInfo, encodeCheckpoint } from "../src/io/checkpoint.ts";
-import { readCheckpointFile, writeCheckpointFile } from "../src/io/checkpoint_file.ts";
+import type { CheckpointInfo } from "../src/io/checkpoint.ts";
+import { removeStaleTemporaries } from "../src/io/atomic_file.ts";
+import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
-import type { UNet } from "../src/nn/unet.ts";
+import { UNet } from "../src/nn/unet.ts";
 import { describe, smallestSize } from "../src/nn/unet_spec.ts";
-import { batchShapes, planBatches } from "../src/train/batches.ts";
 import { suggestFit } from "../src/train/fit.ts";
-import { type EpochResult, runTraining } from "../src/train/run.ts";
+import {
+  type EpochResult,
+  observeAll,
+  type RunEnd,
+  type RunObserver,
+  runTraining,
+} from "../src/train/run.ts";
+import { CheckpointSaver } from "../src/train/run_saver.ts";
+import { newRunState } from "../src/train/run_state.ts";
 import type { Schedule } from "../src/train/schedule.ts";
 import { Trainer } from "../src/train/trainer.ts";
+import { TrainingBatches } from "../src/train/training_batches.ts";
+import { keepEarlierBest } from "./earlier_best.ts";
 import type { Log } from "./log.ts";
 import { duration, Progress } from "./progress.ts";
+import type { SavedRun } from "./resume.ts";
 
 /** Besides the last one, every tenth epoch keeps a checkpoint of its own. */
 const SAVE_EVERY = 10;
@@ -34,8 +45,8 @@ export interface TrainingSettings {
   readonly dataset: Dataset;
   readonly net: UNet;
   readonly optimizer: Optimizer;
-  /** Makes the schedule of a run of so many batches. */
-  readonly schedule: (batches: number) => Schedule;
+  /** Makes the schedule of a run of so many batches, `perEpoch` an epoch. */
+  readonly schedule: (batches: number, perEpoch: number) => Schedule;
   readonly clipping?: Clipping;
   /** What a pixel of each class counts in the loss; default 1 each. */
   readonly classWeights?: Float32Array;
@@ -44,7 +55,20 @@ export interface TrainingSettings {
   readonly batchSize: number;
   /** Of the shuffling. */
   readonly seed: number;
+  /** Epochs to add to those before; a run that goes on knows its own. */
   readonly epochs: number;
+  /** Batches whose gradients are averaged for one update; default 1. */
+  readonly accumulate?: number;
+  /** Decay of a running average of the weights; default: none is made. */
+  readonly emaDecay?: number;
+  /** Epochs without gain that end the run; default: any number is borne. */
+  readonly patience?: number | undefined;
+  /** Every so many epochs keeps a checkpoint of its own; default 10. */
+  readonly saveEvery?: number;
+  /** What a run that goes on from the checkpoints needs to know, fit for JSON. */
+  readonly recipe?: object;
+  /** The run that goes on. */
+  readonly resume?: SavedRun | undefined;
   /** What the weights had been through before this run. */
   readonly before?: Pick<CheckpointInfo, "epoch" | "step"> | undefined;
   /** See `RunOptions.timeLimitMs`. */
@@ -105,7 +129,7 @@ export async function openTrainingData(
   const valid = await SampleSource.open(dataset.valid, scale, values, { disk });
   checkSizes(train, dataset.train, settings);
   checkSizes(valid, dataset.valid, settings);
-  const [largest] = batchShapes(planBatches(train.sizes, batchSize, 0, 0));
+  const [largest] = new TrainingBatches(train, { batchSize, seed: 0 }).shapes(0);
   const problem = largest &&
     suggestFit(net, optimizer, largest, lowerTarget(gpu), gpu.memoryBudgetBytes, { scale });
   if (problem !== undefined) throw new InputError(problem);
@@ -119,46 +143,107 @@ export async function openTrainingData(
   return { train, valid };
 }
 
+/** Switches and listeners of {@linkcode trainAndSave}. */
+export interface TrainingHooks {
+  readonly log: Log;
+  /** Asked between updates. */
+  readonly stopRequested?: () => boolean;
+  /** Told everything that the screen is told. */
+  readonly observers?: readonly RunObserver[];
+}
+
 /**
  * Trains `settings.net` in place and saves a checkpoint after every epoch: `last`, `best` (by the
- * validation split's mean IoU) and, now and then, `CP_epochN`.
+ * validation split's mean IoU) and, now and then, `CP_epochN`; `INTERRUPTED` where it is stopped.
  * @throws {InputError} when a file cannot be read or written or the loss stops being a number.
  */
 export async function trainAndSave(
   gpu: Gpu,
   settings: TrainingSettings,
   { train, valid }: TrainingData,
-  log: Log,
-): Promise<void> {
-  const { net, batchSize, seed, epochs, before } = settings;
-  const firstEpoch = before?.epoch ?? 0;
-  const batches = epochs * planBatches(train.sizes, batchSize, seed, 0).length;
-  const schedule = settings.schedule(batches);
+  { log, stopRequested, observers = [] }: TrainingHooks,
+): Promise<RunEnd> {
+  const { dataset, net, batchSize, seed, before, resume, checkpoints } = settings;
+  const bestScore = resume ? undefined : await scoreToBeat(settings);
+  const state = resume?.state ??
+    newRunState({ firstEpoch: before?.epoch ?? 0, epochs: settings.epochs, bestScore });
+  const batches = new TrainingBatches(train, { batchSize, seed });
+  const perEpoch = batches.plan(0).length;
+  const schedule = settings.schedule((state.lastEpoch - state.firstEpoch) * perEpoch, perEpoch);
+  const average = settings.emaDecay
+    ? { net: new UNet(net.config, seed), decay: settings.emaDecay }
+    : undefined;
   using trainer = new Trainer(gpu, net, {
     optimizer: settings.optimizer,
     learningRate: schedule.learningRate,
     clipping: settings.clipping ?? {},
     classWeights: settings.classWeights,
+    average,
   });
-  using segmenter = new Segmenter(gpu, net, { pool: trainer.pool });
+  if (resume) {
+    average?.net.load(resume.checkpoint.tensors, shownPath(resume.file));
+    trainer.restore(state.trainer, resume.arrays);
+    schedule.restore(state.schedule);
+  }
+  using segmenter = new Segmenter(gpu, trainer.result, { pool: trainer.pool });
+  const stepsBefore = resume ? resume.checkpoint.info.step - state.trainer.step : before?.step ?? 0;
+  const isFirstOfItsOwn = !resume && bestScore === undefined;
+  const saver = new CheckpointSaver({
+    gpu,
+    trainer,
+    folder: checkpoints,
+    info: checkpointInfo(settings),
+    stepsBefore,
+    settings: {
+      recipe: settings.recipe ?? {},
+      adapter: gpu.description,
+      kernels: gpu.kernelFamily,
+      data: dataKey(dataset, train, valid),
+    },
+    saveEvery: settings.saveEvery ?? SAVE_EVERY,
+    beforeBest: isFirstOfItsOwn ? () => keepEarlierBest(checkpoints, log) : undefined,
+  });
+  await removeStaleTemporaries(checkpoints);
   const started = performance.now();
-  let trained = 0;
-  let bar: Progress | undefined;
-  const bestScore = await scoreToBeat(settings);
-  await runTraining({
+  const firstEpoch = state.epoch;
+  const end = await runTraining({
     trainer,
     segmenter,
-    train,
+    batches,
     valid,
     schedule,
     classes: net.config.classes,
-    batchSize,
-    seed,
-    firstEpoch,
-    epochs,
-    bestScore,
+    state,
+    saver,
+    accumulate: settings.accumulate,
+    patience: settings.patience,
     timeLimitMs: settings.timeLimitMs,
-  }, {
+    stopRequested,
+  }, observeAll(screen(log), ...observers));
+  const trained = state.epoch - firstEpoch;
+  log.info(
+    `Trained ${trained} epoch${trained === 1 ? "" : "s"} in ${
+      duration((performance.now() - started) / 1000)
+    }, ` +
+      `${Math.round(trainer.plannedBytes / 2 ** 20)} MiB of GPU memory planned`,
+  );
+  return end;
+}
+
+/** Progress bars and a line an epoch. */
+function screen(log: Log): RunObserver {
+  let bar: Progress | undefined;
+  const begin =
+    (what: string) =>
+    ({ epoch, lastEpoch, images }: { epoch: number; lastEpoch: number; images: number }) => {
+      bar?.finish();
+      bar = new Progress({
+        label: `Epoch ${epoch}/${lastEpoch} ${what}`,
+        total: images,
+        unit: "img",
+      });
+    };
+  return {
     compiling(shapes) {
       log.info(
         `Compiling shaders for ${shapes} batch shape${shapes > 1 ? "s" : ""} ` +
@@ -171,34 +256,41 @@ export async function trainAndSave(
           "uses the statistics of the whole training set",
       );
     },
-    phase(phase, epoch, images) {
-      bar?.finish();
-      const label = `Epoch ${epoch}/${firstEpoch + epochs} ${phase}`;
-      bar = new Progress({ label, total: images, unit: "img" });
-    },
+    epochBegun: begin("train"),
+    validationBegun: begin("valid"),
     advance(_phase, images, loss) {
       bar?.advance(images, loss === undefined ? "" : `loss ${loss.toFixed(4)}`);
     },
-    async epoch(result) {
+    epochScored(result) {
       bar?.finish();
       bar = undefined;
-      trained++;
-      log.info(epochLine(result, train.length));
-      if (result.last && trained < epochs) {
-        log.info(`Ending after ${trained} of ${epochs} epochs: more would take too long`);
-      }
-      if (trained === 1 && bestScore === undefined) {
-        await keepEarlierBest(settings.checkpoints, log);
-      }
-      await save(gpu, trainer, settings, result);
+      log.info(epochLine(result));
     },
-  });
-  log.info(
-    `Trained ${trained} epoch${trained === 1 ? "" : "s"} in ${
-      duration((performance.now() - started) / 1000)
-    }, ` +
-      `${Math.round(trainer.plannedBytes / 2 ** 20)} MiB of GPU memory planned`,
-  );
+    ended({ reason, state }) {
+      bar?.finish();
+      if (reason === "patience") {
+        log.info(`Ending after epoch ${state.epoch}: ${state.sinceBest} epochs without a gain`);
+      }
+      if (reason === "time") {
+        log.info(`Ending after epoch ${state.epoch}: more would take too long`);
+      }
+    },
+  };
+}
+
+/** Stands for the photos, masks and sizes of a set: two that differ have different keys. */
+export function dataKey(dataset: Dataset, train: SampleSource, valid: SampleSource): string {
+  let hash = 0x811c9dc5;
+  const add = (text: string) => {
+    for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  };
+  for (const [samples, { sizes }] of [[dataset.train, train], [dataset.valid, valid]] as const) {
+    samples.forEach(({ image, mask = "" }, i) => {
+      const paths = [image, mask].map((path) => tablePath(path, dataset.folder));
+      add(`${paths.join()},${sizes[i]?.width}x${sizes[i]?.height};`);
+    });
+  }
+  return `${dataset.train.length}+${dataset.valid.length}-${(hash >>> 0).toString(16)}`;
 }
 
 /**
@@ -218,19 +310,11 @@ async function scoreToBeat(
   return same ? info.metrics?.meanIoU : undefined;
 }
 
-/** A run with no score to beat has a best of its own; an earlier one is kept under another name. */
-async function keepEarlierBest(checkpoints: string, log: Log): Promise<void> {
-  if (!await isFile(bestFile(checkpoints))) return;
-  const kept = `${checkpoints}/best.backup.safetensors`;
-  await Deno.rename(bestFile(checkpoints), kept);
-  log.info(`The best checkpoint of an earlier run is kept as ${shownPath(kept)}`);
-}
-
 const bestFile = (checkpoints: string): string => `${checkpoints}/best.safetensors`;
 
-function epochLine(result: EpochResult, images: number): string {
+function epochLine(result: EpochResult): string {
   const { scores } = result;
-  const rate = images / (result.trainMs / 1000);
+  const rate = result.trainImages / (result.trainMs / 1000);
   return `Epoch ${result.epoch}: loss ${result.loss.toFixed(4)}, validation mean IoU ` +
     `${scores.meanIoU.toFixed(4)}, Dice ${scores.meanDice.toFixed(4)}, pixel accuracy ` +
     `${scores.pixelAccuracy.toFixed(4)} (${duration(result.trainMs / 1000)} training, ` +
@@ -238,37 +322,15 @@ function epochLine(result: EpochResult, images: number): string {
     (result.best ? ", best so far" : "");
 }
 
-async function save(
-  gpu: Gpu,
-  trainer: Trainer,
-  settings: TrainingSettings,
-  { epoch, loss, scores, best, last }: EpochResult,
-): Promise<void> {
-  const { classes, ignore } = settings.dataset.info;
-  const bytes = await encodeCheckpoint(gpu, settings.net, {
+function checkpointInfo(
+  { dataset, scale, optimizer, batchSize, seed }: TrainingSettings,
+): Omit<CheckpointInfo, "epoch" | "step" | "metrics"> {
+  const { classes, ignore } = dataset.info;
+  return {
     classes: classes.map(({ name, color, value }) => ({ name, color, value })),
-    scale: settings.scale,
+    scale,
     normalization: "divide by 255",
     ignore,
-    epoch,
-    step: (settings.before?.step ?? 0) + trainer.step,
-    metrics: {
-      loss,
-      meanIoU: scores.meanIoU,
-      meanDice: scores.meanDice,
-      pixelAccuracy: scores.pixelAccuracy,
-    },
-    training: {
-      optimizer: settings.optimizer.name,
-      learningRate: trainer.learningRate,
-      batchSize: settings.batchSize,
-      seed: settings.seed,
-    },
-  });
-  const names = ["last"];
-  if (best) names.push("best");
-  if (epoch % SAVE_EVERY === 0 || last) names.push(`CP_epoch${epoch}`);
-  for (const name of names) {
-    await writeCheckpointFile(`${settings.checkpoints}/${name}.safetensors`, bytes);
-  }
+    training: { optimizer: optimizer.name, batchSize, seed },
+  };
 }

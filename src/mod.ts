@@ -43,7 +43,12 @@ export {
   parameterGradients,
 } from "./graph/autograd.ts";
 export { compile, type CompileOptions, Program } from "./graph/program.ts";
-export { lowerTarget, planProgram, type ProgramPlan } from "./graph/program_plan.ts";
+export {
+  lowerTarget,
+  type PlannedNode,
+  planProgram,
+  type ProgramPlan,
+} from "./graph/program_plan.ts";
 export {
   type DispatchStep,
   type ImageView,
@@ -72,9 +77,21 @@ export {
   type SegmenterOptions,
 } from "./nn/segmenter.ts";
 export { type ProbabilityRows } from "./nn/window_program.ts";
-export { Trainer, type TrainerOptions, type TrainingBatch } from "./train/trainer.ts";
+export {
+  type GroupPosition,
+  Trainer,
+  type TrainerOptions,
+  type TrainerState,
+  type TrainingBatch,
+} from "./train/trainer.ts";
+export { type StepKind } from "./train/step.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
-export { type PlateauOptions, ReduceOnPlateau, type Schedule } from "./train/schedule.ts";
+export {
+  type PlateauOptions,
+  ReduceOnPlateau,
+  type Schedule,
+  type ScheduleState,
+} from "./train/schedule.ts";
 
 export {
   type Checkpoint,
@@ -82,9 +99,11 @@ export {
   type CheckpointInfo,
   checkpointOf,
   decodeCheckpoint,
+  decodeResumeState,
   encodeCheckpoint,
   encodeSafetensorsCheckpoint,
   networkOf,
+  type ResumeState,
 } from "./io/checkpoint.ts";
 export { decodeModel } from "./io/decode_model.ts";
 export { encodeOnnx } from "./io/onnx_write.ts";

@@ -34,3 +34,19 @@ export function encodeDispatch(pass: GPUComputePassEncoder, command: DispatchCom
 export function encodeCopy(encoder: GPUCommandEncoder, command: CopyCommand): void {
   encoder.copyBufferToTexture(command.source, command.target, command.size);
 }
+
+/** Encodes commands in order, dispatches that follow each other in one pass. */
+export function encodeCommands(encoder: GPUCommandEncoder, commands: readonly Command[]): void {
+  let pass: GPUComputePassEncoder | undefined;
+  for (const command of commands) {
+    if (command.kind === "dispatch") {
+      pass ??= encoder.beginComputePass();
+      encodeDispatch(pass, command);
+    } else {
+      pass?.end();
+      pass = undefined;
+      encodeCopy(encoder, command);
+    }
+  }
+  pass?.end();
+}

@@ -5,7 +5,7 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type Command, encodeCopy, encodeDispatch } from "./commands.ts";
+import { type Command, encodeCommands, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues } from "./host_values.ts";
 import { unpackC4 } from "./layout.ts";
@@ -15,7 +15,7 @@ import { type BufferMemory, type Memory, mib, wholeOf } from "./memory.ts";
 import type { Slot } from "./plan.ts";
 import { MemoryPool } from "./pool.ts";
 import { COPY, profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
-import { lowerTarget, planProgram, type ProgramPlan } from "./program_plan.ts";
+import { lowerTarget, type PlannedNode, planProgram, type ProgramPlan } from "./program_plan.ts";
 import type { ParameterStore } from "./store.ts";
 
 /** What {@linkcode compile} needs besides the graph. */
@@ -178,18 +178,7 @@ export class Program {
     for (const store of this.#stores) store.upload(this.#gpu);
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder({ label: "run" });
-    let pass: GPUComputePassEncoder | undefined;
-    for (const command of this.#commands) {
-      if (command.kind === "dispatch") {
-        pass ??= encoder.beginComputePass();
-        encodeDispatch(pass, command);
-      } else {
-        pass?.end();
-        pass = undefined;
-        encodeCopy(encoder, command);
-      }
-    }
-    pass?.end();
+    encodeCommands(encoder, this.#commands);
     if (this.#historySource) {
       const { buffer, offset } = this.#range(this.#historySource);
       this.#history.record(this.#gpu, encoder, buffer, offset);
@@ -233,6 +222,28 @@ export class Program {
     );
     this.#runs++;
     return entries;
+  }
+
+  /**
+   * Makes one run node by node and shows the memory of each float output as soon as it is computed,
+   * padding included: for finding out where a value comes from. Ends when `visit` returns false.
+   */
+  async inspect(
+    visit: (node: PlannedNode, output: BufferMemory, values: Float32Array) => boolean,
+  ): Promise<void> {
+    this.#check();
+    for (const store of this.#stores) store.upload(this.#gpu);
+    let done = 0;
+    for (const node of this.plan.nodes) {
+      const encoder = this.#gpu.device.createCommandEncoder({ label: node.label });
+      encodeCommands(encoder, this.#commands.slice(done, node.end));
+      this.#gpu.device.queue.submit([encoder.finish()]);
+      done = node.end;
+      for (const output of node.outputs) {
+        if (!visit(node, output, new Float32Array(await this.#readMemory(output)))) return;
+      }
+    }
+    this.#runs++;
   }
 
   /** Reads an output, row-major (NCHW for images). Waits for the device. */

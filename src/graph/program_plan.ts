@@ -12,10 +12,22 @@ import { type MemoryPlan, planMemory } from "./plan.ts";
 import { recompute } from "./recompute.ts";
 import { rewrite } from "./rewrite.ts";
 
+/** A node as it is planned: where its steps end and what it leaves. */
+export interface PlannedNode {
+  /** Label of the node. */
+  label: string;
+  /** Number of steps up to and including its last one. */
+  end: number;
+  /** Memories of its float outputs. */
+  outputs: BufferMemory[];
+}
+
 /** What a program would do and need, known before anything runs. */
 export interface ProgramPlan {
   /** Dispatches and copies in execution order. */
   steps: Step[];
+  /** The nodes behind the steps, in execution order. */
+  nodes: PlannedNode[];
   /** Allocations for everything that is not persistent. */
   memory: MemoryPlan;
   /** By the name given to the compiler: the tensor and where it lies. */
@@ -59,9 +71,14 @@ export function planProgram(
     }
   }
   const recorded = rewrite(graph, tensors);
-  const nodes = target.recompute === false ? recorded : recompute(recorded, tensors, target);
-  const context = new LowerContext(target, lastUsesOf(nodes, tensors));
-  for (const node of nodes) context.lower(node);
+  const lowered = target.recompute === false ? recorded : recompute(recorded, tensors, target);
+  const context = new LowerContext(target, lastUsesOf(lowered, tensors));
+  const nodes = lowered.map((node): PlannedNode => {
+    context.lower(node);
+    const floats = node.outputs.filter(({ dtype }) => dtype === "f32");
+    const outputs = floats.map((tensor) => context.memory(tensor));
+    return { label: node.label, end: context.steps.length, outputs };
+  });
   const { steps } = context;
   const named = new Map(
     Object.entries(outputs).map(([name, tensor]) => [name, {
@@ -80,6 +97,7 @@ export function planProgram(
   const persistentBytes = [...persistent].reduce((sum, b) => sum + b.sizeBytes, 0);
   return {
     steps,
+    nodes,
     memory,
     outputs: named,
     params,

@@ -149,6 +149,25 @@ export class ParameterStore {
     );
   }
 
+  /**
+   * Replaces values of a companion arena by name of the parameter they belong to; others stay.
+   * @throws {InputError} for an unknown name or a wrong number of values.
+   */
+  writeCompanion(gpu: Gpu, arenaName: string, values: ReadonlyMap<string, Float32Array>): void {
+    const buffer = this.companion(arenaName).on(gpu);
+    for (const [name, array] of values) {
+      const { shape, home } = this.get(name);
+      checkCount(`${arenaName} of ${name}`, shape, array);
+      gpu.device.queue.writeBuffer(
+        buffer,
+        home.offsetBytes,
+        array.buffer as ArrayBuffer,
+        array.byteOffset,
+        array.byteLength,
+      );
+    }
+  }
+
   /** Frees the GPU memory; values not read before are lost. */
   destroy(): void {
     for (const arena of [this.parameters, this.statistics, ...this.#companions.values()]) {

@@ -34,6 +34,38 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
   }
 }
 
+/** A temporary file this old belongs to no write that is still going on. */
+const STALE_AFTER_MS = 60 * 60 * 1000;
+
+/**
+ * Removes temporary files that writes of killed programs left in a folder, as far as that is certain:
+ * where the system shows its processes and there is none of that number, or after an hour.
+ */
+export async function removeStaleTemporaries(folder: string): Promise<void> {
+  try {
+    for await (const { name } of Deno.readDir(folder)) {
+      const pid = /^\..+\.(\d+)\.tmp$/.exec(name)?.[1];
+      if (pid === undefined || pid === String(Deno.pid)) continue;
+      const path = join(folder, name);
+      const age = Date.now() - ((await Deno.stat(path)).mtime?.getTime() ?? Date.now());
+      if (age > STALE_AFTER_MS || await isGone(pid)) await Deno.remove(path);
+    }
+  } catch {
+    // Somebody else's files, or gone by now: nothing that anybody waits for.
+  }
+}
+
+/** Whether no process has this number; false where nobody can tell. */
+async function isGone(pid: string): Promise<boolean> {
+  if (Deno.build.os !== "linux") return false;
+  try {
+    await Deno.stat(`/proc/${pid}`);
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
+}
+
 function unwritable(path: string, error: unknown): InputError {
   const reason = error instanceof Deno.errors.PermissionDenied
     ? "its permissions forbid it"

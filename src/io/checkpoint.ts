@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { UNet } from "../nn/unet.ts";
 import { recognise, type UnetConfig, unetTensors } from "../nn/unet_spec.ts";
 import { type CheckpointInfo, DESCRIPTION, parseInfo, plainInfo } from "./checkpoint_info.ts";
+import { isResumeTensor, RESUME, type ResumeState, resumeTensors } from "./resume_state.ts";
 import {
   encodeSafetensors,
   float32Tensor,
@@ -17,6 +18,7 @@ import {
 } from "./safetensors.ts";
 
 export { type CheckpointClass, type CheckpointInfo } from "./checkpoint_info.ts";
+export { decodeResumeState, type ResumeState } from "./resume_state.ts";
 
 /** A checkpoint in memory. */
 export interface Checkpoint {
@@ -29,10 +31,12 @@ export interface Checkpoint {
    * zero then.
    */
   tensors: Map<string, Float32Array<ArrayBuffer>>;
+  /**
+   * Written into safetensors files; {@linkcode decodeResumeState} reads it, {@linkcode
+   * decodeCheckpoint} does not.
+   */
+  resume?: ResumeState | undefined;
 }
-
-/** Tensors under this prefix belong to the optimizer, not to the network. */
-const OPTIMIZER_PREFIX = "optimizer.";
 
 /** `net` as it is now on `gpu`. */
 export async function checkpointOf(
@@ -63,9 +67,14 @@ export async function encodeCheckpoint(
 
 /** A checkpoint in the safetensors format. */
 export function encodeSafetensorsCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
-  return encodeSafetensors(stateDict(checkpoint), {
-    [DESCRIPTION]: describeCheckpoint(checkpoint),
-  });
+  const { config, resume } = checkpoint;
+  return encodeSafetensors(
+    [...stateDict(checkpoint), ...(resume ? resumeTensors(config, resume) : [])],
+    {
+      [DESCRIPTION]: describeCheckpoint(checkpoint),
+      ...(resume ? { [RESUME]: JSON.stringify(resume.run) } : {}),
+    },
+  );
 }
 
 /** The tensors of a checkpoint in module order, of PyTorch's types. */
@@ -94,7 +103,7 @@ export function describeCheckpoint({ config, info }: Checkpoint): string {
  */
 export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, file: string): Checkpoint {
   const { tensors, metadata } = parseSafetensors(bytes, file);
-  const own = [...tensors].filter(([name]) => !name.startsWith(OPTIMIZER_PREFIX));
+  const own = [...tensors].filter(([name]) => !isResumeTensor(name));
   const config = recognise(new Map(own.map(([name, { shape }]) => [name, shape])), file);
   return makeCheckpoint(config, new Map(own), { description: metadata[DESCRIPTION] }, file);
 }

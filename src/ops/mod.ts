@@ -6,6 +6,7 @@ export * from "./area_argmax.ts";
 export * from "./argmax.ts";
 export * from "./batch_norm2d.ts";
 export * from "./bce_with_logits.ts";
+export * from "./augment.ts";
 export { concat } from "./concat.ts";
 export { conv2d, type Conv2dOptions } from "./conv2d.ts";
 export * from "./conv_transpose2d.ts";

@@ -9,7 +9,7 @@ import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
 import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
-import { planStep } from "./trainer.ts";
+import { planStep } from "./step.ts";
 
 /** Scales are suggested down to this share of the one asked for. */
 const SMALLEST_FACTOR = 0.1;

@@ -1,14 +1,23 @@
 /**
- * A training run: epochs of shuffled batches, validation, schedule and checkpoints.
+ * A training run: epochs of shuffled batches, validation, schedule and checkpoints. It can be stopped
+ * after any update and go on elsewhere from its {@linkcode RunState}.
  * @module
  */
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
 import type { Segmenter } from "../nn/segmenter.ts";
-import { batchShapes, type ImageSize, planBatches } from "./batches.ts";
-import { ConfusionMatrix, type Scores } from "./metrics.ts";
+import { type ImageSize, planBatches } from "./batches.ts";
+import { type FaultStep, findFault } from "./fault.ts";
+import { ConfusionMatrix, IGNORED } from "./metrics.ts";
+import type { EpochResult, RunEnd, RunObserver } from "./run_events.ts";
+import { observeAll } from "./run_events.ts";
+import type { RunState } from "./run_state.ts";
 import type { Schedule } from "./schedule.ts";
-import type { Trainer } from "./trainer.ts";
+import type { StepShape } from "./step.ts";
+import type { GroupPosition, Trainer } from "./trainer.ts";
+import type { TrainingBatches } from "./training_batches.ts";
+
+export { type EpochResult, observeAll, type RunEnd, type RunObserver } from "./run_events.ts";
 
 /** How often the screen gets a fresh loss. */
 const LOSS_EVERY_MS = 3000;
@@ -16,199 +25,288 @@ const LOSS_EVERY_MS = 3000;
 /** What the learning rate is multiplied with where training goes on with frozen statistics. */
 const FROZEN_RATE_FACTOR = 0.1;
 
+/** Writes what a run wants to keep; returns the names of the files. */
+export interface RunSaver {
+  /** After every epoch. */
+  epoch(state: RunState, result: EpochResult): Promise<readonly string[]>;
+  /** Where the run stops within an epoch. */
+  interrupted(state: RunState): Promise<readonly string[]>;
+}
+
 /** What a run works on and with. */
 export interface RunOptions {
   trainer: Trainer;
   segmenter: Segmenter;
-  train: SampleSource;
+  batches: TrainingBatches;
   valid: SampleSource;
   schedule: Schedule;
   classes: number;
-  batchSize: number;
-  seed: number;
-  /** Epochs done before, by a loaded checkpoint. */
-  firstEpoch: number;
-  epochs: number;
-  /** Mean IoU that an epoch must pass to be the best; default: the first one is. */
-  bestScore?: number | undefined;
+  /** Where the run stands; trainer and schedule already do. Changed as it goes on. */
+  state: RunState;
+  saver: RunSaver;
+  /** Batches whose gradients are averaged for one update; default 1. */
+  accumulate?: number | undefined;
+  /** Ends the run after so many epochs without a better score; default: never. */
+  patience?: number | undefined;
   /** Epochs that would not end within this time are left out, all but the first; default: none. */
   timeLimitMs?: number | undefined;
+  /** Asked between updates; the run saves and stops when it says so. */
+  stopRequested?: (() => boolean) | undefined;
 }
 
-/** What an epoch came to. */
-export interface EpochResult {
-  /** Counted from 1, over all runs that led here. */
-  epoch: number;
-  /** Mean loss over the epoch's batches. */
-  loss: number;
-  scores: Scores;
-  learningRate: number;
-  /** Whether the mean IoU is the best so far. */
-  best: boolean;
-  /** Whether the run ends here. */
-  last: boolean;
-  trainMs: number;
-  validMs: number;
-}
-
-/** What a run tells while it goes on. */
-export interface RunEvents {
-  /** Programs are being compiled; the first time takes seconds. */
-  compiling(shapes: number): void;
-  /** `images` more were trained or, in validation, predicted. */
-  advance(phase: "train" | "valid", images: number, loss: number | undefined): void;
-  phase(phase: "train" | "valid", epoch: number, images: number): void;
-  /** Sizes are mixed: batch norm uses statistics of the whole set. */
-  freezing(): void;
-  /** An epoch is complete: the time to save. */
-  epoch(result: EpochResult): Promise<void>;
+/** A run going on: what its parts share. */
+interface Run extends RunOptions {
+  events: Required<RunObserver>;
 }
 
 /**
- * Trains for `options.epochs` epochs.
- * @throws {InputError} when the loss stops being a number, naming the step.
+ * Trains from `options.state` to its last epoch.
+ * @throws {InputError} when the loss stops being a number, naming the step and the layer.
  */
-export async function runTraining(options: RunOptions, events: RunEvents): Promise<void> {
-  const { trainer, train, batchSize, seed, schedule } = options;
-  let { bestScore = -1 } = options;
-  const shapes = batchShapes(planBatches(train.sizes, batchSize, seed, options.firstEpoch));
+export async function runTraining(options: RunOptions, observer: RunObserver): Promise<RunEnd> {
+  const run: Run = { ...options, events: observeAll(observer) };
+  const { trainer, batches, state, schedule, events, saver } = run;
+  const shapes = batches.shapes(state.epoch + 1);
   events.compiling(shapes.length);
-  for (const shape of shapes) await trainer.prepare(shape);
-  const freezeAt = epochToFreeze(options, shapes);
+  await prepare(run, shapes);
+  if (state.epoch === state.firstEpoch && state.batch === 0) {
+    state.freezeEpoch = epochToFreeze(state, shapes);
+  }
+  const end = async (reason: RunEnd["reason"]): Promise<RunEnd> => {
+    const ended = { reason, state };
+    await events.ended(ended);
+    return ended;
+  };
   const begun = performance.now();
-  let { epochs } = options;
-  for (let i = 0; i < epochs; i++) {
-    const epoch = options.firstEpoch + i + 1;
+  const plannedEpochs = state.lastEpoch;
+  let stalled = false;
+  while (state.epoch < state.lastEpoch && !stalled) {
+    const epoch = state.epoch + 1;
     const started = performance.now();
-    if (i === freezeAt) await freezeStatistics(options, events);
+    if (epoch === state.freezeEpoch && !trainer.frozenStatistics) {
+      await freezeStatistics(run);
+      await prepare(run, shapes);
+    }
     const learningRate = schedule.learningRate;
-    events.phase("train", epoch, train.length);
-    const losses = await trainEpoch(options, epoch, events);
+    const { images, batchCount } = await trainEpoch(run, epoch);
     const trained = performance.now();
-    events.phase("valid", epoch, options.valid.length);
-    const scores = await validate(options, events);
+    const matrix = await validate(run, epoch);
+    if (!matrix) {
+      await events.saved(await saver.interrupted(currentState(run)), undefined);
+      return await end("interrupted");
+    }
+    const scores = matrix.scores();
     // Before that, the running statistics and with them these scores say little.
-    if (trainer.frozenStatistics || freezeAt === undefined) schedule.step?.(scores.meanIoU);
-    const best = scores.meanIoU > bestScore;
-    if (best) bestScore = scores.meanIoU;
+    const settled = state.freezeEpoch === null || trainer.frozenStatistics;
+    if (settled) schedule.step?.(scores.meanIoU);
+    const best = scores.meanIoU > (state.bestScore ?? -1);
+    state.sinceBest = best || !settled ? 0 : state.sinceBest + 1;
+    if (best) state.bestScore = scores.meanIoU;
+    const loss = state.lossSum / Math.max(1, batchCount);
+    Object.assign(state, { epoch, batch: 0, lossSum: 0 });
     const now = performance.now();
-    epochs = epochsWithin(options, epochs, i + 1, {
-      elapsedMs: now - begun,
-      lastMs: now - started,
-    });
-    await events.epoch({
+    limitEpochs(run, plannedEpochs, { elapsedMs: now - begun, lastMs: now - started });
+    stalled = state.sinceBest >= (run.patience ?? Infinity);
+    const result: EpochResult = {
       epoch,
-      loss: losses.reduce((a, b) => a + b, 0) / Math.max(1, losses.length),
+      lastEpoch: state.lastEpoch,
+      step: trainer.step,
+      loss,
       scores,
+      matrix,
       learningRate,
       best,
-      last: i + 1 >= epochs,
+      last: stalled || epoch >= state.lastEpoch,
+      trainImages: images,
       trainMs: trained - started,
-      validMs: performance.now() - trained,
-    });
+      validMs: now - trained,
+    };
+    await events.epochScored(result);
+    await events.saved(await saver.epoch(currentState(run), result), result);
+  }
+  return await end(stalled ? "patience" : state.lastEpoch < plannedEpochs ? "time" : "done");
+}
+
+/** `run.state` with what schedule and trainer know. */
+function currentState({ state, schedule, trainer }: Run): RunState {
+  state.schedule = schedule.state;
+  state.trainer = trainer.state;
+  return state;
+}
+
+async function prepare({ trainer, accumulate = 1 }: Run, shapes: readonly StepShape[]) {
+  for (const shape of shapes) {
+    if (accumulate > 1) await trainer.prepare(shape, "add");
+    await trainer.prepare(shape, accumulate > 1 ? "update" : "whole");
   }
 }
 
 /**
- * How many epochs the run is to have, those done included, when all go on to take as long as the
- * last one; where that is another number than so far, the schedule is told.
+ * Brings the last epoch forward where all would go on to take as long as the last one and not fit
+ * into the time; the schedule is told.
  */
-function epochsWithin(
-  { timeLimitMs = Infinity, epochs: most, schedule, train, batchSize, seed }: RunOptions,
-  planned: number,
-  done: number,
+function limitEpochs(
+  { timeLimitMs, schedule, state, batches }: Run,
+  most: number,
   { elapsedMs, lastMs }: { elapsedMs: number; lastMs: number },
-): number {
+): void {
+  if (timeLimitMs === undefined) return;
   const more = Math.max(0, Math.floor((timeLimitMs - elapsedMs) / lastMs));
-  const epochs = Math.min(most, done + more);
-  if (epochs !== planned) {
-    schedule.resize?.(epochs * planBatches(train.sizes, batchSize, seed, 0).length);
-  }
-  return epochs;
+  const lastEpoch = Math.min(most, state.epoch + more);
+  if (lastEpoch === state.lastEpoch) return;
+  state.lastEpoch = lastEpoch;
+  schedule.resize?.((lastEpoch - state.firstEpoch) * batches.plan(0).length);
 }
 
 /**
- * The epoch of this run, counted from 0, from which sets of mixed sizes train with batch-norm
- * statistics of the whole set (see statistics.ts); `undefined` for sets of one size. The batches'
- * own statistics come first because they make learning fast.
+ * The epoch from which sets of mixed sizes train with batch-norm statistics of the whole set (see
+ * statistics.ts); `null` for sets of one size. The batches' own statistics come first because they
+ * make learning fast.
  */
-function epochToFreeze(options: RunOptions, shapes: readonly ImageSize[]): number | undefined {
-  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size < 2) return undefined;
-  return options.firstEpoch > 0 ? 0 : Math.ceil(options.epochs / 2);
+function epochToFreeze(
+  { firstEpoch, lastEpoch }: RunState,
+  shapes: readonly ImageSize[],
+): number | null {
+  if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size < 2) return null;
+  return firstEpoch + 1 + (firstEpoch > 0 ? 0 : Math.ceil((lastEpoch - firstEpoch) / 2));
 }
 
 /**
  * Goes on with the statistics of the whole set. That changes what every layer sees, and the
  * optimizer's running moments no longer fit: it starts afresh, with small steps.
  */
-async function freezeStatistics(
-  { trainer, train, batchSize, seed, firstEpoch, schedule }: RunOptions,
-  events: RunEvents,
-): Promise<void> {
+async function freezeStatistics({ trainer, batches, state, schedule, events }: Run) {
   events.freezing();
   // Loaded weights bring the statistics that they were trained with.
-  if (firstEpoch > 0) {
+  if (state.firstEpoch > 0) {
     trainer.freezeStatistics();
     return;
   }
-  const plans = planBatches(train.sizes, batchSize, seed, 0);
   await trainer.gatherStatistics(async function* () {
-    for (const plan of plans) yield await train.batch(plan);
+    for (const plan of batches.plan(0)) yield await batches.plain(plan);
   }());
   trainer.freezeStatistics();
   schedule.restart?.(FROZEN_RATE_FACTOR);
 }
 
+/** Trains what is left of an epoch, as far as nobody asks to stop. */
 async function trainEpoch(
-  { trainer, train, batchSize, seed, schedule }: RunOptions,
+  run: Run,
   epoch: number,
-  events: RunEvents,
-): Promise<number[]> {
-  const losses: number[] = [];
+): Promise<{ images: number; batchCount: number }> {
+  const { trainer, batches, schedule, events, state, accumulate = 1 } = run;
+  const plans = batches.plan(epoch);
+  /** Steps whose losses are not known yet. */
+  let open: FaultStep[] = [];
+  let last: number | undefined;
   const collect = async () => {
-    for (const loss of await trainer.losses()) {
-      losses.push(loss);
-      if (!Number.isFinite(loss)) {
-        throw new InputError(
-          `Training stopped in epoch ${epoch} at batch ${losses.length}: the loss became ${loss}; ` +
-            "start again from the last checkpoint (-f) with a lower learning rate (-l).",
-        );
-      }
+    const losses = await trainer.losses();
+    for (const [i, loss] of losses.entries()) {
+      const step = open[i];
+      if (!step) break;
+      if (!Number.isFinite(loss)) throw await notFinite(run, epoch, open, i, loss);
+      state.lossSum += loss;
+      last = loss;
+      events.stepDone({ step: step.step, epoch, loss, learningRate: step.learningRate });
     }
+    open = [];
+    trainer.snapshot();
   };
-  const batches = planBatches(train.sizes, batchSize, seed, epoch);
+  events.epochBegun({
+    epoch,
+    lastEpoch: state.lastEpoch,
+    images: plans.slice(state.batch).reduce((sum, { indices }) => sum + indices.length, 0),
+  });
+  trainer.snapshot();
   let read = performance.now();
-  let next = batches[0] && train.batch(batches[0]);
-  for (let i = 0; i < batches.length && next; i++) {
+  let images = 0;
+  let labelled = state.batch > 0;
+  const load = (i: number) => {
+    const plan = plans[i];
+    const loading = plan && batches.load(plan, epoch);
+    // Its turn to fail comes when it is awaited.
+    loading?.catch(() => {});
+    return loading;
+  };
+  let next = load(state.batch);
+  for (let i = state.batch; next; i++) {
     const batch = await next;
-    const following = batches[i + 1];
     // Decoding the next batch overlaps with the GPU's work on this one.
-    next = following && train.batch(following);
-    next?.catch(() => {});
+    next = load(i + 1);
+    labelled ||= batch.labels.some((label) => label !== IGNORED);
     trainer.learningRate = schedule.learningRate;
-    await trainer.train(batch);
+    const position = positionOf(i, accumulate, plans.length);
+    open.push({
+      load: () => batches.load(plans[i] ?? { ...batch, indices: [] }, epoch),
+      position,
+      learningRate: trainer.learningRate,
+      batch: i + 1,
+      step: trainer.step + 1,
+    });
+    await trainer.train(batch, position);
     schedule.stepBatch?.();
+    state.batch = i + 1;
+    images += batch.batch;
     // Reading waits for the device, so only now and then.
-    if (trainer.lossesDue || performance.now() - read > LOSS_EVERY_MS) {
+    const due = trainer.lossesDue || performance.now() - read > LOSS_EVERY_MS;
+    const between = position.index + 1 === position.size;
+    if (due && between) {
       await collect();
       read = performance.now();
     }
-    events.advance("train", batch.batch, losses.at(-1));
+    events.advance("train", batch.batch, last);
+    if (between && run.stopRequested?.()) break;
   }
   await collect();
-  return losses;
+  if (!labelled) {
+    throw new InputError(
+      "Training found no pixel with a class: every mask of the training split is ignored " +
+        "throughout; check the masks and --ignore, and run deno task data again.",
+    );
+  }
+  return { images, batchCount: plans.length };
 }
 
-/** Scores of the validation split at the training scale. */
-async function validate(
-  { segmenter, valid, classes, batchSize }: RunOptions,
-  events: RunEvents,
-): Promise<Scores> {
+/** Where batch `i` of an epoch stands among those that are accumulated. */
+export function positionOf(i: number, accumulate: number, batches: number): GroupPosition {
+  const first = i - i % accumulate;
+  return { index: i - first, size: Math.min(accumulate, batches - first) };
+}
+
+/** What to say of a loss that is no number: where in the run, and where in the network. */
+async function notFinite(
+  { trainer }: Run,
+  epoch: number,
+  open: readonly FaultStep[],
+  index: number,
+  loss: number,
+): Promise<InputError> {
+  const { batch, step } = open[index] ?? { batch: 0, step: 0 };
+  const fault = await findFault(trainer, open.slice(0, index + 1));
+  return new InputError(
+    `Training stopped in epoch ${epoch} at batch ${batch} (step ${step}): the loss became ${loss}` +
+      `${fault === undefined ? "" : `; ${fault}`}; the checkpoints of earlier epochs are ` +
+      "untouched, start again from one of them (-f) with a lower learning rate (-l).",
+  );
+}
+
+/**
+ * Scores of the validation split at the training scale; `undefined` where the run is to stop.
+ */
+async function validate(run: Run, epoch: number): Promise<ConfusionMatrix | undefined> {
+  const { segmenter, valid, classes, events, state, stopRequested } = run;
+  if (stopRequested?.()) return undefined;
   const matrix = new ConfusionMatrix(classes);
-  for (const plan of planBatches(valid.sizes, batchSize, 0, 0)) {
+  events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
+  for (const plan of planBatches(valid.sizes, run.batches.batchSize, 0, 0)) {
     const batch = await valid.batch(plan);
     matrix.add(batch.labels, await segmenter.predict(batch));
     events.advance("valid", batch.batch, undefined);
+    if (stopRequested?.()) return undefined;
   }
-  return matrix.scores();
+  if (matrix.counts.some((count) => count > 0)) return matrix;
+  throw new InputError(
+    "Validation found no pixel with a class: every mask of the validation split is ignored " +
+      "throughout; check the masks and --ignore, and run deno task data again.",
+  );
 }

@@ -4,10 +4,17 @@
  */
 import { InputError } from "../errors.ts";
 
+/** Numbers by which a schedule goes on elsewhere, fit for JSON; what is not finite is `null`. */
+export type ScheduleState = Record<string, number | null>;
+
 /** What a training run asks for its learning rate. */
 export interface Schedule {
   /** The rate to use now. */
   readonly learningRate: number;
+  /** Where it stands, for {@linkcode restore}. */
+  readonly state: ScheduleState;
+  /** Goes on where a schedule made with the same options stood. */
+  restore(state: ScheduleState): void;
   /** Takes the score of an epoch that has ended; higher is better. */
   step?(score: number): void;
   /** A batch was trained. */
@@ -62,6 +69,19 @@ export class ReduceOnPlateau implements Schedule {
     const changed = lowered < this.learningRate;
     this.learningRate = lowered;
     return changed;
+  }
+
+  /** Rate, best score and scores since without gain. */
+  get state(): ScheduleState {
+    const best = Number.isFinite(this.#best) ? this.#best : null;
+    return { learningRate: this.learningRate, best, bad: this.#bad };
+  }
+
+  /** Goes on from `state`. */
+  restore(state: ScheduleState): void {
+    this.learningRate = state.learningRate ?? this.learningRate;
+    this.#best = state.best ?? -Infinity;
+    this.#bad = state.bad ?? 0;
   }
 
   /** Forgets the scores so far and multiplies the rate. */
@@ -123,6 +143,17 @@ export class OneCycle implements Schedule {
     this.#done++;
   }
 
+  /** The highest rate and batches done. */
+  get state(): ScheduleState {
+    return { maximum: this.#maximum, done: this.#done };
+  }
+
+  /** Goes on from `state`. */
+  restore(state: ScheduleState): void {
+    this.#maximum = state.maximum ?? this.#maximum;
+    this.#done = state.done ?? 0;
+  }
+
   /** Scales the rates from here on. */
   restart(factor: number): void {
     this.#maximum *= factor;
@@ -136,4 +167,109 @@ export class OneCycle implements Schedule {
 
 function halfCosine(from: number, to: number, share: number): number {
   return to + (from - to) / 2 * (1 + Math.cos(Math.PI * share));
+}
+
+/**
+ * Lowers the rate to 0 within a number of batches known beforehand, by `(1 - done / batches)^power`
+ * (DeepLab's "poly"; PyTorch's `PolynomialLR`).
+ */
+export class Poly implements Schedule {
+  #first: number;
+  #batches: number;
+  #done = 0;
+  readonly #power: number;
+
+  /**
+   * @param first the rate of the first batch
+   * @param batches how many batches the run has
+   */
+  constructor(first: number, batches: number, power = 0.9) {
+    if (!(batches >= 1)) {
+      throw new InputError(`Poly was asked for ${batches} batches; a run has at least one.`);
+    }
+    this.#first = first;
+    this.#batches = batches;
+    this.#power = power;
+  }
+
+  /** The rate to use now; 0 once all batches are done. */
+  get learningRate(): number {
+    return this.#first * Math.max(0, 1 - this.#done / this.#batches) ** this.#power;
+  }
+
+  /** A batch was trained. */
+  stepBatch(): void {
+    this.#done++;
+  }
+
+  /** The first rate and batches done. */
+  get state(): ScheduleState {
+    return { first: this.#first, done: this.#done };
+  }
+
+  /** Goes on from `state`. */
+  restore(state: ScheduleState): void {
+    this.#first = state.first ?? this.#first;
+    this.#done = state.done ?? 0;
+  }
+
+  /** Scales the rates from here on. */
+  restart(factor: number): void {
+    this.#first *= factor;
+  }
+
+  /** Makes the run end after `batches` batches, counted from its beginning. */
+  resize(batches: number): void {
+    this.#batches = Math.max(1, batches);
+  }
+}
+
+/** Raises the rate of another schedule in equal steps from almost 0 over the first batches. */
+export class WarmUp implements Schedule {
+  readonly #inner: Schedule;
+  readonly #batches: number;
+  #done = 0;
+
+  /** @param batches the first one that gets the full rate is the one after so many */
+  constructor(inner: Schedule, batches: number) {
+    this.#inner = inner;
+    this.#batches = batches;
+  }
+
+  /** The rate to use now. */
+  get learningRate(): number {
+    return this.#inner.learningRate * Math.min(1, (this.#done + 1) / (this.#batches + 1));
+  }
+
+  /** A score; while the rate still rises it is not counted. */
+  step(score: number): void {
+    if (this.#done >= this.#batches) this.#inner.step?.(score);
+  }
+
+  /** A batch was trained. */
+  stepBatch(): void {
+    this.#done++;
+    this.#inner.stepBatch?.();
+  }
+
+  /** The inner schedule's, and batches done as `warmUp`. */
+  get state(): ScheduleState {
+    return { ...this.#inner.state, warmUp: this.#done };
+  }
+
+  /** Goes on from `state`. */
+  restore(state: ScheduleState): void {
+    this.#done = state.warmUp ?? 0;
+    this.#inner.restore(state);
+  }
+
+  /** Hands on. */
+  restart(factor: number): void {
+    this.#inner.restart?.(factor);
+  }
+
+  /** Hands on. */
+  resize(batches: number): void {
+    this.#inner.resize?.(batches);
+  }
 }

@@ -1,30 +1,27 @@
 /**
- * The training step: network, loss, gradients, clipping and optimizer recorded as one program for
- * each shape of batch; all of them share parameters, memory and one history of losses.
+ * Training step by step: a program for each shape of batch; all of them share parameters, memory and
+ * one history of losses.
  * @module
  */
+import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { parameterGradients } from "../graph/autograd.ts";
-import { Graph } from "../graph/graph.ts";
 import { History } from "../graph/history.ts";
-import type { LowerTarget } from "../graph/lower.ts";
 import { MemoryPool, usableProgram } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
-import { planProgram, type ProgramPlan } from "../graph/program_plan.ts";
-import type { BatchShape } from "../nn/batch_shape.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
-import { crossEntropy } from "../ops/cross_entropy.ts";
-import { imageInput } from "../ops/image_input.ts";
-import { IGNORED } from "./metrics.ts";
+import { Snapshot } from "./snapshot.ts";
 import { gatherStatistics } from "./statistics.ts";
+import { recordStep, type StepKind, type StepShape } from "./step.ts";
 
 /** A batch of photos with the class of every pixel. */
-export interface TrainingBatch extends BatchShape {
-  /** RGBA bytes, photo after photo. */
+export interface TrainingBatch extends StepShape {
+  /** RGBA bytes, photo after photo; each at the beginning of its slot where there are slots. */
   pixels: Uint8Array;
-  /** Class ids, {@linkcode IGNORED} for pixels that count nowhere. */
+  /** Class ids in the same order, `IGNORED` (255) for pixels that count nowhere. */
   labels: Uint8Array;
+  /** With slots: what `augment` is to make of them. */
+  transforms?: Float32Array | undefined;
 }
 
 /** Options of {@linkcode Trainer}. */
@@ -37,36 +34,55 @@ export interface TrainerOptions {
   clipping?: Clipping;
   /** What a pixel of each class counts in the loss, by class id; default 1 each. */
   classWeights?: Float32Array | undefined;
+  /** Where a running average of weights and statistics goes; default: none is made. */
+  average?: { net: UNet; decay: number } | undefined;
+}
+
+/** Where a batch stands among those whose gradients are added up for one update. */
+export interface GroupPosition {
+  /** From 0. */
+  index: number;
+  /** Batches of the group. */
+  size: number;
+}
+
+/** What a {@linkcode Trainer} has to know besides arrays to go on as if never stopped. */
+export interface TrainerState {
+  /** Steps done. */
+  step: number;
+  /** Updates since the optimizer's state was zero. */
+  optimizerStep: number;
+  /** See {@linkcode Trainer.frozenStatistics}. */
+  frozen: boolean;
+  /** Batches that batch norm has seen. */
+  batchesTracked: number;
 }
 
 const LOSSES_KEPT = 256;
+const ALONE: GroupPosition = { index: 0, size: 1 };
 
 /** Trains a network step by step. */
 export class Trainer {
   /** Used from the next step on. */
   learningRate: number;
-  /** Steps done. */
-  step = 0;
+  /** The network in training. */
+  readonly net: UNet;
   readonly #gpu: Gpu;
-  readonly #net: UNet;
-  readonly #optimizer: Optimizer;
-  readonly #clipping: Clipping;
-  readonly #classWeights: Float32Array | undefined;
+  readonly #options: TrainerOptions;
   readonly #pool: MemoryPool;
   readonly #history = new History(LOSSES_KEPT);
   readonly #programs = new Map<string, Program>();
+  #snapshot: { arrays: Snapshot; state: TrainerState } | undefined;
   #unread = 0;
-  #frozen = false;
-  /** Steps since the optimizer's state was zero. */
+  #step = 0;
   #optimizerStep = 0;
+  #frozen = false;
 
   /** Trains `net` in place on `gpu`; programs are compiled when batches arrive. */
   constructor(gpu: Gpu, net: UNet, options: TrainerOptions) {
+    this.net = net;
     this.#gpu = gpu;
-    this.#net = net;
-    this.#optimizer = options.optimizer;
-    this.#clipping = options.clipping ?? {};
-    this.#classWeights = options.classWeights;
+    this.#options = options;
     this.learningRate = options.learningRate;
     this.#pool = new MemoryPool(gpu);
   }
@@ -81,20 +97,32 @@ export class Trainer {
     return Math.max(0, ...[...this.#programs.values()].map((p) => p.plannedBytes));
   }
 
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** The network to score and to keep: the running average where there is one. */
+  get result(): UNet {
+    return this.#options.average?.net ?? this.net;
+  }
+
   /** Compiles the program for a shape of batch; the largest first needs least memory. */
-  async prepare(shape: BatchShape): Promise<Program> {
-    const key = [shape.batch, shape.height, shape.width].join();
+  async prepare(shape: StepShape, kind: StepKind = "whole"): Promise<Program> {
+    const key = [shape.batch, shape.height, shape.width, shape.slotPixels, kind].join();
     let program = usableProgram(this.#programs, key);
     if (!program) {
-      const settings = {
-        clipping: this.#clipping,
-        classWeights: this.#classWeights,
+      const { optimizer, clipping, classWeights, average } = this.#options;
+      const { graph, loss } = recordStep(this.net, optimizer, shape, {
+        clipping,
+        classWeights,
         training: !this.#frozen,
-      };
-      const { graph, loss } = recordStep(this.#net, this.#optimizer, shape, settings);
+        average: average?.net,
+        kind,
+      });
       program = await compile(this.#gpu, graph, {
         outputs: { loss },
-        stores: [this.#net.store],
+        stores: [this.net.store, ...(average ? [average.net.store] : [])],
         historyOf: "loss",
         history: this.#history,
         pool: this.#pool,
@@ -106,17 +134,25 @@ export class Trainer {
 
   /**
    * Submits one step; waits only when several are unfinished already.
+   *
+   * @param position in a group, gradients are averaged over the group and the weights change with
+   *   its last batch; default: a group of its own
    * @throws {InputError} when the step does not fit the memory budget.
    */
-  async train(batch: TrainingBatch): Promise<void> {
-    const program = await this.prepare(batch);
-    program.write("pixels", batch.pixels);
-    program.write("labels", new Uint32Array(batch.labels));
-    program.write("optimizer", this.#optimizer.stepState(this.learningRate, ++this.#optimizerStep));
+  async train(batch: TrainingBatch, position: GroupPosition = ALONE): Promise<void> {
+    const program = await this.#load(batch, position);
     await program.runQueued();
-    this.step++;
-    if (!this.#frozen) this.#net.batchesTracked++;
-    this.#unread++;
+    this.#count(position);
+  }
+
+  /** Like {@linkcode train}, but node by node, showing what each leaves; see `Program.inspect`. */
+  async inspect(
+    batch: TrainingBatch,
+    position: GroupPosition,
+    visit: Parameters<Program["inspect"]>[0],
+  ): Promise<void> {
+    const program = await this.#load(batch, position);
+    await program.inspect(visit);
   }
 
   /** Whether {@linkcode losses} must be read before older ones are overwritten. */
@@ -143,20 +179,98 @@ export class Trainer {
   freezeStatistics(): void {
     this.#frozen = true;
     this.#optimizerStep = 0;
-    for (const name of this.#optimizer.companions) this.#net.store.clear(this.#gpu, name);
-    for (const program of this.#programs.values()) program.destroy();
-    this.#programs.clear();
+    for (const name of this.#options.optimizer.companions) this.net.store.clear(this.#gpu, name);
+    this.#destroyPrograms();
   }
 
   /** Replaces the network's running statistics by those of all the batches together. */
   async gatherStatistics(batches: AsyncIterable<TrainingBatch>): Promise<void> {
-    await gatherStatistics(this.#gpu, this.#net, batches, this.#pool);
+    await gatherStatistics(this.#gpu, this.net, batches, this.#pool);
+  }
+
+  /** Weights and statistics as they are now, by name. Waits for the device. */
+  async parameters(): Promise<Map<string, Float32Array>> {
+    return await this.net.store.read(this.#gpu);
+  }
+
+  /** Counts and switches, for {@linkcode restore}. */
+  get state(): TrainerState {
+    return {
+      step: this.#step,
+      optimizerStep: this.#optimizerStep,
+      frozen: this.#frozen,
+      batchesTracked: this.net.batchesTracked,
+    };
+  }
+
+  /** The optimizer's arrays by `ARENA.PARAMETER`, for {@linkcode restore}. */
+  async optimizerArrays(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    const arrays = new Map<string, Float32Array<ArrayBuffer>>();
+    for (const arena of this.#options.optimizer.companions) {
+      const values = await this.net.store.readCompanion(this.#gpu, arena);
+      for (const [name, array] of values) arrays.set(`${arena}.${name}`, Float32Array.from(array));
+    }
+    return arrays;
+  }
+
+  /**
+   * Goes on where another trainer of the same network and optimizer was; weights and statistics are
+   * the caller's business.
+   * @throws {InputError} when an array of the optimizer is missing or has another size.
+   */
+  restore(state: TrainerState, arrays: ReadonlyMap<string, Float32Array>): void {
+    const { optimizer } = this.#options;
+    for (const arena of optimizer.companions) {
+      const values = this.net.store.trainable.map(({ name }): [string, Float32Array] => {
+        const array = arrays.get(`${arena}.${name}`);
+        if (array) return [name, array];
+        throw new InputError(
+          `Restoring ${optimizer.name}: its array ${arena}.${name} is missing; use a checkpoint ` +
+            "of a run with this optimizer.",
+        );
+      });
+      this.net.store.writeCompanion(this.#gpu, arena, new Map(values));
+    }
+    if (state.frozen !== this.#frozen) this.#destroyPrograms();
+    this.#apply(state);
+  }
+
+  /**
+   * Remembers the present state for {@linkcode rewind}. Where that much memory is not to be had,
+   * nothing is remembered.
+   */
+  snapshot(): void {
+    const { optimizer, average } = this.#options;
+    const { store } = this.net;
+    const arenas = [
+      ...[store, ...(average ? [average.net.store] : [])].flatMap((s) => [
+        s.parameters,
+        s.statistics,
+      ]),
+      ...optimizer.companions.map((name) => store.companion(name)),
+    ];
+    const arrays = this.#snapshot?.arrays ?? new Snapshot(arenas);
+    if (this.plannedBytes + arrays.sizeBytes > this.#gpu.memoryBudgetBytes) return;
+    store.upload(this.#gpu);
+    average?.net.store.upload(this.#gpu);
+    arrays.take(this.#gpu);
+    this.#snapshot = { arrays, state: this.state };
+  }
+
+  /** Goes back to the last {@linkcode snapshot}; returns whether there was one. */
+  rewind(): boolean {
+    if (!this.#snapshot) return false;
+    this.#snapshot.arrays.restore(this.#gpu);
+    this.#apply(this.#snapshot.state);
+    this.#unread = 0;
+    return true;
   }
 
   /** Frees programs and activations; parameters stay. */
   destroy(): void {
-    for (const program of this.#programs.values()) program.destroy();
-    this.#programs.clear();
+    this.#destroyPrograms();
+    this.#snapshot?.arrays.destroy();
+    this.#snapshot = undefined;
     this.#pool.destroy();
     this.#history.destroy();
   }
@@ -165,39 +279,52 @@ export class Trainer {
   [Symbol.dispose](): void {
     this.destroy();
   }
+
+  /** The program of a batch with all its inputs written. */
+  async #load(batch: TrainingBatch, { index, size }: GroupPosition): Promise<Program> {
+    const isLast = index + 1 === size;
+    const kind = size === 1 ? "whole" : isLast ? "update" : "add";
+    const program = await this.prepare(batch, kind);
+    writeImages(program, batch);
+    if (kind === "add") program.write("accumulate", Float32Array.of(index === 0 ? 0 : 1, 1 / size));
+    if (kind === "update") program.write("accumulate", Float32Array.of(1 / size, 1));
+    if (!isLast) return program;
+    const { optimizer, average } = this.#options;
+    const update = this.#optimizerStep + 1;
+    program.write("optimizer", optimizer.stepState(this.learningRate, update));
+    if (average) {
+      // The first weights are far from what later ones average to, so the memory grows slowly.
+      const keep = update === 1 ? 0 : Math.min(average.decay, update / (9 + update));
+      program.write("average", Float32Array.of(keep, 1 - keep));
+    }
+    return program;
+  }
+
+  #count({ index, size }: GroupPosition): void {
+    this.#step++;
+    this.#unread++;
+    if (index + 1 === size) this.#optimizerStep++;
+    if (!this.#frozen) this.net.batchesTracked++;
+  }
+
+  #apply({ step, optimizerStep, frozen, batchesTracked }: TrainerState): void {
+    this.#step = step;
+    this.#optimizerStep = optimizerStep;
+    this.#frozen = frozen;
+    this.net.batchesTracked = batchesTracked;
+  }
+
+  #destroyPrograms(): void {
+    for (const program of this.#programs.values()) program.destroy();
+    this.#programs.clear();
+  }
 }
 
-/** What a training step would need, without a GPU. */
-export function planStep(
-  net: UNet,
-  optimizer: Optimizer,
-  shape: BatchShape,
-  target: LowerTarget,
-): ProgramPlan {
-  const { graph, loss } = recordStep(net, optimizer, shape);
-  return planProgram(graph, { loss }, target);
-}
-
-interface StepSettings {
-  clipping?: Clipping;
-  classWeights?: Float32Array | undefined;
-  /** Whether batch norm normalises by the batch. */
-  training: boolean;
-}
-
-function recordStep(
-  net: UNet,
-  optimizer: Optimizer,
-  { batch, height, width }: BatchShape,
-  { clipping, classWeights, training }: StepSettings = { training: true },
-) {
-  const graph = new Graph();
-  const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
-  const labels = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
-  const logits = net.forward(imageInput(pixels, net.config.channels), { training });
-  const weight = classWeights &&
-    graph.constant("classWeights", [classWeights.length], classWeights);
-  const loss = crossEntropy(logits, labels, { ignoreIndex: IGNORED, weight });
-  optimizer.record(graph, net.store, parameterGradients(loss, net.store), clipping);
-  return { graph, loss };
+/** Writes the inputs that `recordInput` declares. */
+export function writeImages(program: Program, batch: TrainingBatch): void {
+  program.write("pixels", batch.pixels);
+  if (batch.transforms) {
+    program.write("transforms", batch.transforms);
+    program.write("labels", batch.labels);
+  } else program.write("labels", new Uint32Array(batch.labels));
 }

@@ -54,6 +54,7 @@ function commandOf(
     ],
     cwd: folder,
     env: { NO_COLOR: "1", INIT_CWD: folder, ...env },
+    stdin: "null",
     stdout: "piped",
     stderr: "piped",
   });

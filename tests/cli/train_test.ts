@@ -8,35 +8,9 @@ import {
 import { encodePng } from "../../src/data/png_write.ts";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
+import { writeRaw } from "./tiny_data.ts";
 
 const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
-
-const SIDES: readonly [number, number][] = [[24, 20], [24, 20], [17, 23], [24, 20]];
-
-/** Photos whose red half is class 1, in two sizes; one is cut off so that nothing is symmetric. */
-function writeRaw(root: string, values: readonly [number, number] = [0, 1]): void {
-  const raw = `${root}/data/raw`;
-  for (const part of ["train/images", "train/masks", "test/images", "test/masks"]) {
-    Deno.mkdirSync(`${raw}/${part}`, { recursive: true });
-  }
-  for (let i = 0; i < 12; i++) {
-    const [width, height] = SIDES[i % SIDES.length] ?? [24, 20];
-    const photo = new Uint8Array(width * height * 3);
-    const mask = new Uint8Array(width * height);
-    for (let p = 0; p < mask.length; p++) {
-      const red = p % width > (width * (i % 3 + 1)) / 4;
-      photo.set(red ? [220, 40 + i, 30] : [30, 90, 160 + i], p * 3);
-      mask[p] = values[red ? 1 : 0];
-    }
-    const folder = i < 10 ? "train" : "test";
-    const name = `p${i}.png`;
-    const photoPng = encodePng({ width, height, channels: 3, data: photo });
-    Deno.writeFileSync(`${raw}/${folder}/images/${name}`, photoPng);
-    const maskPng = encodePng({ width, height, channels: 1, data: mask });
-    Deno.writeFileSync(`${raw}/${folder}/masks/${name}`, maskPng);
-  }
-  Deno.writeTextFileSync(`${raw}/labels.txt`, "ground\nroof\n");
-}
 
 const SMALL = ["-s", "1", "--width", "4", "-b", "3"];
 
@@ -158,8 +132,10 @@ Deno.test({
       writeRaw(folder);
       assertEquals((await unet(folder, "data")).code, 0);
       await fails(2, "--crop is not available yet", "--crop", "64");
-      await fails(2, "--resume is not available yet", "--resume", "x");
-      await fails(2, "--class-weights", "--class-weights", "weights.csv");
+      await fails(1, "x does not exist", "--resume", "x");
+      await fails(1, "neither last.safetensors nor INTERRUPTED", "--resume");
+      await fails(1, "use one of them", "--resume", "-f", "x");
+      await fails(2, "--batch-size", "-b", "many");
       await fails(2, "--epochs", "-e", "0");
       await fails(1, "nothing.safetensors", "-f", "nothing.safetensors");
       await fails(1, "pixels at scale 0.1, but unet-small needs at least 4 x 4", "-s", "0.1");
@@ -167,6 +143,14 @@ Deno.test({
       Deno.writeTextFileSync(`${folder}/file`, "no folder");
       await fails(1, "--checkpoints", ...SMALL, "--checkpoints", "file");
       await fails(1, "what would fit", ...SMALL, "--width", "40000");
+
+      // Weights of 1e15 overflow in the second step; what was saved before stays.
+      Deno.mkdirSync(`${folder}/checkpoints`);
+      Deno.writeTextFileSync(`${folder}/checkpoints/last.safetensors`, "precious");
+      const hot = [...SMALL, "--clip", "0", "--optimizer", "sgd", "-l", "9e15"];
+      const where = "(step 3): the loss became NaN; in step 2, the output of inc.double_conv.4";
+      await fails(1, where, ...hot);
+      assertEquals(Deno.readTextFileSync(`${folder}/checkpoints/last.safetensors`), "precious");
 
       // One photo that is too small, last in the validation split.
       const valid = `${folder}/data/processed/df_valid.csv`;

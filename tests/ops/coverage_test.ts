@@ -14,6 +14,7 @@ const TESTED_IN: Record<Op, string> = {
   areaArgmax: "window_blend",
   argmax: "argmax",
   argmaxThreshold: "argmax",
+  augment: "augment",
   batchNorm2d: "batch_norm2d",
   bceWithLogits: "bce_with_logits",
   binarySoftDice: "soft_dice",

@@ -5,6 +5,7 @@
  */
 export * from "./arithmetic.ts";
 export * from "./array.ts";
+export * from "./augment.ts";
 export * from "./batch_norm2d.ts";
 export * from "./bce_with_logits.ts";
 export * from "./clip.ts";

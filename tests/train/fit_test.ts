@@ -3,7 +3,7 @@ import { InputError } from "../../src/errors.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { suggestFit } from "../../src/train/fit.ts";
-import { planStep } from "../../src/train/trainer.ts";
+import { planStep } from "../../src/train/step.ts";
 
 const net = new UNet({ classes: 3, width: 16 });
 const target = {

@@ -1,0 +1,177 @@
+/**
+ * The recipe of a training run: everything that decides its numbers, from flags, from the checkpoint
+ * that it goes on from, or by default.
+ * @module
+ */
+
+import { shownPath } from "../src/data/files.ts";
+import { InputError, UsageError } from "../src/errors.ts";
+import { adamw, type Clipping, type Optimizer, rmsprop, sgd } from "../src/nn/optimizers.ts";
+import { OneCycle, Poly, ReduceOnPlateau, type Schedule, WarmUp } from "../src/train/schedule.ts";
+import { choice, float, int, text, type Values } from "./args.ts";
+
+/** Share of the batches in which a cosine schedule first rises, unless told otherwise. */
+const COSINE_WARM_UP = 0.1;
+/** The original clips every gradient value to this. */
+const CLIP_VALUE = 0.1;
+
+const SAVE_EVERY = 10;
+
+/** The flags that a recipe comes from. None has a default here: what is not given may be saved. */
+export const recipeOptions = {
+  "batch-size": text("images in a batch (default: 2), or auto: as many as fit, up to 32", {
+    short: "b",
+    placeholder: "N",
+  }),
+  "learning-rate": float("learning rate (default: 0.01; adamw 0.001)", {
+    short: "l",
+    min: 0,
+    open: true,
+  }),
+  scale: float("scale of the photos (default: 0.1)", { short: "s", min: 0.001, max: 1 }),
+  optimizer: choice("optimizer (default: rmsprop)", ["rmsprop", "sgd", "adamw"]),
+  schedule: choice(
+    "learning rate: a tenth of it after 2 epochs without gain; a short rise and a cosine to 0; or " +
+      "(1 - progress)^0.9 (default: plateau)",
+    ["plateau", "cosine", "poly"],
+  ),
+  warmup: float("epochs in which the learning rate rises (default: 0; cosine a tenth of all)", {
+    min: 0,
+  }),
+  "class-weights": text(
+    "weights of the classes in the loss: none, auto (frequency^-0.5) or a CSV " +
+      "of name,weight (default: none)",
+    { placeholder: "none|auto|FILE" },
+  ),
+  accumulate: int("batches whose gradients are averaged for one update (default: 1)", {
+    min: 1,
+    max: 128,
+  }),
+  clip: float(
+    "joint norm to which gradients are limited, 0 for no limit (default: every value " +
+      "to 0.1 instead)",
+    { min: 0 },
+  ),
+  ema: float(
+    "decay of a running average of the weights, which is then scored and saved, such as " +
+      "0.999 (default: none)",
+    { min: 0, max: 1, open: true },
+  ),
+  seed: int("seed of initial weights, shuffling and augmentation (default: 42)", {
+    min: 0,
+    max: 2 ** 32 - 1,
+  }),
+  patience: int("end after so many epochs without a better mean IoU (default: never)", { min: 1 }),
+  "save-every": int("keep a checkpoint of its own every so many epochs (default: 10)", { min: 1 }),
+};
+
+/** Everything that decides the numbers of a run, fit for JSON. */
+export interface Recipe {
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly scale: number;
+  readonly optimizer: "rmsprop" | "sgd" | "adamw";
+  readonly schedule: "plateau" | "cosine" | "poly";
+  /** Epochs; `null` is the schedule's own default. */
+  readonly warmup: number | null;
+  readonly classWeights: string;
+  readonly accumulate: number;
+  /** Norm, 0 for none; `null` limits values instead. */
+  readonly clip: number | null;
+  /** 0 for none. */
+  readonly ema: number;
+  readonly seed: number;
+  /** Epochs without gain that end the run, 0 for any number; a run that goes on may change it. */
+  readonly patience: number;
+  /** Epochs from one checkpoint of its own to the next; a run that goes on may change it. */
+  readonly saveEvery: number;
+}
+
+/** A recipe whose batch size may still have to be found. */
+export type OpenRecipe = Omit<Recipe, "batchSize"> & { readonly batchSize: number | "auto" };
+
+/**
+ * The recipe of the flags, else of the checkpoint, else the defaults.
+ * @param saved of the run that goes on
+ * @throws {InputError} for a flag that contradicts the run that goes on.
+ */
+export function resolveRecipe(
+  o: Values<typeof recipeOptions>,
+  saved?: { recipe: Partial<Recipe>; file: string },
+): OpenRecipe {
+  const pick = <K extends keyof Recipe, V extends Recipe[K] | "auto">(
+    key: K,
+    flag: string,
+    given: V | undefined,
+    fallback: V,
+  ): Recipe[K] | V => {
+    const known = saved?.recipe[key];
+    if (known === undefined) return given ?? fallback;
+    if (given === undefined || given === known) return known;
+    throw new InputError(
+      `${flag} ${given} contradicts the run in ${shownPath(saved?.file ?? "")}, which has ` +
+        `${known ?? "none"}; leave it out to go on, or start from the weights alone (-f)`,
+    );
+  };
+  const optimizer = pick("optimizer", "--optimizer", o.optimizer, "rmsprop");
+  const rate = optimizer === "adamw" ? 0.001 : 0.01;
+  return {
+    batchSize: pick("batchSize", "-b", batchSizeOf(o.batchSize), 2),
+    learningRate: pick("learningRate", "-l", o.learningRate, rate),
+    scale: pick("scale", "-s", o.scale, 0.1),
+    optimizer,
+    schedule: pick("schedule", "--schedule", o.schedule, "plateau"),
+    warmup: pick("warmup", "--warmup", o.warmup, null),
+    classWeights: pick("classWeights", "--class-weights", o.classWeights, "none"),
+    accumulate: pick("accumulate", "--accumulate", o.accumulate, 1),
+    clip: pick("clip", "--clip", o.clip, null),
+    ema: pick("ema", "--ema", o.ema, 0),
+    seed: pick("seed", "--seed", o.seed, 42),
+    patience: o.patience ?? saved?.recipe.patience ?? 0,
+    saveEvery: o.saveEvery ?? saved?.recipe.saveEvery ?? SAVE_EVERY,
+  };
+}
+
+function batchSizeOf(given: string | undefined): number | "auto" | undefined {
+  if (given === undefined || given === "auto") return given;
+  const size = Number(given);
+  if (/^\+?\d+$/.test(given) && size >= 1) return size;
+  throw new UsageError(
+    `--batch-size must be a whole number of at least 1, or auto, got '${given}'`,
+  );
+}
+
+/** The optimizer of a recipe. */
+export function makeOptimizer({ optimizer }: Pick<Recipe, "optimizer">): Optimizer {
+  switch (optimizer) {
+    case "rmsprop":
+      return rmsprop({ momentum: 0.9, weightDecay: 1e-8 });
+    case "sgd":
+      return sgd({ momentum: 0.9, weightDecay: 1e-8 });
+    case "adamw":
+      return adamw();
+  }
+}
+
+/** The limits on gradients of a recipe. */
+export function clippingOf({ clip }: Pick<Recipe, "clip">): Clipping {
+  if (clip === null) return { clipValue: CLIP_VALUE };
+  return clip === 0 ? {} : { clipNorm: clip };
+}
+
+/** The schedule of a recipe for a run of `batches` batches, `perEpoch` an epoch. */
+export function makeSchedule(
+  { schedule, learningRate, warmup }: Pick<Recipe, "schedule" | "learningRate" | "warmup">,
+  batches: number,
+  perEpoch: number,
+): Schedule {
+  const rising = Math.round((warmup ?? 0) * perEpoch);
+  if (schedule === "cosine") {
+    const share = warmup === null ? COSINE_WARM_UP : Math.min(1, rising / batches);
+    return new OneCycle(learningRate, batches, { rising: share });
+  }
+  const inner = schedule === "poly"
+    ? new Poly(learningRate, batches)
+    : new ReduceOnPlateau(learningRate);
+  return rising > 0 ? new WarmUp(inner, rising) : inner;
+}

@@ -1,0 +1,95 @@
+/**
+ * What a training run tells while it goes on: one interface for the screen, for logs and reports.
+ * @module
+ */
+import type { ConfusionMatrix, Scores } from "./metrics.ts";
+import type { RunState } from "./run_state.ts";
+
+/** What an epoch came to. */
+export interface EpochResult {
+  /** Counted from 1, over all runs that led here. */
+  epoch: number;
+  /** The epoch that ends the run. */
+  lastEpoch: number;
+  /** Steps done in this run when the epoch ended. */
+  step: number;
+  /** Mean loss over the epoch's batches. */
+  loss: number;
+  /** Of the validation split, at the training scale. */
+  scores: Scores;
+  /** What the scores come from. */
+  matrix: ConfusionMatrix;
+  /** Of the epoch's first batch. */
+  learningRate: number;
+  /** Whether the mean IoU is the best so far. */
+  best: boolean;
+  /** Whether the run ends here. */
+  last: boolean;
+  /** Images trained; fewer than the split has where the epoch was begun by an earlier process. */
+  trainImages: number;
+  trainMs: number;
+  validMs: number;
+}
+
+/** A step of which the loss is known. */
+export interface StepResult {
+  /** Counted from 1 over the run, through interruptions. */
+  step: number;
+  epoch: number;
+  loss: number;
+  learningRate: number;
+}
+
+/** How a run ended. */
+export interface RunEnd {
+  /**
+   * `done`: all epochs; `patience`: no gain for so long; `time`: more would have taken too long;
+   * `interrupted`: asked to stop, and saved.
+   */
+  reason: "done" | "patience" | "time" | "interrupted";
+  /** Where it stands. */
+  state: RunState;
+}
+
+/** Called as a run goes on; all of it is optional. What returns a promise is waited for. */
+export interface RunObserver {
+  /** Programs are being compiled; the first time takes seconds. */
+  compiling?(shapes: number): void;
+  /** Sizes are mixed: from here on batch norm uses statistics of the whole set. */
+  freezing?(): void;
+  /** An epoch begins; `images` are to be trained. */
+  epochBegun?(begun: { epoch: number; lastEpoch: number; images: number }): void;
+  /** Validation of an epoch begins; `images` are to be predicted. */
+  validationBegun?(begun: { epoch: number; lastEpoch: number; images: number }): void;
+  /** `images` more were handed to the device or predicted; `loss` is the last one known. */
+  advance?(phase: "train" | "valid", images: number, loss: number | undefined): void;
+  /** The loss of a step is known: every step, in order, some time after it was made. */
+  stepDone?(step: StepResult): void;
+  /** An epoch is trained and scored; nothing of it is saved yet. */
+  epochScored?(result: EpochResult): void | Promise<void>;
+  /** Checkpoints were written, the most telling name first. */
+  saved?(files: readonly string[], result: EpochResult | undefined): void | Promise<void>;
+  /** The run ended without an error. */
+  ended?(end: RunEnd): void | Promise<void>;
+}
+
+/** Several observers as one, called in order. */
+export function observeAll(...observers: readonly RunObserver[]): Required<RunObserver> {
+  return {
+    compiling: (shapes) => observers.forEach((o) => o.compiling?.(shapes)),
+    freezing: () => observers.forEach((o) => o.freezing?.()),
+    epochBegun: (begun) => observers.forEach((o) => o.epochBegun?.(begun)),
+    validationBegun: (begun) => observers.forEach((o) => o.validationBegun?.(begun)),
+    advance: (phase, images, loss) => observers.forEach((o) => o.advance?.(phase, images, loss)),
+    stepDone: (step) => observers.forEach((o) => o.stepDone?.(step)),
+    async epochScored(result) {
+      for (const o of observers) await o.epochScored?.(result);
+    },
+    async saved(files, result) {
+      for (const o of observers) await o.saved?.(files, result);
+    },
+    async ended(end) {
+      for (const o of observers) await o.ended?.(end);
+    },
+  };
+}
