@@ -4,8 +4,10 @@
  * @module
  */
 
+import { fillCache } from "../src/data/check.ts";
 import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
 import { isFile, shownPath } from "../src/data/files.ts";
+import { PixelCache } from "../src/data/pixel_cache.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
@@ -98,8 +100,9 @@ export async function openTrainingData(
 ): Promise<TrainingData> {
   const { dataset, net, optimizer, scale, batchSize, checkpoints } = settings;
   const values = valueToClass(dataset.info);
-  const train = await SampleSource.open(dataset.train, scale, values);
-  const valid = await SampleSource.open(dataset.valid, scale, values);
+  const disk = await PixelCache.open(dataset.folder, scale);
+  const train = await SampleSource.open(dataset.train, scale, values, { disk });
+  const valid = await SampleSource.open(dataset.valid, scale, values, { disk });
   checkSizes(train, dataset.train, settings);
   checkSizes(valid, dataset.valid, settings);
   const [largest] = batchShapes(planBatches(train.sizes, batchSize, 0, 0));
@@ -107,6 +110,12 @@ export async function openTrainingData(
     suggestFit(net, optimizer, largest, lowerTarget(gpu), gpu.memoryBudgetBytes, { scale });
   if (problem !== undefined) throw new InputError(problem);
   await ensureFolder(checkpoints);
+  const pairs = [...dataset.train, ...dataset.valid].map(({ image, mask }) => ({
+    photo: image,
+    mask,
+  }));
+  using bar = new Progress({ label: `Scaling photos to ${scale}`, total: pairs.length });
+  await fillCache(pairs, disk, () => bar.advance(1));
   return { train, valid };
 }
 

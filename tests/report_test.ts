@@ -2,7 +2,16 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { blank, contactSheet, figureLegend, figurePair, fit } from "../src/report/figure.ts";
 import { drawText, lineHeight, measureText, wrapText } from "../src/report/font.ts";
 import { jet, jetColour } from "../src/report/jet.ts";
-import { classesPresent, colourMask, overlay, type Picture } from "../src/report/overlay.ts";
+import { decodePhoto } from "../src/data/photo.ts";
+import { encodeJpeg } from "../src/report/jpeg.ts";
+import {
+  classesPresent,
+  colourMask,
+  grayMask,
+  overlay,
+  type Picture,
+} from "../src/report/overlay.ts";
+import { canRead } from "./support.ts";
 
 const colours = [[200, 0, 0], [0, 100, 0]] as const;
 
@@ -194,4 +203,36 @@ Deno.test("contactSheet: titles, rows of different pictures, row titles and a le
 
 Deno.test("contactSheet: asking for no pictures is an error", () => {
   assertThrows(() => contactSheet([], ["photo"]), RangeError, "it needs one");
+});
+
+Deno.test("grayMask: class 0 black, the last class white", () => {
+  const mask = { width: 4, height: 1, data: Uint8Array.of(0, 1, 2, 255) };
+  const grays = [...grayMask(mask, 3).data].filter((_, i) => i % 3 === 0);
+  assertEquals(grays, [0, 128, 255, 0]);
+});
+
+const canDecodeJpeg = canRead && Deno.permissions.querySync({ name: "env" }).state === "granted";
+
+Deno.test("encodeJpeg: a decoder sees the picture again, whatever its size", {
+  ignore: !canDecodeJpeg,
+}, async () => {
+  for (const [width, height] of [[1, 1], [7, 9], [8, 8], [33, 17], [64, 40]] as const) {
+    // Smooth, with every colour and one hard edge.
+    const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+      const [x, y, c] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width), i % 3];
+      const light = [3 * x, 250 - 4 * y, x + y][c] ?? 0;
+      return x > width / 2 && c === 0 ? 255 - light : light;
+    });
+    const bytes = encodeJpeg({ width, height, data }, 95);
+    const seen = await decodePhoto(bytes, "x.jpg");
+    assertEquals([seen.width, seen.height], [width, height]);
+    const worst = data.reduce(
+      (most, value, i) => Math.max(most, Math.abs(value - seen.data[i]!)),
+      0,
+    );
+    // Steps of quality 95 are at most 12, and colours turn into light and back.
+    assert(worst <= 16, `${width}x${height}: off by ${worst}`);
+    const small = encodeJpeg({ width, height, data }, 30);
+    assert(small.length <= bytes.length, "a lower quality is smaller");
+  }
 });

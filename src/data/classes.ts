@@ -8,21 +8,13 @@
  * @module
  */
 
-import { parse } from "@std/csv";
 import { InputError } from "../errors.ts";
-import { readText, shownPath } from "./files.ts";
+import type { ClassNames } from "./class_names.ts";
 import { defaultColour } from "./palette.ts";
 import type { Rgb } from "./png.ts";
 
 /** Most classes a set can have: labels are bytes, and 255 is the ignored one. */
 export const MAX_CLASSES = 255;
-
-/** Names, and colours where the file gives them, by line. */
-export interface ClassNames {
-  readonly file: string;
-  readonly names: readonly string[];
-  readonly colours?: readonly Rgb[];
-}
 
 /** A class and the value that stands for it in the masks. */
 export interface MaskClass {
@@ -39,82 +31,10 @@ export interface ClassDecision {
 }
 
 /**
- * Reads class names: one a line, or a `.csv` file of `name` or `name,r,g,b` rows, with a header or
- * without.
- * @throws InputError naming the file and line.
- */
-export async function readClassNames(path: string): Promise<ClassNames> {
-  const text = await readText(path);
-  const file = shownPath(path);
-  if (/^\s*#\s*label\s*:/im.test(text)) {
-    throw new InputError(
-      `${file} is a CVAT label map, which is not supported yet; give one class name a line, ` +
-        "or a .csv file with name,r,g,b",
-    );
-  }
-  return path.toLowerCase().endsWith(".csv") ? fromCsv(text, file) : fromLines(text, file);
-}
-
-function fromLines(text: string, file: string): ClassNames {
-  const names = text.split(/\r\n|\r|\n/).map((line) => line.trim());
-  while (names.length > 0 && names[names.length - 1] === "") names.pop();
-  const empty = names.indexOf("");
-  if (names.length === 0) throw new InputError(`${file} is empty; write one class name a line`);
-  if (empty >= 0) {
-    throw new InputError(
-      `line ${empty + 1} of ${file} is empty, but line k names class k; write a name there`,
-    );
-  }
-  return { file, names };
-}
-
-function fromCsv(text: string, file: string): ClassNames {
-  let rows: string[][];
-  try {
-    rows = parse(text).map((row) => row.map((cell) => cell.trim()));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new InputError(`cannot read ${file} as name,r,g,b rows: ${reason}`);
-  }
-  const header = (rows[0] ?? []).map((cell) => cell.toLowerCase());
-  const named = header.includes("name");
-  if (!named && header.includes("class")) {
-    throw new InputError(
-      `${file} has the columns ${header.join(",")}, which is not supported yet; ` +
-        "call them name,r,g,b",
-    );
-  }
-  const columns = named ? header : ["name", "r", "g", "b"];
-  const body = named ? rows.slice(1) : rows;
-  if (body.length === 0) throw new InputError(`${file} names no class; write name,r,g,b rows`);
-  const at = ["name", "r", "g", "b"].map((column) => columns.indexOf(column));
-  const names: string[] = [];
-  const colours: Rgb[] = [];
-  for (const [index, row] of body.entries()) {
-    const [name = "", ...rgb] = at.map((column) => row[column] ?? "");
-    const line = `line ${index + (named ? 2 : 1)} of ${file}`;
-    if (name === "") throw new InputError(`${line} has no name; write name,r,g,b`);
-    names.push(name);
-    if (rgb.every((cell) => cell === "")) continue;
-    const [r = NaN, g = NaN, b = NaN] = rgb.map((cell) => /^\d+$/.test(cell) ? Number(cell) : NaN);
-    if (![r, g, b].every((part) => part >= 0 && part <= 255)) {
-      throw new InputError(
-        `${line} gives class ${name} the colour ${rgb.join(",")}, expected three numbers ` +
-          "from 0 to 255",
-      );
-    }
-    colours.push([r, g, b]);
-  }
-  if (colours.length > 0 && colours.length < names.length) {
-    throw new InputError(`${file} gives colours to some classes only; give one to each or to none`);
-  }
-  return colours.length > 0 ? { file, names, colours } : { file, names };
-}
-
-/**
  * Decides which mask value is which class.
  * @param values the values that occur in the masks, ascending
  * @param palette colours by mask value, where the masks bring them
+ * @param where says which masks hold a value, for the message about values without a name
  * @throws InputError where fewer than two classes or more than {@linkcode MAX_CLASSES} result.
  */
 export function decideClasses(
@@ -122,6 +42,7 @@ export function decideClasses(
   values: readonly number[],
   ignore: number | undefined,
   palette?: readonly Rgb[],
+  where?: (value: number) => string,
 ): ClassDecision {
   const used = values.filter((value) => value !== ignore);
   const lines = named.names.map((name, at) => ({ name, color: named.colours?.[at] }));
@@ -134,7 +55,7 @@ export function decideClasses(
   const dropped = lines.filter((_, at) => valueOf[at] === undefined && at !== ignore);
   if (dropped.length > 0) {
     warnings.push(
-      `the masks hold the two values ${used.join(" and ")} only, so the other classes of ` +
+      `the masks hold nothing but ${used.join(" and ")}, so the other classes of ` +
         `${named.file} are left out: ${few(dropped.map((line) => line.name))}`,
     );
   }
@@ -161,7 +82,9 @@ export function decideClasses(
     );
   }
   if (unknown.length > 0) {
-    const ids = unknown.map((value, at) => `${value} (now unknown_${at + 1})`);
+    const ids = unknown.map((value, at) =>
+      `${value} (now unknown_${at + 1}${where === undefined ? "" : `, ${where(value)}`})`
+    );
     const hint = unknown.includes(255) && ignore !== 255
       ? "; if 255 marks pixels to leave out, add --ignore 255"
       : "";
@@ -194,6 +117,10 @@ function valuesOfLines(
   // With as many lines as the highest value, and the ignored one below it, the file skips that one.
   const skips = ignore !== undefined && ignore < lines - 1 && highest === lines;
   const names = skips ? all : all.filter((at) => at !== ignore);
+  // A set that shows nothing but the foreground of a binary mask.
+  if (used.length === 1 && highest === 255 && names.length >= 2 && !names.includes(255)) {
+    return valuesOfLines(lines, [0, 255], ignore);
+  }
   if (used.length === 2 && highest >= names.length && !names.includes(highest)) {
     return all.map((at) => names.includes(at) ? used[names.indexOf(at)] : undefined);
   }

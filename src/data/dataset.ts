@@ -17,6 +17,8 @@ import {
   tablePath,
 } from "./files.ts";
 import { IGNORED } from "../train/metrics.ts";
+import { ColourTable } from "./colours.ts";
+import { decodeMask, maskValues, type StoredMask } from "./mask.ts";
 import type { Rgb } from "./png.ts";
 import { readPairs, readPhotos } from "./tables.ts";
 
@@ -45,8 +47,18 @@ export interface DatasetInfo {
   readonly ignore: number | null;
   /** Pixels with that value in all masks of training and validation. */
   readonly ignoredPixels: number;
+  /**
+   * Where masks are drawn in the colours of their classes: the colour of each mask value, the ignored
+   * one's too.
+   */
+  readonly maskColors?: readonly Rgb[];
   /** Channels of a photo as the network reads it. */
   readonly channels: number;
+  /** Mean and standard deviation of red, green and blue in training, with 1 for full light. */
+  readonly channelMean?: Rgb;
+  readonly channelDeviation?: Rgb;
+  /** Of the bytes of all files and the split: two sets of one fingerprint are the same set. */
+  readonly fingerprint?: string;
   readonly ratio: number;
   readonly seed: number;
   /** Images in each part. */
@@ -192,6 +204,8 @@ const isCount = (value: unknown): value is number =>
 function isInfo(value: unknown): value is DatasetInfo {
   return isRecord(value) && isCount(value.version) && isCount(value.channels) &&
     (value.ignore === null || isCount(value.ignore)) && Array.isArray(value.sizes) &&
+    (value.maskColors === undefined ||
+      Array.isArray(value.maskColors) && value.maskColors.every(isColour)) &&
     isRecord(value.images) && Array.isArray(value.classes) && value.classes.length >= 2 &&
     value.classes.length <= IGNORED && value.classes.every(isClassInfo);
 }
@@ -199,29 +213,42 @@ function isInfo(value: unknown): value is DatasetInfo {
 function isClassInfo(value: unknown, at: number): boolean {
   return isRecord(value) && value.id === at && typeof value.name === "string" &&
     isCount(value.value) && value.value < 65536 && isCount(value.pixels) &&
-    isCount(value.trainPixels) && Array.isArray(value.color) && value.color.length === 3 &&
-    value.color.every(isCount);
+    isCount(value.trainPixels) && isColour(value.color);
 }
 
-/** From mask values to labels. */
+const isColour = (value: unknown): boolean =>
+  Array.isArray(value) && value.length === 3 && value.every(isCount);
+
+/** From masks to labels. */
 export interface ValueMap {
   /** Label of every possible mask value; -1 for a value that is no class. */
   readonly lookup: Int16Array;
   /**
-   * Labels of a mask: class ids, and {@linkcode IGNORED} for the ignored value.
+   * Labels of mask values: class ids, and {@linkcode IGNORED} for the ignored value.
    * @param data `[height, width]` mask values
    * @param name the file's name, for the message
    * @throws InputError naming the file and a value that is no class.
    */
   toLabels(data: Uint8Array | Uint16Array, name: string): Uint8Array<ArrayBuffer>;
+  /** Labels of a decoded mask, whether it holds values or colours. @throws InputError as above */
+  labelsOf(mask: StoredMask, name: string): Uint8Array<ArrayBuffer>;
+  /** Decodes a mask file. @throws InputError naming a file that cannot be read, or as above */
+  read(bytes: Uint8Array, name: string): {
+    readonly width: number;
+    readonly height: number;
+    readonly labels: Uint8Array<ArrayBuffer>;
+  };
 }
 
-/** The mapping from mask values to class ids of a set. */
-export function valueToClass(info: Pick<DatasetInfo, "classes" | "ignore">): ValueMap {
+/** The mapping from masks to class ids of a set. */
+export function valueToClass(
+  info: Pick<DatasetInfo, "classes" | "ignore" | "maskColors">,
+): ValueMap {
   const lookup = new Int16Array(65536).fill(-1);
   for (const { id, value } of info.classes) lookup[value] = id;
   if (info.ignore !== null) lookup[info.ignore] = IGNORED;
-  return {
+  const table = info.maskColors && new ColourTable(info.maskColors);
+  const map: ValueMap = {
     lookup,
     toLabels(data, name) {
       const labels = new Uint8Array(data.length);
@@ -238,5 +265,11 @@ export function valueToClass(info: Pick<DatasetInfo, "classes" | "ignore">): Val
       }
       return labels;
     },
+    labelsOf: (mask, name) => map.toLabels(maskValues(mask, table, name).data, name),
+    read(bytes, name) {
+      const mask = decodeMask(bytes, name);
+      return { width: mask.width, height: mask.height, labels: map.labelsOf(mask, name) };
+    },
   };
+  return map;
 }

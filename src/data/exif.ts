@@ -50,7 +50,8 @@ function* segments(bytes: Uint8Array): Generator<Segment> {
   }
 }
 
-function tiffOrientation(tiff: Uint8Array): Orientation {
+/** The orientation that a TIFF structure notes, the body of every EXIF block; 1 for none. */
+export function tiffOrientation(tiff: Uint8Array): Orientation {
   if (tiff.length < 8) return 1;
   const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
   const order = view.getUint16(0);
@@ -133,10 +134,10 @@ const TURNS: Readonly<Record<Orientation, { swap: boolean; flipX: boolean; flipY
  * @param image `[height, width, channels]` samples; the number of channels follows from the length.
  * @returns The turned image; for orientation 1 the image itself.
  */
-export function applyOrientation(
-  image: { readonly width: number; readonly height: number; readonly data: Uint8Array },
+export function applyOrientation<T extends Uint8Array | Uint16Array>(
+  image: { readonly width: number; readonly height: number; readonly data: T },
   orientation: Orientation,
-): { readonly width: number; readonly height: number; readonly data: Uint8Array } {
+): { readonly width: number; readonly height: number; readonly data: T } {
   if (orientation === 1) return image;
   const { width, height, data } = image;
   const channels = data.length / (width * height);
@@ -148,7 +149,7 @@ export function applyOrientation(
   const outHeight = swap ? width : height;
   const alongRow = swap ? stepY : stepX;
   const alongColumn = swap ? stepX : stepY;
-  const out = new Uint8Array(data.length);
+  const out = data.slice() as T;
   // Square tiles: a quarter turn reads down columns, which would miss the cache at every pixel.
   const tile = 64;
   for (let ty = 0; ty < outHeight; ty += tile) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { InputError } from "../errors.ts";
-import { applyOrientation, isJpeg, jpegHeader, swapsSides } from "./exif.ts";
+import { applyOrientation, isJpeg, jpegHeader, type Orientation, swapsSides } from "./exif.ts";
 import { decodePng, isPng, MAX_PIXELS, type PngImage, pngSize } from "./png.ts";
 
 /** An image to look at or to feed to a network. */
@@ -78,18 +78,40 @@ function badJpeg(name: string, found: string): InputError {
   );
 }
 
+/** What a photo's header says. */
+export interface PhotoHeader {
+  /** As it is seen, after its EXIF turn. */
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: Orientation;
+  readonly format: "PNG" | "JPEG";
+}
+
+/**
+ * Reads a photo's header alone.
+ * @param bytes The file, or as much of it as holds the header.
+ * @param name The file's name, for messages.
+ * @throws {InputError} When it is neither PNG nor JPEG or its header is damaged.
+ */
+export function photoHeader(bytes: Uint8Array, name: string): PhotoHeader {
+  if (isPng(bytes)) return { ...pngSize(bytes, name), format: "PNG" };
+  if (!isJpeg(bytes)) throw notAPhoto(bytes, name);
+  const header = jpegHeader(bytes);
+  if (!header) throw badJpeg(name, "its JPEG header holds no size");
+  const { width, height, orientation } = header;
+  return swapsSides(orientation)
+    ? { width: height, height: width, orientation, format: "JPEG" }
+    : { width, height, orientation, format: "JPEG" };
+}
+
 /**
  * The size of a photo as it is seen (after its EXIF turn), from its header alone.
  * @param name The file's name, for messages.
  * @throws {InputError} When it is neither PNG nor JPEG or its header is damaged.
  */
 export function imageSize(bytes: Uint8Array, name: string): { width: number; height: number } {
-  if (isPng(bytes)) return pngSize(bytes, name);
-  if (!isJpeg(bytes)) throw notAPhoto(bytes, name);
-  const header = jpegHeader(bytes);
-  if (!header) throw badJpeg(name, "its JPEG header holds no size");
-  const { width, height, orientation } = header;
-  return swapsSides(orientation) ? { width: height, height: width } : { width, height };
+  const { width, height } = photoHeader(bytes, name);
+  return { width, height };
 }
 
 /** An instance never frees the files it was given, so it is replaced after this many bytes. */

@@ -8,6 +8,7 @@
  */
 import { crc32, inflateSync } from "node:zlib";
 import { InputError } from "../errors.ts";
+import { applyOrientation, type Orientation, swapsSides, tiffOrientation } from "./exif.ts";
 
 /** A colour as 8-bit red, green and blue. */
 export type Rgb = readonly [number, number, number];
@@ -15,10 +16,12 @@ export type Rgb = readonly [number, number, number];
 /** PNG colour types: gray, RGB, palette, gray with alpha, RGB with alpha. */
 export type PngColorType = 0 | 2 | 3 | 4 | 6;
 
-/** A decoded PNG. */
+/** A decoded PNG, turned as its EXIF says. */
 export interface PngImage {
   readonly width: number;
   readonly height: number;
+  /** The turn that was made. */
+  readonly orientation: Orientation;
   /** Bits of a sample: 1, 2, 4, 8 or 16. */
   readonly bitDepth: number;
   readonly colorType: PngColorType;
@@ -91,16 +94,18 @@ interface Chunk {
   readonly data: Uint8Array;
 }
 
-function* chunks(bytes: Uint8Array, name: string): Generator<Chunk> {
+/** The chunks up to IEND, or up to but without `stopAt`. */
+function* chunks(bytes: Uint8Array, name: string, stopAt?: string): Generator<Chunk> {
   if (!isPng(bytes)) {
     throw damaged(name, "it does not start with the eight bytes of a PNG");
   }
   for (let at = 8;;) {
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (type === stopAt) return;
     if (at + 12 > bytes.length) {
       throw damaged(name, `it ends after ${bytes.length} bytes, before its end chunk (IEND)`);
     }
     const length = uint32(bytes, at);
-    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (!/^[A-Za-z]{4}$/.test(type)) {
       throw damaged(name, `there is no chunk where one should start, at byte ${at}`);
     }
@@ -153,18 +158,33 @@ function parseHeader(chunk: Chunk | undefined, name: string): Header {
   return { width, height, bitDepth, colorType: type, channels, interlaced: data[12] === 1 };
 }
 
+/** The turn that an eXIf chunk before the pixel data notes. */
+function chunkOrientation({ type, intact, data }: Chunk): Orientation | undefined {
+  return type === "eXIf" && intact ? tiffOrientation(data) : undefined;
+}
+
 /**
- * Width and height from a PNG's header, without decoding it.
+ * Width and height, as they are seen after the turn that EXIF notes, and that turn, from what stands
+ * before a PNG's pixel data.
  * @param name The file's name, for messages.
- * @throws {InputError} When it is no PNG or its header is damaged.
+ * @throws {InputError} When it is no PNG, its header is damaged, or `bytes` end before the pixels.
  */
-export function pngSize(bytes: Uint8Array, name: string): { width: number; height: number } {
-  const { width, height } = parseHeader(chunks(bytes, name).next().value ?? undefined, name);
-  return { width, height };
+export function pngSize(
+  bytes: Uint8Array,
+  name: string,
+): { width: number; height: number; orientation: Orientation } {
+  const all = chunks(bytes, name, "IDAT");
+  const { width, height } = parseHeader(all.next().value ?? undefined, name);
+  let orientation: Orientation = 1;
+  for (const chunk of all) orientation = chunkOrientation(chunk) ?? orientation;
+  return swapsSides(orientation)
+    ? { width: height, height: width, orientation }
+    : { width, height, orientation };
 }
 
 interface Contents {
   readonly header: Header;
+  readonly orientation: Orientation;
   readonly palette?: Uint8Array;
   readonly transparency?: Uint8Array | Uint16Array;
   readonly compressed: readonly Uint8Array[];
@@ -175,8 +195,11 @@ function parse(bytes: Uint8Array, name: string): Contents {
   const header = parseHeader(all.next().value ?? undefined, name);
   let palette: Uint8Array | undefined;
   let transparency: Uint8Array | Uint16Array | undefined;
+  let orientation: Orientation = 1;
   const compressed: Uint8Array[] = [];
-  for (const { type, critical, intact, data } of all) {
+  for (const chunk of all) {
+    const { type, critical, intact, data } = chunk;
+    if (compressed.length === 0) orientation = chunkOrientation(chunk) ?? orientation;
     if (type === "IDAT") {
       compressed.push(data);
     } else if (type === "PLTE") {
@@ -199,7 +222,7 @@ function parse(bytes: Uint8Array, name: string): Contents {
   if (header.colorType === 3 && !palette) {
     throw damaged(name, "it is a palette image without a palette (no PLTE chunk)");
   }
-  return { header, palette, transparency, compressed };
+  return { header, orientation, palette, transparency, compressed };
 }
 
 function rowBytes(header: Header, width: number): number {
@@ -339,14 +362,14 @@ function unpack(
 }
 
 /**
- * Decodes a PNG of any colour type, bit depth and interlacing.
+ * Decodes a PNG of any colour type, bit depth and interlacing, and turns it as its EXIF says.
  * @param bytes The whole file.
  * @param name The file's name, for messages.
  * @throws {InputError} When the file is no PNG, truncated or damaged, with the reason.
  */
 export function decodePng(bytes: Uint8Array, name: string): PngImage {
   const contents = parse(bytes, name);
-  const { header, palette, transparency } = contents;
+  const { header, orientation, palette, transparency } = contents;
   const { width, height, bitDepth, colorType, channels } = header;
   const parts = passes(header);
   const expectedBytes = parts.reduce(
@@ -376,13 +399,13 @@ export function decodePng(bytes: Uint8Array, name: string): PngImage {
       }
     }
   }
+  const upright = applyOrientation({ width, height, data: data ?? new Uint8Array(0) }, orientation);
   return {
-    width,
-    height,
+    ...upright,
+    orientation,
     bitDepth,
     colorType,
     channels,
-    data: data ?? new Uint8Array(0),
     ...(palette ? { palette } : {}),
     ...(transparency ? { transparency } : {}),
   };

@@ -1,39 +1,41 @@
 /**
  * From a folder of photos and masks to a checked, split data set: everything `deno task data` does.
- * Every file is read to its end, all that is wrong is told at once, and nothing is written before
+ * Every file is read to its end, all that is wrong is told at once, and no table is written before
  * everything is known to be right.
  * @module
  */
 
 import { join } from "node:path";
 import { InputError } from "../errors.ts";
-import { type ClassDecision, decideClasses, few, readClassNames } from "./classes.ts";
-import { DATASET_VERSION, type DatasetInfo, masksOf } from "./dataset.ts";
+import { BadFiles } from "./bad_files.ts";
+import { checkPairs } from "./check.ts";
+import { type ClassNames, findClassNames } from "./class_names.ts";
+import { type ClassDecision, decideClasses, few } from "./classes.ts";
+import type { ColourTable } from "./colours.ts";
+import type { DatasetInfo } from "./dataset.ts";
 import {
-  compareNames,
-  isFile,
-  isFolder,
-  listFiles,
-  readBytes,
-  shownPath,
-  stem,
-  tablePath,
-  writeTogether,
-} from "./files.ts";
-import { decodePhoto } from "./photo.ts";
-import type { Rgb } from "./png.ts";
+  classLines,
+  commonPalette,
+  describeSet,
+  type SplitSet,
+  warningsAbout,
+} from "./describe.ts";
+import { copiesAmong, copiesOfTest } from "./duplicates.ts";
+import { FactStore } from "./facts.ts";
+import { compareNames, isFolder, shownPath, stem, writeTogether } from "./files.ts";
+import { colourTable } from "./mask_values.ts";
+import { namedMask, type Pair, pairOf, pairProblems, type TestPhoto, testPhotoOf } from "./pair.ts";
+import { PixelCache } from "./pixel_cache.ts";
 import {
   findMasks,
   findPhotos,
-  type Pair,
-  PHOTO_ENDINGS,
-  readAll,
-  readMaskOf,
-  readPair,
+  findTestMasks,
+  findTestPhotos,
+  type Problem,
   type Reporter,
 } from "./scan.ts";
 import { splitImages } from "./split.ts";
-import { labelsToCsv, pairsToCsv, PHOTO_CHANNELS, type PhotoRow, photosToCsv } from "./tables.ts";
+import { labelsToCsv, pairsToCsv, photosToCsv } from "./tables.ts";
 
 export type { Reporter };
 
@@ -48,197 +50,213 @@ export interface PrepareOptions {
   readonly seed: number;
   /** The mask value that counts nowhere. */
   readonly ignore?: number | undefined;
-  /** Names (and colours) of the classes, if not in `labels.txt` in the raw folder. */
+  /** Names (and colours) of the classes, if not in the raw folder. */
   readonly classes?: string | undefined;
+  /** Go on without the files that cannot be used. */
+  readonly skipBad?: boolean;
+  /** Scale at which photos and masks are kept for training; default: they are not kept. */
+  readonly scale?: number | undefined;
+}
+
+/** A prepared set, with what there is to say about it. */
+export interface Prepared {
+  readonly info: DatasetInfo;
+  readonly train: readonly Pair[];
+  readonly valid: readonly Pair[];
+  readonly test: readonly TestPhoto[];
+  readonly table: ColourTable | undefined;
+  /** The scaled images, where they were kept. */
+  readonly cache: PixelCache | undefined;
+  readonly warnings: readonly string[];
+  readonly skipped: readonly Problem[];
 }
 
 /**
  * Checks the raw files and writes the tables and dataset.json.
- * @returns what dataset.json holds
  * @throws InputError for whatever is wrong with the files; results of an earlier run stay as they are.
  */
 export async function prepareDataset(
   options: PrepareOptions,
   reporter: Reporter,
-): Promise<DatasetInfo> {
+): Promise<Prepared> {
   const { data, ratio, seed, ignore } = options;
   const raw = options.raw ?? join(data, "raw");
-  const photos = await findPhotos(join(raw, "train"), options, reporter);
-  const masks = await findMasks(join(raw, "train"), photos);
-  const labels = options.classes ?? join(raw, "labels.txt");
-  if (options.classes === undefined && !await isFile(labels)) {
-    throw new InputError(
-      `no ${shownPath(labels)}; write one class name a line (line 1 names mask value 0), ` +
-        "or name another file with --classes",
-    );
-  }
-  const names = await readClassNames(labels);
-  const pairs = await readAll(
-    photos,
-    "pairs",
-    reporter,
-    (photo, at) => readPair(photo, masks[at] ?? "", data),
-  );
-  pairs.sort((a, b) => b.values.length - a.values.length || compareNames(a.photo, b.photo));
-  const values = [...new Set(pairs.flatMap((pair) => pair.values))].sort((a, b) => a - b);
-  const decision = decideClasses(names, values, ignore, commonPalette(pairs));
-  const test = await readTest(join(raw, "test"), data, decision, ignore, reporter);
+  const part = join(raw, "train");
+  const warnings: string[] = [];
+  const noting: Reporter = {
+    warn(message) {
+      warnings.push(message);
+      reporter.warn(message);
+    },
+    info: (message) => reporter.info(message),
+    progress: (label, total) => reporter.progress(label, total),
+  };
+  const bad = new BadFiles(options.skipBad ?? false, reporter);
 
-  const idOf = new Map(decision.classes.map(({ value, id }) => [value, id]));
-  const classesOf = pairs.map((pair) =>
-    pair.values.map((value) => idOf.get(value)).filter((id) => id !== undefined)
+  const photos = await findPhotos(part, options, noting);
+  const found = await findMasks(part, photos.files);
+  if (found.summary !== undefined && !options.skipBad) throw new InputError(found.summary);
+  bad.add(photos.problems);
+  bad.add(found.problems);
+  const names = await findClassNames(raw, options.classes);
+
+  const facts = await FactStore.open(data);
+  const kept = options.scale === undefined ? undefined : await PixelCache.open(data, options.scale);
+  const testFolder = join(raw, "test", "images");
+  if (!await isFolder(testFolder)) {
+    reporter.info(`no ${shownPath(testFolder)}, so no test photos`);
+  }
+  const testFiles = await findTestPhotos(testFolder);
+  bad.add(testFiles.problems);
+  const testMasks = await findTestMasks(join(raw, "test", "masks"), testFiles.files);
+  for (const warning of testMasks.warnings) noting.warn(warning);
+  const checked = await look(found.files, "pairs", kept);
+  const checkedTest = await look(
+    testFiles.files.map((photo) => ({ photo, mask: testMasks.masks.get(stem(photo)) })),
+    "test photos",
+    undefined,
   );
+  facts.forgetOthers();
+  await facts.save();
+  const sound = checked.filter((pair) => !bad.add(pairProblems(pair)));
+  const soundTest = checkedTest.filter((pair) => !bad.add(pairProblems(pair)));
+
+  const table = colourTable(names, sound.flatMap(namedMask));
+  let pairs = bad.keepGood(sound, maskFile, (pair) => pairOf(pair, data, table, names));
+  const test = bad.keepGood(soundTest, maskFile, (photo) => testPhotoOf(photo, data, table, names));
+  bad.finish();
+  pairs = withoutCopies(pairs, test, bad, noting);
+  pairs.sort((a, b) => b.values.length - a.values.length || compareNames(a.photo, b.photo));
+  test.sort((a, b) => compareNames(b.photo, a.photo));
   if (pairs.length < 2) {
     throw new InputError(
-      `${shownPath(join(raw, "train"))} holds one pair only; at least two are needed, ` +
+      `${shownPath(part)} holds ${pairs.length === 1 ? "one pair" : "no pair"} ` +
+        `${bad.problems.length > 0 ? "that can be used" : "only"}; at least two are needed, ` +
         "one to train on and one to validate with",
     );
   }
-  const split = splitImages(classesOf, ratio, seed);
-  const pick = (part: readonly number[]): Pair[] =>
-    part.map((at) => pairs[at]).filter((pair) => pair !== undefined);
-  const [train, valid] = [pick(split.train), pick(split.valid)];
-  const info = describe(options, decision, train, valid, test);
-  for (const warning of decision.warnings) reporter.warn(warning);
+  const decision = decide(pairs, names, table, ignore);
+  for (const warning of decision.warnings) noting.warn(warning);
+  const { train, valid } = split(pairs, decision, ratio, seed);
+  const set = { ratio, seed, ignore, decision, train, valid, test, table };
+  const info = describeSet(set);
+  for (const line of classLines(info, train, valid)) reporter.info(line);
+  for (const warning of warningsAbout(set)) noting.warn(warning);
+  if (test.length > 0) {
+    const scored = test.filter(({ mask }) => mask !== undefined).length;
+    reporter.info(`${test.length} test photos, ${scored} of them with a mask to score against`);
+  }
+  await writeTables(data, pairs, set, info);
+  if (kept !== undefined) {
+    const files = found.files.flatMap(({ photo, mask }) => [photo, mask]);
+    await kept.keepOnly(await Promise.all(files.map((file) => kept.entry(file))));
+  }
+  return { info, train, valid, test, table, cache: kept, warnings, skipped: bad.problems };
+
+  async function look(
+    files: Parameters<typeof checkPairs>[0],
+    what: string,
+    cache: PixelCache | undefined,
+  ): ReturnType<typeof checkPairs> {
+    using progress = reporter.progress(`Reading ${what}`, files.length);
+    return await checkPairs(files, facts, cache, () => progress.advance(1));
+  }
+}
+
+async function writeTables(
+  data: string,
+  pairs: readonly Pair[],
+  { train, valid, test }: Pick<SplitSet, "train" | "valid" | "test">,
+  info: DatasetInfo,
+): Promise<void> {
+  const processed = [
+    ["df_train.csv", pairsToCsv(train)],
+    ["df_valid.csv", pairsToCsv(valid)],
+    ["df_test.csv", photosToCsv(test)],
+    ["df_label.csv", labelsToCsv(info.classes.map(({ name }) => name))],
+    ["dataset.json", JSON.stringify(info, null, 2) + "\n"],
+  ] as const;
   await writeTogether([
     { path: join(data, "interim", "df_data.csv"), text: pairsToCsv(pairs) },
-    ...([
-      ["df_train.csv", pairsToCsv(train)],
-      ["df_valid.csv", pairsToCsv(valid)],
-      ["df_test.csv", photosToCsv(test)],
-      ["df_label.csv", labelsToCsv(decision.classes.map(({ name }) => name))],
-      ["dataset.json", JSON.stringify(info, null, 2) + "\n"],
-    ] as const).map(([name, text]) => ({
-      path: join(data, "processed", name),
-      text,
-    })),
+    ...processed.map(([name, text]) => ({ path: join(data, "processed", name), text })),
   ]);
-  reportClasses(info, train, valid, reporter);
-  return info;
 }
 
-/** The colours of the masks, where all of them have a palette and agree on what they use. */
-function commonPalette(pairs: readonly Pair[]): readonly Rgb[] | undefined {
-  const common: Rgb[] = [];
-  for (const { palette, values } of pairs) {
-    if (palette === undefined) return undefined;
-    for (const value of values) {
-      const colour = palette[value];
-      if (colour === undefined) return undefined;
-      const known = common[value];
-      if (known !== undefined && known.join() !== colour.join()) return undefined;
-      common[value] = colour;
-    }
-  }
-  // Classes that no mask shows take their colour from the first palette.
-  pairs[0]?.palette?.forEach((colour, value) => common[value] ??= colour);
-  return common;
-}
+const maskFile = ({ photo, mask }: { photo: string; mask?: string | undefined }): string =>
+  mask ?? photo;
 
-async function readTest(
-  part: string,
-  data: string,
-  { classes }: ClassDecision,
-  ignore: number | undefined,
+/** Tells about photos that are there twice; leaves them out where bad files are skipped. */
+function withoutCopies(
+  pairs: readonly Pair[],
+  test: readonly TestPhoto[],
+  bad: BadFiles,
   reporter: Reporter,
-): Promise<PhotoRow[]> {
-  const folder = join(part, "images");
-  if (!await isFolder(folder)) {
-    reporter.info(`no ${shownPath(folder)}, so no test photos`);
-    return [];
-  }
-  const { files } = await listFiles(folder, PHOTO_ENDINGS);
-  const masks = await masksOf(join(part, "masks"));
-  const known = new Set([...classes.map(({ value }) => value), ignore]);
-  const rows = await readAll(files, "test photos", reporter, async (file) => {
-    const { width, height } = await decodePhoto(await readBytes(file), shownPath(file));
-    const mask = masks.get(stem(file));
-    if (mask !== undefined) {
-      const { counts } = await readMaskOf(file, { width, height }, mask);
-      const strange = [...counts.keys()].filter((value) => !known.has(value));
-      if (strange.length > 0) {
-        reporter.warn(
-          `${shownPath(mask)} holds ${few(strange.map(String))}, which no training mask holds ` +
-            "and no name stands for; evaluate will refuse it",
-        );
-      }
-    }
-    return { photo: tablePath(file, data), width, height };
-  });
-  const scored = files.filter((file) => masks.has(stem(file))).length;
-  reporter.info(`${files.length} test photos, ${scored} of them with a mask to score against`);
-  return rows.sort((a, b) => compareNames(b.photo, a.photo));
-}
-
-function describe(
-  { ratio, seed, ignore }: PrepareOptions,
-  { classes }: ClassDecision,
-  train: readonly Pair[],
-  valid: readonly Pair[],
-  test: readonly PhotoRow[],
-): DatasetInfo {
-  const sum = (pairs: readonly Pair[], value: number): number =>
-    pairs.reduce((total, { counts }) => total + (counts.get(value) ?? 0), 0);
-  const all = [...train, ...valid];
-  const sizes = new Map<string, { width: number; height: number; images: number }>();
-  for (const { width, height } of all) {
-    const key = `${width}x${height}`;
-    const entry = sizes.get(key) ?? { width, height, images: 0 };
-    entry.images++;
-    sizes.set(key, entry);
-  }
-  return {
-    version: DATASET_VERSION,
-    classes: classes.map((item) => ({
-      ...item,
-      pixels: sum(all, item.value),
-      trainPixels: sum(train, item.value),
-    })),
-    ignore: ignore ?? null,
-    ignoredPixels: ignore === undefined ? 0 : sum(all, ignore),
-    channels: PHOTO_CHANNELS,
-    ratio,
-    seed,
-    images: { train: train.length, valid: valid.length, test: test.length },
-    sizes: [...sizes.values()].sort((a, b) =>
-      b.images - a.images || b.width - a.width || b.height - a.height
-    ),
+): Pair[] {
+  const ofTest = copiesOfTest(pairs, test);
+  const among = copiesAmong(pairs);
+  const amongTest = copiesAmong(test);
+  const tell = (messages: readonly string[], then: string) => {
+    if (messages.length > 0) reporter.warn(`${few(messages, 3)}; ${then}`);
   };
+  tell(
+    ofTest.map(({ message }) => message),
+    bad.skip
+      ? "left out of training"
+      : "scores on photos that were trained on say little, remove " +
+        "one of each, or leave them out of training with --skip-bad",
+  );
+  tell(
+    among.map(({ message }) => message),
+    bad.skip ? "only the first is used" : "they stay together in one part of the split",
+  );
+  tell(amongTest.map(({ message }) => message), "each of them counts in the scores");
+  if (!bad.skip) return [...pairs];
+  const out = new Map<Pair, string>([
+    ...ofTest.map(({ pair, message }): [Pair, string] => [pair, message]),
+    ...among.map(({ copy, message }): [Pair, string] => [copy, message]),
+  ]);
+  for (const [{ photoFile }, message] of out) bad.add([{ file: photoFile, message }]);
+  return pairs.filter((pair) => !out.has(pair));
 }
 
-function reportClasses(
-  info: DatasetInfo,
-  train: readonly Pair[],
-  valid: readonly Pair[],
-  reporter: Reporter,
-): void {
-  const labelled = info.classes.reduce((total, { pixels }) => total + pixels, 0);
-  const all = labelled + info.ignoredPixels;
-  const percent = (pixels: number) =>
-    `${(100 * pixels / Math.max(1, all)).toFixed(2)} %`.padStart(8);
-  const width = Math.max(...info.classes.map(({ name }) => name.length), "ignored".length);
-  const holding = (pairs: readonly Pair[], value: number) =>
-    pairs.filter(({ counts }) => counts.has(value)).length;
-  const onlyIn: Record<"training" | "validation", string[]> = { training: [], validation: [] };
-  for (const { id, name, value, pixels } of info.classes) {
-    const [inTrain, inValid] = [holding(train, value), holding(valid, value)];
-    reporter.info(
-      `class ${String(id).padStart(3)} ${name.padEnd(width)} mask value ${
-        String(value).padStart(3)
-      } ${percent(pixels)} of pixels, in ${inTrain} train and ${inValid} valid images`,
+function decide(
+  pairs: readonly Pair[],
+  names: ClassNames,
+  table: ColourTable | undefined,
+  ignore: number | undefined,
+): ClassDecision {
+  const values = [...new Set(pairs.flatMap((pair) => pair.values))].sort((a, b) => a - b);
+  const palette = table?.colours ?? commonPalette(pairs);
+  return decideClasses(names, values, ignore, palette, (value) => {
+    const holders = pairs.filter(({ counts }) => counts.has(value));
+    return `in ${holders.length} mask${holders.length === 1 ? "" : "s"}, such as ` +
+      `${holders[0]?.mask}`;
+  });
+}
+
+/** Copies of a photo go where its first one goes: validation must not show what was trained on. */
+function split(
+  pairs: readonly Pair[],
+  { classes }: ClassDecision,
+  ratio: number,
+  seed: number,
+): { train: Pair[]; valid: Pair[] } {
+  const idOf = new Map(classes.map(({ value, id }) => [value, id]));
+  const groups = [...Map.groupBy(pairs, ({ hash }) => hash).values()];
+  if (groups.length < 2) {
+    throw new InputError(
+      "all photos are one and the same, byte for byte; at least two different ones are needed, " +
+        "one to train on and one to validate with",
     );
-    if (inTrain > 0 && inValid === 0) onlyIn.training.push(name);
-    if (inTrain === 0 && inValid > 0) onlyIn.validation.push(name);
   }
-  if (info.ignore !== null) {
-    reporter.info(
-      `ignored   ${"".padEnd(width)} mask value ${String(info.ignore).padStart(3)} ${
-        percent(info.ignoredPixels)
-      } of pixels`,
-    );
-  }
-  for (const [part, names] of Object.entries(onlyIn)) {
-    if (names.length === 0) continue;
-    reporter.warn(`too few images hold ${few(names)} for both parts: in ${part} only`);
-  }
+  const classesOf = groups.map((group) => [
+    ...new Set(
+      group.flatMap(({ values }) =>
+        values.map((value) => idOf.get(value)).filter((id) => id !== undefined)
+      ),
+    ),
+  ]);
+  const parts = splitImages(classesOf, ratio, seed);
+  const pick = (part: readonly number[]) => part.flatMap((at) => groups[at] ?? []);
+  return { train: pick(parts.train), valid: pick(parts.valid) };
 }

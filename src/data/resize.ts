@@ -123,7 +123,7 @@ export function resizeNearest<
   M extends {
     readonly width: number;
     readonly height: number;
-    readonly data: Uint8Array | Uint16Array;
+    readonly data: Uint8Array | Uint16Array | Uint32Array;
   },
 >(mask: M, width: number, height: number): M {
   if (mask.width === width && mask.height === height) return mask;
@@ -131,9 +131,12 @@ export function resizeNearest<
     Math.floor(((2 * i + 1) * from) / (2 * to));
   const columns = Int32Array.from({ length: width }, (_, x) => source(x, mask.width, width));
   const { data } = mask;
-  const out = data instanceof Uint16Array
-    ? new Uint16Array(width * height)
-    : new Uint8Array(width * height);
+  const pixels = width * height;
+  const out = data instanceof Uint32Array
+    ? new Uint32Array(pixels)
+    : data instanceof Uint16Array
+    ? new Uint16Array(pixels)
+    : new Uint8Array(pixels);
   for (let y = 0, to = 0; y < height; y++) {
     const row = source(y, mask.height, height) * mask.width;
     for (let x = 0; x < width; x++) out[to++] = data[row + columns[x]!]!;

@@ -1,6 +1,6 @@
 /**
  * Pairs as training reads them: photos scaled by an area filter to RGBA, masks scaled by nearest
- * neighbour to labels, decoded once and kept in memory while they fit.
+ * neighbour to labels; decoded once, kept on disk for later runs and in memory while they fit.
  * @module
  */
 import { InputError } from "../errors.ts";
@@ -8,8 +8,9 @@ import type { TrainingBatch } from "../train/trainer.ts";
 import type { Batch, ImageSize } from "../train/batches.ts";
 import type { Sample, ValueMap } from "./dataset.ts";
 import { readBytes, readHead, shownPath } from "./files.ts";
-import { readMask } from "./mask.ts";
+import { decodeMask } from "./mask.ts";
 import { decodePhoto, imageSize } from "./photo.ts";
+import type { PixelCache } from "./pixel_cache.ts";
 import { resizeArea, resizeNearest, scaledSize } from "./resize.ts";
 
 /** A scaled pair. */
@@ -23,7 +24,15 @@ export interface ScaledPair extends ImageSize {
 /** Enough for the headers of all but odd photos. */
 const HEADER_BYTES = 2 ** 18;
 
-const DEFAULT_CACHE_BYTES = 2 * 2 ** 30;
+const DEFAULT_MEMORY_BYTES = 2 * 2 ** 30;
+
+/** Where a {@linkcode SampleSource} keeps scaled pairs. */
+export interface SampleOptions {
+  /** Scaled pairs of earlier runs, of the same scale. */
+  readonly disk?: PixelCache;
+  /** Most bytes of scaled pairs in memory; default 2 GiB. */
+  readonly memoryBytes?: number;
+}
 
 /** Photos and labels of a split at a scale. */
 export class SampleSource {
@@ -32,18 +41,20 @@ export class SampleSource {
   readonly #samples: readonly Sample[];
   readonly #values: ValueMap;
   readonly #cache = new Map<number, Promise<ScaledPair>>();
+  readonly #disk: PixelCache | undefined;
   #room: number;
 
   private constructor(
     samples: readonly Sample[],
     sizes: readonly ImageSize[],
     values: ValueMap,
-    cacheBytes: number,
+    { disk, memoryBytes = DEFAULT_MEMORY_BYTES }: SampleOptions,
   ) {
     this.#samples = samples;
     this.sizes = sizes;
     this.#values = values;
-    this.#room = cacheBytes;
+    this.#disk = disk;
+    this.#room = memoryBytes;
   }
 
   /**
@@ -54,14 +65,14 @@ export class SampleSource {
     samples: readonly Sample[],
     scale: number,
     values: ValueMap,
-    cacheBytes: number = DEFAULT_CACHE_BYTES,
+    options: SampleOptions = {},
   ): Promise<SampleSource> {
     const sizes: ImageSize[] = [];
     for (const { image } of samples) {
       const { width, height } = await sizeOf(image);
       sizes.push(scaledSize(width, height, scale));
     }
-    return new SampleSource(samples, sizes, values, cacheBytes);
+    return new SampleSource(samples, sizes, values, options);
   }
 
   /** Number of samples. */
@@ -100,21 +111,42 @@ export class SampleSource {
     const sample = this.#samples[index];
     const size = this.sizes[index];
     if (!sample || !size) throw new RangeError(`no sample ${index}`);
-    const name = shownPath(sample.image);
-    const photo = await decodePhoto(await readBytes(sample.image), name);
-    const scaled = resizeArea(photo, size.width, size.height);
-    const pixels = rgbToRgba(scaled.data);
+    const photo = await this.#photo(sample.image, size);
+    const pixels = rgbToRgba(photo);
     if (sample.mask === undefined) return { ...size, pixels, labels: new Uint8Array() };
-    const maskName = shownPath(sample.mask);
-    const mask = readMask(await readBytes(sample.mask), maskName);
+    return { ...size, pixels, labels: await this.#labels(sample.image, sample.mask, size) };
+  }
+
+  /** RGB of a photo at its scaled size. */
+  async #photo(path: string, { width, height }: ImageSize): Promise<Uint8Array> {
+    const entry = await this.#disk?.entry(path);
+    const kept = await this.#disk?.read(entry);
+    if (kept?.kind === "photo" && kept.width === width && kept.height === height) return kept.data;
+    const photo = await decodePhoto(await readBytes(path), shownPath(path));
+    const scaled = resizeArea(photo, width, height);
+    await this.#disk?.write(entry, { ...scaled, kind: "photo" });
+    return scaled.data;
+  }
+
+  /** Labels of a mask at the scaled size of its photo. */
+  async #labels(image: string, path: string, { width, height }: ImageSize): Promise<Uint8Array> {
+    const name = shownPath(path);
+    const entry = await this.#disk?.entry(path);
+    const kept = await this.#disk?.read(entry);
+    if (kept && kept.kind !== "photo" && kept.width === width && kept.height === height) {
+      return this.#values.labelsOf(kept, name);
+    }
+    const mask = decodeMask(await readBytes(path), name);
+    const photo = await sizeOf(image);
     if (mask.width !== photo.width || mask.height !== photo.height) {
       throw new InputError(
-        `${name} is ${photo.width} x ${photo.height}, but its mask ${maskName} is ${mask.width} x ` +
-          `${mask.height}; both must have one size, run deno task data again.`,
+        `${shownPath(image)} is ${photo.width} x ${photo.height}, but its mask ${name} is ` +
+          `${mask.width} x ${mask.height}; both must have one size, run deno task data again.`,
       );
     }
-    const small = resizeNearest(mask, size.width, size.height);
-    return { ...size, pixels, labels: this.#values.toLabels(small.data, maskName) };
+    const small = resizeNearest(mask, width, height);
+    await this.#disk?.write(entry, small);
+    return this.#values.labelsOf(small, name);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Finding and reading the raw files of a data set: which photo goes with which mask, and what each
- * holds. All that is wrong is told at once.
+ * Finding the raw files of a data set: which photo goes with which mask. All that is wrong is told at
+ * once.
  * @module
  */
 
@@ -8,11 +8,7 @@ import { basename, join } from "node:path";
 import { InputError } from "../errors.ts";
 import { few } from "./classes.ts";
 import { masksOf } from "./dataset.ts";
-import { isFile, isFolder, listFiles, readBytes, shownPath, stem, tablePath } from "./files.ts";
-import { readMask } from "./mask.ts";
-import { decodePhoto } from "./photo.ts";
-import type { Rgb } from "./png.ts";
-import type { PairRow } from "./tables.ts";
+import { isFile, isFolder, listFiles, shownPath, stem } from "./files.ts";
 
 /** Tells the user how it goes. */
 export interface Reporter {
@@ -22,27 +18,32 @@ export interface Reporter {
   progress(label: string, total: number): Disposable & { advance(images: number): void };
 }
 
-/** A pair that was read to its end. */
-export interface Pair extends PairRow {
-  readonly width: number;
-  readonly height: number;
-  /** Pixels of each mask value. */
-  readonly counts: ReadonlyMap<number, number>;
-  readonly palette: readonly Rgb[] | undefined;
+/** A file that cannot be used, and why. */
+export interface Problem {
+  /** Absolute. */
+  readonly file: string;
+  /** A sentence that names it. */
+  readonly message: string;
 }
 
 /** Endings of files that are read as photos. */
 export const PHOTO_ENDINGS: readonly string[] = [".jpg", ".jpeg", ".png"];
 
+/** Files that were found. */
+export interface Found<T> {
+  readonly files: readonly T[];
+  readonly problems: readonly Problem[];
+}
+
 /**
- * The photos of `part`, in the order of their names.
+ * The photos of `part`, in the order of their names. Of two with one name the second is a problem.
  * @throws InputError saying what to put where, if there are none.
  */
 export async function findPhotos(
   part: string,
   { data, raw }: { readonly data: string; readonly raw?: string | undefined },
   reporter: Reporter,
-): Promise<readonly string[]> {
+): Promise<Found<string>> {
   const folder = join(part, "images");
   if (!await isFolder(folder)) {
     throw new InputError(`no ${shownPath(folder)} folder${await whatToDo(folder, data, raw)}`);
@@ -57,16 +58,53 @@ export async function findPhotos(
   if (others.length > 0) {
     reporter.warn(`left out of ${shownPath(folder)}, not .jpg or .png: ${few(others, 3)}`);
   }
-  const stems = new Set<string>();
-  const twice = files.filter((file) => stems.size === stems.add(stem(file)).size);
-  if (twice.length > 0) {
-    throw new InputError(
-      `${shownPath(folder)} holds photos with the same name but different endings: ` +
-        `${few(twice.map((file) => basename(file)), 3)}; a mask belongs to one photo, ` +
-        "rename or remove one of each",
+  return firstOfName(files);
+}
+
+/** Photos of a folder of test photos; none where it is missing. */
+export async function findTestPhotos(folder: string): Promise<Found<string>> {
+  if (!await isFolder(folder)) return { files: [], problems: [] };
+  return firstOfName((await listFiles(folder, PHOTO_ENDINGS)).files);
+}
+
+/** The masks of test photos by name, with a warning about each file that is none of theirs. */
+export async function findTestMasks(
+  folder: string,
+  photos: readonly string[],
+): Promise<{ readonly masks: ReadonlyMap<string, string>; readonly warnings: readonly string[] }> {
+  const masks = await masksOf(folder);
+  if (!await isFolder(folder)) return { masks, warnings: [] };
+  const warnings: string[] = [];
+  const { others } = await listFiles(folder, [".png"]);
+  if (others.length > 0) {
+    warnings.push(`left out of ${shownPath(folder)}, no PNG: ${few(others, 3)}`);
+  }
+  const stems = new Set(photos.map(stem));
+  const stray = [...masks].filter(([name]) => !stems.has(name)).map(([, file]) => basename(file));
+  if (stray.length > 0) {
+    warnings.push(
+      `${stray.length} of ${masks.size} masks in ${shownPath(folder)} have no photo ` +
+        `(${few(stray, 3)}); they are not used`,
     );
   }
-  return files;
+  return { masks, warnings };
+}
+
+function firstOfName(all: readonly string[]): Found<string> {
+  const byStem = new Map<string, string>();
+  const problems: Problem[] = [];
+  for (const file of all) {
+    const first = byStem.get(stem(file));
+    if (first === undefined) byStem.set(stem(file), file);
+    else {
+      problems.push({
+        file,
+        message: `${shownPath(file)} has the same name as ${basename(first)} but another ending; ` +
+          "a mask belongs to one photo, rename or remove one of them",
+      });
+    }
+  }
+  return { files: [...byStem.values()], problems };
 }
 
 async function whatToDo(folder: string, data: string, raw: string | undefined): Promise<string> {
@@ -88,14 +126,23 @@ async function whatToDo(folder: string, data: string, raw: string | undefined): 
     "or run deno task demo to see a sample";
 }
 
+/** A photo and its mask. */
+export interface FoundPair {
+  readonly photo: string;
+  readonly mask: string;
+}
+
+/** The pairs of a part, and what has no partner. */
+export interface Pairing extends Found<FoundPair> {
+  /** All that has no partner in one sentence; `undefined` where everything pairs up. */
+  readonly summary: string | undefined;
+}
+
 /**
- * The mask of every photo of `part`, in the same order.
- * @throws InputError naming the first of the photos and masks that do not pair up.
+ * The mask of every photo of `part`.
+ * @throws InputError where there are no masks at all.
  */
-export async function findMasks(
-  part: string,
-  photos: readonly string[],
-): Promise<readonly string[]> {
+export async function findMasks(part: string, photos: readonly string[]): Promise<Pairing> {
   const folder = join(part, "masks");
   if (!await isFolder(folder)) {
     throw new InputError(
@@ -105,92 +152,69 @@ export async function findMasks(
   const { others } = await listFiles(folder, [".png"]);
   const masks = await masksOf(folder);
   const stems = new Set(photos.map(stem));
+  const files = photos.flatMap((photo) => {
+    const mask = masks.get(stem(photo));
+    return mask === undefined ? [] : [{ photo, mask }];
+  });
   const bare = photos.filter((photo) => !masks.has(stem(photo)));
   const stray = [...masks].filter(([name]) => !stems.has(name)).map(([, file]) => file);
-  if (bare.length === 0 && stray.length === 0) return photos.map((p) => masks.get(stem(p)) ?? "");
-  const list = (files: readonly string[]) => few(files.map((file) => basename(file)), 3);
-  const parts = [
-    ...(bare.length > 0
-      ? [`${bare.length} of ${photos.length} photos have no mask (${list(bare)})`]
-      : []),
-    ...(stray.length > 0
-      ? [`${stray.length} of ${masks.size} masks have no photo (${list(stray)})`]
-      : []),
+  const unusable = new Map(others.map((name) => [stem(name), name]));
+  const problems = [
+    ...bare.map((file): Problem => {
+      const other = unusable.get(stem(file));
+      const why = other === undefined
+        ? `put ${stem(file)}.png into ${shownPath(folder)}`
+        : `${other} is no PNG${/\.jpe?g$/i.test(other) ? ", and JPEG cannot hold a mask" : ""}`;
+      return { file, message: `${shownPath(file)} has no mask; ${why}` };
+    }),
+    ...stray.map((file): Problem => ({
+      file,
+      message: `${shownPath(file)} has no photo of its name in ${shownPath(join(part, "images"))}`,
+    })),
   ];
-  const jpeg = others.find((name) => /\.jpe?g$/i.test(name));
-  throw new InputError(
-    `photos and masks in ${shownPath(part)} do not pair up: ${parts.join(", ")}; ` +
-      "each photo in images needs a .png of the same name in masks, and the other way round" +
-      (jpeg === undefined ? "" : ` (${jpeg} is a JPEG, which cannot hold a mask)`),
-  );
-}
-
-/** Reads every file in turn, and tells in one message about all that failed. */
-export async function readAll<T>(
-  files: readonly string[],
-  what: string,
-  reporter: Reporter,
-  read: (file: string, at: number) => Promise<T>,
-): Promise<T[]> {
-  const results: T[] = [];
-  const problems: string[] = [];
-  using progress = reporter.progress(`Reading ${what}`, files.length);
-  for (const [at, file] of files.entries()) {
-    try {
-      results.push(await read(file, at));
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      problems.push(error.message);
-    }
-    progress.advance(1);
-  }
-  const [first] = problems;
-  if (first === undefined) return results;
-  if (problems.length === 1) throw new InputError(first);
-  const listed = problems.slice(0, 3).map((problem, at) => `(${at + 1}) ${problem}`).join(" ");
-  const more = problems.length > 3 ? ` and ${problems.length - 3} more` : "";
-  throw new InputError(
-    `${problems.length} of ${files.length} ${what} cannot be used: ${listed}${more}`,
-  );
-}
-
-/** Reads a photo and its mask. @throws InputError naming the file. */
-export async function readPair(photo: string, mask: string, data: string): Promise<Pair> {
-  const { width, height } = await decodePhoto(await readBytes(photo), shownPath(photo));
-  const { counts, palette } = await readMaskOf(photo, { width, height }, mask);
   return {
-    photo: tablePath(photo, data),
-    mask: tablePath(mask, data),
-    values: [...counts.keys()].sort((a, b) => a - b),
-    width,
-    height,
-    counts,
-    palette,
+    files,
+    problems,
+    summary: summaryOf(part, photos.length, masks.size, bare, stray, others),
   };
 }
 
-/** Reads the mask of a photo of the given size. @throws InputError where the sizes differ. */
-export async function readMaskOf(
-  photo: string,
-  size: { readonly width: number; readonly height: number },
-  file: string,
-): Promise<{ counts: ReadonlyMap<number, number>; palette: readonly Rgb[] | undefined }> {
-  const mask = readMask(await readBytes(file), shownPath(file));
-  if (mask.width !== size.width || mask.height !== size.height) {
-    throw new InputError(
-      `${shownPath(photo)} is ${size.width}x${size.height} but its mask ${shownPath(file)} is ` +
-        `${mask.width}x${mask.height}; they must be of the same size`,
-    );
-  }
-  return { counts: countValues(mask.data), palette: mask.palette };
+function summaryOf(
+  part: string,
+  photos: number,
+  masks: number,
+  bare: readonly string[],
+  stray: readonly string[],
+  others: readonly string[],
+): string | undefined {
+  if (bare.length === 0 && stray.length === 0) return undefined;
+  const list = (files: readonly string[]) => few(files.map((file) => basename(file)), 3);
+  const parts = [
+    ...(bare.length > 0 ? [`${bare.length} of ${photos} photos have no mask (${list(bare)})`] : []),
+    ...(stray.length > 0
+      ? [`${stray.length} of ${masks} masks have no photo (${list(stray)})`]
+      : []),
+  ];
+  const jpeg = others.find((name) => /\.jpe?g$/i.test(name));
+  const affix = commonAffix(bare, stray);
+  return `photos and masks in ${shownPath(part)} do not pair up: ${parts.join(", ")}; ` +
+    "each photo in images needs a .png of the same name in masks, and the other way round" +
+    (affix === undefined ? "" : ` (take ${affix} out of the masks' names)`) +
+    (jpeg === undefined ? "" : ` (${jpeg} is a JPEG, which cannot hold a mask)`);
 }
 
-function countValues(data: Uint8Array | Uint16Array): ReadonlyMap<number, number> {
-  const bins = new Float64Array(data instanceof Uint8Array ? 256 : 65536);
-  for (const value of data) bins[value] = (bins[value] ?? 0) + 1;
-  const counts = new Map<number, number>();
-  bins.forEach((count, value) => {
-    if (count > 0) counts.set(value, count);
-  });
-  return counts;
+/** What the masks' names have and the photos' lack: the `_mask` of `7_mask.png`. */
+function commonAffix(bare: readonly string[], stray: readonly string[]): string | undefined {
+  const names = stray.map(stem);
+  const photo = bare.map(stem).find((name) => names.some((mask) => mask.includes(name)));
+  const mask = names.find((name) => photo !== undefined && name.includes(photo));
+  if (photo === undefined || mask === undefined) return undefined;
+  const at = mask.indexOf(photo);
+  const [before, after] = [mask.slice(0, at), mask.slice(at + photo.length)];
+  if (before !== "" && after !== "") return undefined;
+  const known = new Set(bare.map(stem));
+  const fits = names.every((name) =>
+    known.has(name.slice(before.length, name.length - after.length))
+  );
+  return fits && before + after !== "" ? before + after : undefined;
 }

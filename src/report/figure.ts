@@ -4,7 +4,7 @@
  */
 
 import { drawText, lineHeight, measureText, wrapText } from "./font.ts";
-import type { Colours, Picture } from "./overlay.ts";
+import type { DrawnColours, Picture } from "./overlay.ts";
 
 /** Longest side of a picture inside a figure, pixels, unless asked otherwise. */
 const longestSide = 1600;
@@ -172,7 +172,7 @@ export function figureLegend(
   image: Picture,
   present: readonly number[],
   names: readonly string[],
-  colours: Colours,
+  colours: DrawnColours,
 ): Picture {
   const shown = atMost(image, longestSide);
   const entries = present.map((id) => ({

@@ -20,6 +20,9 @@ export interface MaskImage {
 /** sRGB bytes by class id. */
 export type Colours = readonly (readonly [number, number, number])[];
 
+/** {@linkcode Colours} where classes without one are not drawn. */
+export type DrawnColours = readonly (Colours[number] | undefined)[];
+
 /** The mask in its class colours; ids without a colour are black. */
 export function colourMask(mask: MaskImage, colours: Colours): Picture {
   const data = new Uint8Array(mask.width * mask.height * 3);
@@ -33,6 +36,15 @@ export function colourMask(mask: MaskImage, colours: Colours): Picture {
   return { width: mask.width, height: mask.height, data };
 }
 
+/** The mask in gray, as plotting tools show it: class 0 black, the last class white. */
+export function grayMask(mask: MaskImage, classes: number): Picture {
+  const levels = Array.from({ length: classes }, (_, id): [number, number, number] => {
+    const level = classes > 1 ? Math.round(255 * id / (classes - 1)) : 0;
+    return [level, level, level];
+  });
+  return colourMask(mask, levels);
+}
+
 /**
  * `(1 - opacity) * photo + opacity * colour` in sRGB bytes; where the id has no colour, the photo.
  *
@@ -42,7 +54,7 @@ export function colourMask(mask: MaskImage, colours: Colours): Picture {
 export function overlay(
   photo: Picture,
   mask: MaskImage,
-  colours: Colours,
+  colours: DrawnColours,
   opacity: number,
 ): Picture {
   if (photo.width !== mask.width || photo.height !== mask.height) {

@@ -5,7 +5,6 @@
  */
 import type { Sample, ValueMap } from "../data/dataset.ts";
 import { readBytes, shownPath } from "../data/files.ts";
-import { readMask } from "../data/mask.ts";
 import { decodePhoto, type Photo } from "../data/photo.ts";
 import { prefetch } from "../data/prefetch.ts";
 import { resizeArea, scaledSize } from "../data/resize.ts";
@@ -150,6 +149,5 @@ async function readTruth(
     throw new InputError(`${shownPath(image)} has no mask to compare its prediction with`);
   }
   const name = shownPath(mask);
-  const { width, height, data } = readMask(await readBytes(mask), name);
-  return { width, height, labels: valueMap.toLabels(data, name) };
+  return valueMap.read(await readBytes(mask), name);
 }

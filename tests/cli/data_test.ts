@@ -1,39 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { loadDataset } from "../../src/data/dataset.ts";
-import { encodePng } from "../../src/data/png_write.ts";
 import { testData } from "../support.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
+import { grayPng, writeSet } from "./small_set.ts";
 
 const ignore = noProcesses;
 const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
-
-const SIDE = 6;
-
-function grayPng(values: (at: number) => number, side = SIDE): Uint8Array {
-  const data = Uint8Array.from({ length: side * side }, (_, at) => values(at));
-  return encodePng({ width: side, height: side, channels: 1, data });
-}
-
-function photoPng(seed: number): Uint8Array {
-  const data = Uint8Array.from({ length: SIDE * SIDE * 3 }, (_, at) => (at * 7 + seed * 31) % 256);
-  return encodePng({ width: SIDE, height: SIDE, channels: 3, data });
-}
-
-/** Writes a sound set of eight pairs and two test photos; masks hold `at % values.length`. */
-function writeSet(root: string, values: readonly number[] = [0, 1, 2]): void {
-  const raw = `${root}/data/raw`;
-  for (const part of ["train/images", "train/masks", "test/images", "test/masks"]) {
-    Deno.mkdirSync(`${raw}/${part}`, { recursive: true });
-  }
-  const mask = grayPng((at) => values[at % values.length] ?? 0);
-  for (let i = 0; i < 8; i++) {
-    Deno.writeFileSync(`${raw}/train/images/p${i}.png`, photoPng(i));
-    Deno.writeFileSync(`${raw}/train/masks/p${i}.png`, mask);
-  }
-  for (let i = 0; i < 2; i++) Deno.writeFileSync(`${raw}/test/images/t${i}.png`, photoPng(90 + i));
-  Deno.writeFileSync(`${raw}/test/masks/t0.png`, mask);
-  Deno.writeTextFileSync(`${raw}/labels.txt`, "sky\nroad\ntree\n");
-}
 
 const lines = (text: string): string[] => text.trimEnd().split("\n");
 
@@ -183,7 +155,7 @@ const FAILURES: Failure[] = [
       Deno.truncateSync(`${raw}/train/masks/p2.png`, 50);
       Deno.truncateSync(`${raw}/train/images/p7.png`, 0);
     },
-    says: ["2 of 8 pairs cannot be used", "masks/p2.png", "images/p7.png"],
+    says: ["2 files cannot be used", "masks/p2.png", "images/p7.png"],
   },
   {
     about: "a truncated test photo",
@@ -217,10 +189,10 @@ const FAILURES: Failure[] = [
     says: ["data/raw/labels.txt", "not UTF-8 text; save it as UTF-8"],
   },
   {
-    about: "a label map of another tool",
+    about: "a label map without names",
     spoil: (raw) => Deno.writeTextFileSync(`${raw}/map.txt`, "# label:color_rgb:parts:actions\n"),
     args: ["--classes", "data/raw/map.txt"],
-    says: ["map.txt is a CVAT label map", "not supported yet"],
+    says: ["map.txt names no class", "name:r,g,b::"],
   },
 ];
 

@@ -82,6 +82,12 @@ const CLASS_CASES: ClassCase[] = [
     warning: "left out: c",
   },
   {
+    about: "255 alone is the foreground of a binary set",
+    names: ["a", "b"],
+    values: [255],
+    classes: ["a=0", "b=255"],
+  },
+  {
     about: "the ignored value gets no class",
     names: ["a", "b"],
     values: [0, 1, 255],

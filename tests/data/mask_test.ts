@@ -49,7 +49,7 @@ Deno.test("readMask takes gray from RGB, RGBA and gray with alpha", () => {
 Deno.test("readMask refuses colours, JPEG and other formats with the reason", () => {
   const sample = (x: number, _y: number, c: number) => x === 2 && c === 1 ? 5 : 4;
   const colours = makePng({ ...SIZE, bitDepth: 8, colorType: 2, sample });
-  refused(colours, "(4, 5, 4) at x 2, y 0", "colour masks are not available yet");
+  refused(colours, "(4, 5, 4) at x 2, y 0", "put a class_dict.csv (name,r,g,b)");
   const blueOnly = makePng({ ...SIZE, bitDepth: 8, colorType: 2, sample: (_x, _y, c) => c >> 1 });
   refused(blueOnly, "(0, 0, 1) at x 0, y 0");
   refused(RED_BLUE_JPEG, "JPEG", "lossy");

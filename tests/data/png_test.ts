@@ -1,9 +1,14 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
+import type { Orientation } from "../../src/data/exif.ts";
+import { readMask } from "../../src/data/mask.ts";
+import { decodePhoto } from "../../src/data/photo.ts";
 import { decodePng, pngSize } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { canDecode, testData } from "../support.ts";
+import { FOREIGN_HEIGHT, FOREIGN_PNGS, FOREIGN_WIDTH } from "./foreign_png.ts";
 import { channelsOf, makeChunk, makeHeader, makePng, type PngSpec, SIGNATURE } from "./make_png.ts";
+import { exifSegment } from "./sample_jpeg.ts";
 
 const KINDS: readonly [colorType: number, bitDepths: number[]][] = [
   [0, [1, 2, 4, 8, 16]],
@@ -146,7 +151,8 @@ Deno.test("decodePng passes over optional chunks, damaged ones too", () => {
 
 Deno.test("pngSize needs the header alone", () => {
   const bytes = makePng({ ...GRAY, width: 300, height: 2 });
-  assertEquals(pngSize(bytes.subarray(0, 40), "x"), { width: 300, height: 2 });
+  // Up to the name of the first chunk of pixel data: EXIF might stand before it.
+  assertEquals(pngSize(bytes.subarray(0, 41), "x"), { width: 300, height: 2, orientation: 1 });
   assertThrows(() => pngSize(bytes.subarray(0, 30), "cut.png"), InputError, "cut.png");
 });
 
@@ -278,4 +284,57 @@ Deno.test({
       }
     }
   },
+});
+
+Deno.test("decodePng reads what Pillow and libvips write, to the sample", () => {
+  for (const { about, base64, samples } of FOREIGN_PNGS) {
+    const { width, height, data } = decodePng(Uint8Array.fromBase64(base64), about);
+    assertEquals([width, height], [FOREIGN_WIDTH, FOREIGN_HEIGHT], about);
+    const expected = Array.from(
+      { length: width * height },
+      (_, at) => samples(at % width, Math.floor(at / width)),
+    ).flat();
+    assertEquals([...data], expected, about);
+  }
+});
+
+Deno.test("a PNG with an EXIF turn is turned, its size too, photo and mask alike", async () => {
+  // 0 1 2 over 3 4 5, as each orientation shows it.
+  const seen: Record<number, number[]> = {
+    1: [0, 1, 2, 3, 4, 5],
+    2: [2, 1, 0, 5, 4, 3],
+    3: [5, 4, 3, 2, 1, 0],
+    4: [3, 4, 5, 0, 1, 2],
+    5: [0, 3, 1, 4, 2, 5],
+    6: [3, 0, 4, 1, 5, 2],
+    7: [5, 2, 4, 1, 3, 0],
+    8: [2, 5, 1, 4, 0, 3],
+  };
+  for (const bitDepth of [8, 16]) {
+    const plain = [...makePng({
+      width: 3,
+      height: 2,
+      bitDepth,
+      colorType: 0,
+      sample: (x, y) => (x + 3 * y) * (bitDepth === 16 ? 257 : 1),
+    })];
+    for (let orientation = 1; orientation <= 8; orientation++) {
+      // The body of the JPEG segment without its marker, its length and "Exif\0\0".
+      const exif = exifSegment(orientation, orientation % 2 === 0).slice(10);
+      const bytes = [...plain];
+      bytes.splice(33, 0, ...makeChunk("eXIf", exif));
+      const file = Uint8Array.from(bytes);
+      const [width, height] = orientation >= 5 ? [2, 3] : [3, 2];
+      assertEquals(pngSize(file, "x"), { width, height, orientation: orientation as Orientation });
+      const mask = readMask(file, "x");
+      const photo = await decodePhoto(file, "x");
+      assertEquals([mask.width, mask.height, photo.width, photo.height], [
+        ...[width, height],
+        ...[width, height],
+      ]);
+      const factor = bitDepth === 16 ? 257 : 1;
+      assertEquals([...mask.data].map((value) => value / factor), seen[orientation]);
+      assertEquals([...photo.data].filter((_, at) => at % 3 === 0), seen[orientation]);
+    }
+  }
 });

@@ -1,12 +1,22 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import type { ValueMap } from "../../src/data/dataset.ts";
+import { valueToClass } from "../../src/data/dataset.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { InputError, ShapeError } from "../../src/errors.ts";
 import type { PhotoBatch, PredictOptions } from "../../src/nn/segmenter.ts";
 import { evaluateSamples, scalePhoto } from "../../src/train/evaluate.ts";
 import { canRead, canWrite } from "../support.ts";
 
-const valueMap: ValueMap = { lookup: new Int16Array(), toLabels: (data) => Uint8Array.from(data) };
+const valueMap = valueToClass({
+  classes: [0, 1].map((id) => ({
+    id,
+    name: `c${id}`,
+    color: [id, id, id],
+    value: id,
+    pixels: 1,
+    trainPixels: 1,
+  })),
+  ignore: 255,
+});
 
 Deno.test("scalePhoto: floor(scale x size) pixels of opaque RGBA", () => {
   const data = Uint8Array.from({ length: 5 * 3 * 3 }, (_, i) => [10, 20, 30][i % 3] ?? 0);
