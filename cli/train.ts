@@ -54,8 +54,11 @@ const options = {
   crop: text("size of random crops", { unavailable: true }),
   augment: text("augmentation", { unavailable: true }),
   resume: path("continue a run", { unavailable: true }),
-  runs: path("where logs of runs go", { unavailable: true, placeholder: "DIR" }),
-  name: text("name of the run", { unavailable: true }),
+  runs: path("where the folder of the run goes: curves, scores, images, report.html", {
+    default: "runs",
+    placeholder: "DIR",
+  }),
+  name: text("name of the run; its folder is called TIME_NAME (default: the network)"),
 };
 
 type Options = Values<typeof options>;
@@ -90,6 +93,7 @@ export async function run(o: Options, context: Context): Promise<number> {
     epochs: o.epochs,
     before: loaded?.info,
     checkpoints: o.checkpoints,
+    logs: { runs: o.runs, name: o.name, options: { ...o, learningRate } },
   };
   const trainingData = await openTrainingData(gpu, settings);
   const firstEpoch = loaded?.info.epoch ?? 0;

@@ -24,6 +24,7 @@ import { type EpochResult, runTraining } from "../src/train/run.ts";
 import type { Schedule } from "../src/train/schedule.ts";
 import { Trainer } from "../src/train/trainer.ts";
 import type { Log } from "./log.ts";
+import { openRunLog, type RunLogSettings } from "./run_log.ts";
 import { duration, Progress } from "./progress.ts";
 
 /** Besides the last one, every tenth epoch keeps a checkpoint of its own. */
@@ -51,6 +52,8 @@ export interface TrainingSettings {
   readonly timeLimitMs?: number;
   /** Folder of the checkpoints, absolute. */
   readonly checkpoints: string;
+  /** What the run leaves behind besides them; default nothing. */
+  readonly logs?: RunLogSettings;
 }
 
 /** The photos of a run, opened and found to fit into memory. */
@@ -145,6 +148,7 @@ export async function trainAndSave(
   let trained = 0;
   let bar: Progress | undefined;
   const bestScore = await scoreToBeat(settings);
+  await using runLog = await openRunLog(gpu, settings);
   await runTraining({
     trainer,
     segmenter,
@@ -158,6 +162,7 @@ export async function trainAndSave(
     epochs,
     bestScore,
     timeLimitMs: settings.timeLimitMs,
+    log: runLog,
   }, {
     compiling(shapes) {
       log.info(
@@ -190,9 +195,12 @@ export async function trainAndSave(
       if (trained === 1 && bestScore === undefined) {
         await keepEarlierBest(settings.checkpoints, log);
       }
-      await save(gpu, trainer, settings, result);
+      await runLog?.epochScored(result);
+      await save(gpu, trainer, settings, result, runLog?.run);
     },
   });
+  await runLog?.ended({ reason: "done" });
+  if (runLog) log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
   log.info(
     `Trained ${trained} epoch${trained === 1 ? "" : "s"} in ${
       duration((performance.now() - started) / 1000)
@@ -243,6 +251,7 @@ async function save(
   trainer: Trainer,
   settings: TrainingSettings,
   { epoch, loss, scores, best, last }: EpochResult,
+  run: string | undefined,
 ): Promise<void> {
   const { classes, ignore } = settings.dataset.info;
   const bytes = await encodeCheckpoint(gpu, settings.net, {
@@ -263,6 +272,7 @@ async function save(
       learningRate: trainer.learningRate,
       batchSize: settings.batchSize,
       seed: settings.seed,
+      ...(run === undefined ? {} : { run }),
     },
   });
   const names = ["last"];

@@ -8,6 +8,7 @@ import type { Segmenter } from "../nn/segmenter.ts";
 import { batchShapes, type ImageSize, planBatches } from "./batches.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 import type { Schedule } from "./schedule.ts";
+import type { RunLog } from "./run_log.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** How often the screen gets a fresh loss. */
@@ -33,6 +34,8 @@ export interface RunOptions {
   bestScore?: number | undefined;
   /** Epochs that would not end within this time are left out, all but the first; default: none. */
   timeLimitMs?: number | undefined;
+  /** Told of every step and of every image of the validation split. */
+  log?: Pick<RunLog, "stepDone" | "imagesScored"> | undefined;
 }
 
 /** What an epoch came to. */
@@ -41,7 +44,13 @@ export interface EpochResult {
   epoch: number;
   /** Mean loss over the epoch's batches. */
   loss: number;
+  /** Steps done in this run when the epoch ended. */
+  step: number;
+  /** The epoch that ends the run. */
+  lastEpoch: number;
   scores: Scores;
+  /** What the scores come from. */
+  matrix: ConfusionMatrix;
   learningRate: number;
   /** Whether the mean IoU is the best so far. */
   best: boolean;
@@ -86,7 +95,8 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
     const losses = await trainEpoch(options, epoch, events);
     const trained = performance.now();
     events.phase("valid", epoch, options.valid.length);
-    const scores = await validate(options, events);
+    const matrix = await validate(options, events);
+    const scores = matrix.scores();
     // Before that, the running statistics and with them these scores say little.
     if (trainer.frozenStatistics || freezeAt === undefined) schedule.step?.(scores.meanIoU);
     const best = scores.meanIoU > bestScore;
@@ -98,8 +108,11 @@ export async function runTraining(options: RunOptions, events: RunEvents): Promi
     });
     await events.epoch({
       epoch,
+      step: trainer.step,
+      lastEpoch: options.firstEpoch + epochs,
       loss: losses.reduce((a, b) => a + b, 0) / Math.max(1, losses.length),
       scores,
+      matrix,
       learningRate,
       best,
       last: i + 1 >= epochs,
@@ -160,14 +173,17 @@ async function freezeStatistics(
 }
 
 async function trainEpoch(
-  { trainer, train, batchSize, seed, schedule }: RunOptions,
+  { trainer, train, batchSize, seed, schedule, log }: RunOptions,
   epoch: number,
   events: RunEvents,
 ): Promise<number[]> {
   const losses: number[] = [];
+  const rates: number[] = [];
+  const firstStep = trainer.step + 1;
   const collect = async () => {
     for (const loss of await trainer.losses()) {
-      losses.push(loss);
+      const at = losses.push(loss) - 1;
+      log?.stepDone({ step: firstStep + at, epoch, loss, learningRate: rates[at] ?? NaN });
       if (!Number.isFinite(loss)) {
         throw new InputError(
           `Training stopped in epoch ${epoch} at batch ${losses.length}: the loss became ${loss}; ` +
@@ -186,6 +202,7 @@ async function trainEpoch(
     next = following && train.batch(following);
     next?.catch(() => {});
     trainer.learningRate = schedule.learningRate;
+    rates.push(trainer.learningRate);
     await trainer.train(batch);
     schedule.stepBatch?.();
     // Reading waits for the device, so only now and then.
@@ -199,16 +216,18 @@ async function trainEpoch(
   return losses;
 }
 
-/** Scores of the validation split at the training scale. */
+/** The validation split at the training scale. */
 async function validate(
-  { segmenter, valid, classes, batchSize }: RunOptions,
+  { segmenter, valid, classes, batchSize, log }: RunOptions,
   events: RunEvents,
-): Promise<Scores> {
+): Promise<ConfusionMatrix> {
   const matrix = new ConfusionMatrix(classes);
   for (const plan of planBatches(valid.sizes, batchSize, 0, 0)) {
     const batch = await valid.batch(plan);
-    matrix.add(batch.labels, await segmenter.predict(batch));
+    const predicted = await segmenter.predict(batch);
+    matrix.add(batch.labels, predicted);
+    log?.imagesScored({ ...batch, indices: plan.indices, predicted });
     events.advance("valid", batch.batch, undefined);
   }
-  return matrix.scores();
+  return matrix;
 }
