@@ -12,7 +12,6 @@ import type { Pair } from "../src/data/pair.ts";
 import { decodePhoto, type Photo } from "../src/data/photo.ts";
 import type { PixelCache } from "../src/data/pixel_cache.ts";
 import { encodePng } from "../src/data/png_write.ts";
-import type { Rgb } from "../src/data/png.ts";
 import type { Prepared } from "../src/data/prepare.ts";
 import { resizeArea, resizeNearest } from "../src/data/resize.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
@@ -22,6 +21,7 @@ import { encodeJpeg } from "../src/report/jpeg.ts";
 import { jet } from "../src/report/jet.ts";
 import {
   classesPresent,
+  drawnColours,
   grayMask,
   type MaskImage,
   overlay,
@@ -39,8 +39,6 @@ const OVERLAY_OPACITY = 0.5;
 const FIGURE_SIDE = 1600;
 const PAGE_SIDE = 480;
 const SAMPLES = 9;
-
-const DRAWN_RED: Rgb = [235, 60, 45];
 
 /** What the page says beside what is in the set. */
 export interface ReportSettings {
@@ -105,17 +103,6 @@ function chooseSamples({ train, valid }: Prepared): { pair: Pair; part: string }
   return [...chosen];
 }
 
-/**
- * How classes are drawn over photos: in their colours, but black and white, the colours of masks of
- * two classes, would hide the photo, so there the second is red and the first not drawn.
- */
-function drawnColours({ classes }: DatasetInfo): readonly (Rgb | undefined)[] {
-  const colours = classes.map(({ color }) => color);
-  const blackAndWhite = colours.length === 2 &&
-    colours.every((rgb, id) => rgb.every((part) => part === (id === 0 ? 0 : 255)));
-  return blackAndWhite ? [undefined, DRAWN_RED] : colours;
-}
-
 interface Decoded {
   readonly photo: Photo;
   /** Class ids at the photo's size. */
@@ -161,7 +148,7 @@ async function writeFigures(
 ): Promise<void> {
   const { photo, mask } = await decodePair(pair, values, FIGURE_SIDE, undefined);
   const names = info.classes.map(({ name }) => name);
-  const colours = drawnColours(info);
+  const colours = drawnColours(info.classes.map(({ color }) => color));
   const titles = ["Input image", "Input mask"] as const;
   const present = classesPresent(mask).filter((id) => id !== IGNORED && colours[id] !== undefined);
   const blended = overlay(photo, mask, colours, OVERLAY_OPACITY);
@@ -188,7 +175,7 @@ async function pageSample(
   values: ValueMap,
 ): Promise<PageSample> {
   const { photo, mask } = await decodePair(pair, values, PAGE_SIDE, cache);
-  const colours = drawnColours(info);
+  const colours = drawnColours(info.classes.map(({ color }) => color));
   const rgba = new Uint8Array(mask.data.length * 4);
   for (let i = 0; i < mask.data.length; i++) {
     const color = colours[mask.data[i]!];
@@ -214,7 +201,7 @@ function pageOf(
   const { info, train, valid, test, warnings, skipped } = prepared;
   const scored = test.filter(({ counts }) => counts !== undefined);
   const splits = [train, valid, ...(scored.length > 0 ? [scored] : [])];
-  const drawn = drawnColours(info);
+  const drawn = drawnColours(info.classes.map(({ color }) => color));
   const classOf = (name: string, colour: PageClass["colour"], value: number): PageClass => ({
     name,
     colour,

@@ -20,6 +20,8 @@ export interface SavedSettings {
   readonly kernels: "gpu" | "cpu";
   /** Stands for names and sizes of the photos and masks. */
   readonly data: string;
+  /** The name of the run's folder; none when the run left none. */
+  readonly run?: string | undefined;
 }
 
 /** A run to go on with. */
@@ -84,10 +86,12 @@ async function newest(checkpoints: string): Promise<string> {
 
 function parseSettings(value: unknown): SavedSettings | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { recipe, adapter, kernels, data }: Partial<SavedSettings> = value;
+  const { recipe, adapter, kernels, data, run }: Partial<SavedSettings> = value;
   const isKnown = typeof recipe === "object" && recipe !== null &&
     typeof recipe.batchSize === "number" && typeof recipe.seed === "number" &&
     typeof adapter === "string" && (kernels === "gpu" || kernels === "cpu") &&
     typeof data === "string";
-  return isKnown ? { recipe, adapter, kernels, data } : undefined;
+  return isKnown
+    ? { recipe, adapter, kernels, data, ...(typeof run === "string" ? { run } : {}) }
+    : undefined;
 }

@@ -54,8 +54,11 @@ const options = {
   loss: text("loss", { unavailable: true }),
   crop: text("size of random crops", { unavailable: true }),
   augment: text("augmentation", { unavailable: true }),
-  runs: path("where logs of runs go", { unavailable: true, placeholder: "DIR" }),
-  name: text("name of the run", { unavailable: true }),
+  runs: path("where the folder of the run goes: curves, scores, images, report.html", {
+    default: "runs",
+    placeholder: "DIR",
+  }),
+  name: text("name of the run; its folder is called TIME_NAME (default: the network)"),
 };
 
 type Options = Values<typeof options>;
@@ -105,6 +108,12 @@ export async function run(o: Options, context: Context): Promise<number> {
     before: loaded?.info,
     resume: saved,
     checkpoints: o.checkpoints,
+    logs: {
+      runs: o.runs,
+      name: o.name,
+      run: saved?.settings.run,
+      options: { ...o, epochs: saved?.state.lastEpoch ?? o.epochs ?? EPOCHS, ...recipe },
+    },
   };
   const data = await openTrainingData(gpu, settings);
   if (saved) warnOfChanges(saved, { gpu, dataset, data }, context);
@@ -266,7 +275,6 @@ export const command: Command = defineCommand({
     "weights and the optimizer starts fresh; with --resume, a run goes on as if it had never " +
     "stopped. Ctrl-C saves and says how to go on.",
   options,
-  gpu: true,
   examples: [
     "deno task train -e 20 -b 4 -s 0.5 --width 16 --optimizer adamw",
     "deno task train -f checkpoints/CP_epoch10.safetensors -b 4 -e 200 -s 0.1",

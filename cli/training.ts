@@ -34,6 +34,7 @@ import { Trainer } from "../src/train/trainer.ts";
 import { TrainingBatches } from "../src/train/training_batches.ts";
 import { keepEarlierBest } from "./earlier_best.ts";
 import type { Log } from "./log.ts";
+import { openRunLog, type RunLogSettings } from "./run_log.ts";
 import { duration, Progress } from "./progress.ts";
 import type { SavedRun } from "./resume.ts";
 
@@ -75,6 +76,8 @@ export interface TrainingSettings {
   readonly timeLimitMs?: number;
   /** Folder of the checkpoints, absolute. */
   readonly checkpoints: string;
+  /** What the run leaves behind besides them; default nothing. */
+  readonly logs?: RunLogSettings;
 }
 
 /** The photos of a run, opened and found to fit into memory. */
@@ -186,6 +189,7 @@ export async function trainAndSave(
     schedule.restore(state.schedule);
   }
   using segmenter = new Segmenter(gpu, trainer.result, { pool: trainer.pool });
+  await using runLog = await openRunLog(gpu, settings, trainer.result, state);
   const stepsBefore = resume ? resume.checkpoint.info.step - state.trainer.step : before?.step ?? 0;
   const isFirstOfItsOwn = !resume && bestScore === undefined;
   const saver = new CheckpointSaver({
@@ -199,6 +203,7 @@ export async function trainAndSave(
       adapter: gpu.description,
       kernels: gpu.kernelFamily,
       data: dataKey(dataset, train, valid),
+      ...(runLog ? { run: runLog.run } : {}),
     },
     saveEvery: settings.saveEvery ?? SAVE_EVERY,
     beforeBest: isFirstOfItsOwn ? () => keepEarlierBest(checkpoints, log) : undefined,
@@ -219,7 +224,7 @@ export async function trainAndSave(
     patience: settings.patience,
     timeLimitMs: settings.timeLimitMs,
     stopRequested,
-  }, observeAll(screen(log), ...observers));
+  }, observeAll(screen(log), ...observers, ...(runLog ? [runLog] : [])));
   const trained = state.epoch - firstEpoch;
   log.info(
     `Trained ${trained} epoch${trained === 1 ? "" : "s"} in ${
@@ -227,6 +232,7 @@ export async function trainAndSave(
     }, ` +
       `${Math.round(trainer.plannedBytes / 2 ** 20)} MiB of GPU memory planned`,
   );
+  if (runLog) log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
   return end;
 }
 

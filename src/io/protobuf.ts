@@ -6,6 +6,7 @@
  */
 
 const VARINT = 0;
+const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
@@ -29,6 +30,17 @@ export class Message {
   float(field: number, value: number): this {
     this.#push(varint(tag(field, FIXED32)));
     return this.#push(new Uint8Array(Float32Array.of(value).buffer));
+  }
+
+  /** A float of 64 bits. */
+  double(field: number, value: number): this {
+    this.#push(varint(tag(field, FIXED64)));
+    return this.#push(new Uint8Array(Float64Array.of(value).buffer));
+  }
+
+  /** Floats of 64 bits as a repeated field, packed. */
+  doubles(field: number, values: readonly number[]): this {
+    return this.raw(field, new Uint8Array(Float64Array.from(values).buffer));
   }
 
   /** A string. */

@@ -5,6 +5,18 @@
  */
 
 import { dataUri, escapeHtml, htmlPage } from "./html.ts";
+import {
+  count,
+  factCards,
+  type FactList,
+  legend,
+  maskSlider,
+  PARTS_STYLE,
+  percent,
+  SLIDER_SCRIPT,
+  swatch,
+  tiles,
+} from "./parts.ts";
 
 type Colour = readonly [number, number, number];
 
@@ -53,11 +65,7 @@ export interface DataPage {
   readonly samples: readonly PageSample[];
   readonly warnings: readonly string[];
   readonly skipped: readonly string[];
-  /** Facts under headings: a name and a value a row. */
-  readonly facts: readonly {
-    readonly title: string;
-    readonly rows: readonly (readonly [string, string])[];
-  }[];
+  readonly facts: readonly FactList[];
 }
 
 /** Longer lists are cut: a page of ten thousand lines helps nobody. */
@@ -67,8 +75,6 @@ const LISTED = 100;
 const NAMED_CLASSES = 5;
 
 const STYLE = `
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.5rem,1fr));gap:.7rem;margin:1.2rem 0}
-.tiles b{display:block;font-size:1.6rem;line-height:1.25}
 .warn{background:var(--warn-page);border-color:var(--warn-line);margin:.5rem 0;overflow-wrap:anywhere}
 .warn::before{content:"!";color:var(--warn);font-weight:700;margin-right:.6rem}
 ul.files{padding-left:1.2rem;overflow-wrap:anywhere}
@@ -76,29 +82,9 @@ ul.files{padding-left:1.2rem;overflow-wrap:anywhere}
 gap:.2rem 1.2rem;padding:.55rem 0;border-top:1px solid var(--line);align-items:center}
 .head{border-top:0;color:var(--soft);font-size:.9rem;padding:.2rem 0}
 .name{display:flex;gap:.6rem;align-items:center;min-width:0;overflow-wrap:anywhere}
-.swatch{flex:none;width:1.05rem;height:1.05rem;border-radius:.25rem;
-border:1px solid color-mix(in srgb,var(--text) 35%,transparent);display:inline-block}
-.bar{height:.5rem;border-radius:.25rem;background:var(--accent-soft);overflow:hidden}
-.bar i{display:block;height:100%;min-width:2px;border-radius:.25rem;background:var(--accent)}
-.bar i.none{min-width:0}
 .cell{font-size:.86rem;display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 .5rem}
 .part{display:none}
-.legend{display:flex;flex-wrap:wrap;gap:.35rem 1rem;margin:.6rem 0;font-size:.92rem}
-.legend span{display:inline-flex;gap:.4rem;align-items:center}
-.slider{display:flex;gap:.8rem;align-items:center;flex-wrap:wrap;margin:.6rem 0 1rem}
-.slider input{flex:1 1 10rem;max-width:22rem;accent-color:var(--accent);height:2rem}
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1rem}
-figure{margin:0}
-.picture{position:relative;border-radius:.5rem;overflow:hidden;border:1px solid var(--line);
-background:var(--card)}
-.picture img{display:block;width:100%;height:auto}
-.picture img+img{position:absolute;inset:0;height:100%;opacity:var(--mask,.5);image-rendering:pixelated}
-figcaption{font-size:.86rem;padding:.35rem .1rem;overflow-wrap:anywhere}
-figcaption .swatch{width:.8rem;height:.8rem;vertical-align:-.08rem;margin-right:.25rem}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem}
-.facts h3{font-size:1rem;margin:.1rem 0 .4rem}
-.facts dl{display:grid;grid-template-columns:minmax(0,auto) minmax(0,1fr);gap:.15rem 1rem;margin:0}
-.facts dt{color:var(--soft)}.facts dd{margin:0;text-align:right;overflow-wrap:anywhere}
 @media (max-width:44rem){
 .head{display:none}
 .class{grid-template-columns:repeat(var(--parts),1fr);gap:.35rem .9rem}
@@ -108,20 +94,16 @@ figcaption .swatch{width:.8rem;height:.8rem;vertical-align:-.08rem;margin-right:
 }
 `;
 
-// Without a script the masks stay half transparent.
-const SCRIPT = `
-const slider=document.getElementById("mask");
-if(slider){slider.parentElement.hidden=false;
-slider.addEventListener("input",()=>document.documentElement.style.setProperty("--mask",slider.value/100))}
-`;
-
 /** The page as HTML. */
 export function dataPage(page: DataPage): string {
   const { title, notes, parts, warnings, skipped, facts } = page;
   const body = [
     `<h1>${escapeHtml(title)}</h1>`,
     ...notes.map((note) => `<p class="soft">${escapeHtml(note)}</p>`),
-    tiles(page),
+    tiles([
+      ...parts.map(({ name, images }) => [count(images), name.toLowerCase()] as const),
+      [count(page.classes.length), "classes"],
+    ]),
     ...(warnings.length > 0
       ? [
         "<h2>To look at</h2>",
@@ -142,23 +124,9 @@ export function dataPage(page: DataPage): string {
     "<h2>Samples</h2>",
     samplesOf(page),
     "<h2>Fingerprint</h2>",
-    `<div class="facts">${facts.map(factCard).join("")}</div>`,
+    factCards(facts),
   ].join("\n");
-  return htmlPage({ title, body, style: STYLE, script: SCRIPT });
-}
-
-function tiles({ parts, classes }: DataPage): string {
-  const all: [string, string][] = [
-    ...parts.map(({ name, images }): [string, string] => [count(images), name.toLowerCase()]),
-    [count(classes.length), "classes"],
-  ];
-  return `<div class="tiles">${
-    all.map(([value, name]) =>
-      `<div class="card"><b class="num">${value}</b><span class="soft">${
-        escapeHtml(name)
-      }</span></div>`
-    ).join("")
-  }</div>`;
+  return htmlPage({ title, body, style: PARTS_STYLE + STYLE, script: SLIDER_SCRIPT });
 }
 
 function list(items: readonly string[]): string {
@@ -206,9 +174,7 @@ function classRows({ parts, classes, ignored }: DataPage): string[] {
 
 function samplesOf({ samples, classes }: DataPage): string {
   const shownIds = new Set(samples.flatMap((sample) => sample.classes));
-  const legend = classes.filter((_, id) => shownIds.has(id)).map(({ name, colour }) =>
-    `<span>${swatch(colour)}${escapeHtml(name)}</span>`
-  );
+  const shown = classes.filter((_, id) => shownIds.has(id));
   const figures = samples.map((sample) => {
     const many = sample.classes.length > NAMED_CLASSES;
     const shown = many ? [] : sample.classes.flatMap((id) => {
@@ -220,9 +186,9 @@ function samplesOf({ samples, classes }: DataPage): string {
     const alt = escapeHtml(sample.name);
     return `<figure><div class="picture"><img src="${
       dataUri(sample.photo, "image/jpeg")
-    }" alt="${alt}"><img src="${dataUri(sample.mask, "image/png")}" alt=""></div><figcaption>${
-      escapeHtml(sample.name)
-    } <span class="soft">${
+    }" alt="${alt}"><img class="over" src="${
+      dataUri(sample.mask, "image/png")
+    }" alt=""></div><figcaption>${escapeHtml(sample.name)} <span class="soft">${
       escapeHtml(sample.part)
     }, ${sample.width} &times; ${sample.height}</span>` +
       `<br>${
@@ -230,30 +196,8 @@ function samplesOf({ samples, classes }: DataPage): string {
       }</figcaption></figure>`;
   });
   return [
-    `<div class="legend">${legend.join("")}</div>`,
-    `<label class="slider" hidden>photo <input id="mask" type="range" min="0" max="100" value="50"> mask</label>`,
+    legend(shown),
+    maskSlider(),
     `<div class="samples">${figures.join("\n")}</div>`,
   ].join("\n");
-}
-
-function factCard({ title, rows }: DataPage["facts"][number]): string {
-  return `<div class="card"><h3>${escapeHtml(title)}</h3><dl>${
-    rows.map(([name, value]) =>
-      `<dt>${escapeHtml(name)}</dt><dd class="value">${escapeHtml(value)}</dd>`
-    ).join("")
-  }</dl></div>`;
-}
-
-function swatch([r, g, b]: Colour): string {
-  return `<span class="swatch" style="background:rgb(${r},${g},${b})"></span>`;
-}
-
-const count = (value: number): string => value.toLocaleString("en");
-
-/** A share in percent with as many digits as tell it from nothing. */
-function percent(share: number): string {
-  const value = 100 * share;
-  if (value === 0) return "0 %";
-  if (value < 0.01) return "< 0.01 %";
-  return `${value < 1 ? value.toFixed(2) : value < 10 ? value.toFixed(1) : value.toFixed(0)} %`;
 }

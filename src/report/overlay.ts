@@ -23,6 +23,18 @@ export type Colours = readonly (readonly [number, number, number])[];
 /** {@linkcode Colours} where classes without one are not drawn. */
 export type DrawnColours = readonly (Colours[number] | undefined)[];
 
+const DRAWN_RED = [235, 60, 45] as const;
+
+/**
+ * How classes are drawn over photos: in their colours, but black and white, the colours of masks of
+ * two classes, would hide the photo, so there the second is red and the first not drawn.
+ */
+export function drawnColours(colours: Colours): DrawnColours {
+  const blackAndWhite = colours.length === 2 &&
+    colours.every((rgb, id) => rgb.every((part) => part === (id === 0 ? 0 : 255)));
+  return blackAndWhite ? [undefined, DRAWN_RED] : colours;
+}
+
 /** The mask in its class colours; ids without a colour are black. */
 export function colourMask(mask: MaskImage, colours: Colours): Picture {
   const data = new Uint8Array(mask.width * mask.height * 3);

@@ -300,7 +300,9 @@ async function validate(run: Run, epoch: number): Promise<ConfusionMatrix | unde
   events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
   for (const plan of planBatches(valid.sizes, run.batches.batchSize, 0, 0)) {
     const batch = await valid.batch(plan);
-    matrix.add(batch.labels, await segmenter.predict(batch));
+    const predicted = await segmenter.predict(batch);
+    matrix.add(batch.labels, predicted);
+    events.imagesScored({ ...batch, indices: plan.indices, predicted });
     events.advance("valid", batch.batch, undefined);
     if (stopRequested?.()) return undefined;
   }

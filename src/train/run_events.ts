@@ -4,6 +4,7 @@
  */
 import type { ConfusionMatrix, Scores } from "./metrics.ts";
 import type { RunState } from "./run_state.ts";
+import type { TrainingBatch } from "./trainer.ts";
 
 /** What an epoch came to. */
 export interface EpochResult {
@@ -40,6 +41,14 @@ export interface StepResult {
   learningRate: number;
 }
 
+/** A batch of the validation split with what was predicted. */
+export interface ScoredBatch extends TrainingBatch {
+  /** Places of its images in the split. */
+  indices: readonly number[];
+  /** Class ids. */
+  predicted: Uint8Array;
+}
+
 /** How a run ended. */
 export interface RunEnd {
   /**
@@ -65,6 +74,8 @@ export interface RunObserver {
   advance?(phase: "train" | "valid", images: number, loss: number | undefined): void;
   /** The loss of a step is known: every step, in order, some time after it was made. */
   stepDone?(step: StepResult): void;
+  /** A batch of the validation split is predicted; its arrays must not be changed. */
+  imagesScored?(batch: ScoredBatch): void;
   /** An epoch is trained and scored; nothing of it is saved yet. */
   epochScored?(result: EpochResult): void | Promise<void>;
   /** Checkpoints were written, the most telling name first. */
@@ -82,6 +93,7 @@ export function observeAll(...observers: readonly RunObserver[]): Required<RunOb
     validationBegun: (begun) => observers.forEach((o) => o.validationBegun?.(begun)),
     advance: (phase, images, loss) => observers.forEach((o) => o.advance?.(phase, images, loss)),
     stepDone: (step) => observers.forEach((o) => o.stepDone?.(step)),
+    imagesScored: (batch) => observers.forEach((o) => o.imagesScored?.(batch)),
     async epochScored(result) {
       for (const o of observers) await o.epochScored?.(result);
     },
