@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
 import { inFolder, namesIn, noProcesses, runCommand, startCommand } from "./run_command.ts";
-import { writeRaw } from "./tiny_data.ts";
+import { checkpointContent, writeRaw } from "./tiny_data.ts";
 
 const mayAsk = Deno.permissions.querySync({ name: "env", variable: "UNET_KILLS" }).state;
 const KILLS = Number((mayAsk === "granted" && Deno.env.get("UNET_KILLS")) || 3);
@@ -33,7 +33,8 @@ function assertSameRuns(folder: string, a: string, b: string): void {
     for (const [tensor, values] of decodeCheckpoint(other, name).tensors) {
       assertEquals(tensors.get(tensor), values, `${name}: ${tensor}`);
     }
-    assertEquals(one, other, `${name} differs outside the network`);
+    const contents = [one, other].map((bytes) => checkpointContent(bytes, name));
+    assertEquals(contents[0], contents[1], `${name} differs outside the network`);
   }
 }
 

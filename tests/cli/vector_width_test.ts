@@ -68,7 +68,7 @@ Deno.test("vector width: left alone for other processors and where the user chos
 Deno.test("vector width: other systems are not asked anything", async () => {
   const never = () => Promise.reject(new Error("asked"));
   for (const os of ["windows", "darwin"]) {
-    const { set } = await decideVectorWidth("high", { os, hasAvx512: never, ask: never });
+    const { set } = await decideVectorWidth("high", { os, gains: never, ask: never });
     assertEquals([os, set], [os, false]);
   }
 });

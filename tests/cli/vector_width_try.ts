@@ -10,7 +10,7 @@ import { ask, decideVectorWidth } from "../../cli/vector_width.ts";
 const [processor, outcome] = Deno.args;
 const decision = await decideVectorWidth("high", {
   os: Deno.build.os,
-  hasAvx512: () => Promise.resolve(processor === "unknown" ? undefined : processor === "avx512"),
+  gains: () => Promise.resolve(processor === "unknown" ? undefined : processor === "avx512"),
   async ask(question) {
     const answer = await ask(question);
     return { ...answer, right: answer.right && (outcome === "right" || !question.test) };
