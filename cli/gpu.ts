@@ -12,6 +12,7 @@ import {
   isSoftwareAdapter,
   requestGpu,
 } from "../src/gpu/device.ts";
+import type { Tuning } from "../src/gpu/tuning.ts";
 import type { Context } from "./command.ts";
 import { readTuning } from "./tuning_file.ts";
 import { chooseVectorWidth } from "./vector_width.ts";
@@ -33,12 +34,14 @@ export async function findAdapter(
  * @throws {DeviceError} where there is no such adapter or it cannot be opened.
  */
 export async function openGpu(
-  { adapter: choice, kernels, log }: Pick<Context, "adapter" | "kernels" | "log">,
+  { adapter: choice, kernels, log, tuning: given }:
+    & Pick<Context, "adapter" | "kernels" | "log">
+    & { readonly tuning?: Tuning },
 ): Promise<Gpu> {
   const adapter = await findAdapter(choice);
   if (adapter === undefined) throw new DeviceError(await noAdapter(choice));
   const memoryBudgetBytes = memoryBudget(adapter.info);
-  const tuning = await readTuning(adapter.info);
+  const tuning = given ?? await readTuning(adapter.info);
   const gpu = await requestGpu({
     ...(choice === undefined ? {} : { adapter: choice }),
     ...(kernels === undefined ? {} : { kernels }),

@@ -76,9 +76,12 @@ export async function run(o: Options, context: Context): Promise<number> {
   const saved = o.resume === undefined ? undefined : await readSavedRun(o.resume, o.checkpoints);
   const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load);
   const source = saved?.file ?? o.load ?? "";
-  // Other kernels round otherwise.
-  const kernels = saved?.settings.kernels ?? context.kernels;
-  using gpu = await openGpu({ ...context, kernels });
+  // Other kernels and tiles round otherwise.
+  const same = saved && {
+    kernels: saved.settings.kernels,
+    tuning: saved.checkpoint.info.kernels?.tuning ?? {},
+  };
+  using gpu = await openGpu({ ...context, ...same });
   const config = chooseConfig(o, dataset, saved?.checkpoint.config ?? loaded?.config, source);
   const tooWide = suggestWidth(config, gpu.memoryBudgetBytes);
   if (tooWide !== undefined) throw new InputError(tooWide);
@@ -275,6 +278,7 @@ export const command: Command = defineCommand({
     "weights and the optimizer starts fresh; with --resume, a run goes on as if it had never " +
     "stopped. Ctrl-C saves and says how to go on.",
   options,
+  gpu: true,
   examples: [
     "deno task train -e 20 -b 4 -s 0.5 --width 16 --optimizer adamw",
     "deno task train -f checkpoints/CP_epoch10.safetensors -b 4 -e 200 -s 0.1",

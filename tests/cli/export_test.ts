@@ -118,6 +118,8 @@ Deno.test(
       for (let n = 0; n < 6; n++) {
         const data = new Uint8Array(3 * side * side);
         right.forEach((id, i) => data[3 * i] = id > 0 ? 230 : 20);
+        // Equal photos would all land in one part of the split.
+        data[1] = n;
         const photo = encodePng({ width: side, height: side, channels: 3, data });
         await Deno.writeFile(`${raw}/images/${n}.png`, photo);
         const mask = encodePng({ width: side, height: side, channels: 1, data: right });
