@@ -44,15 +44,19 @@ export function upsampleWindow2d(x: Tensor, taps: Tensor): Tensor {
     outputs: [{ shape, layout: "c4" }],
     flops: 6 * elementCount(shape),
     lower(context, node) {
-      const [input, output] = [c4Geometry(x.shape), c4Geometry(shape)];
-      context.dispatch({
-        kernel: { name: "upsample_window2d", source: code, constants: {} },
-        params: [
-          ...[output.width, output.height, output.pitch, output.planeSize],
-          ...[input.pitch, input.planeSize],
-        ],
-        grid: [Math.ceil(output.pitch / 64), output.rows, output.planes],
-      }, [...node.inputs, node.output]);
+      const [map, places] = node.inputs;
+      if (!map || !places) throw new Error("upsample_window2d operands");
+      const [input, output] = [c4Geometry(map.shape), c4Geometry(shape)];
+      context.split(output.planes, [map, node.output], (window) => {
+        context.dispatch({
+          kernel: { name: "upsample_window2d", source: code, constants: {} },
+          params: [
+            ...[output.width, output.height, output.pitch, output.planeSize],
+            ...[input.pitch, input.planeSize],
+          ],
+          grid: [Math.ceil(output.pitch / 64), output.rows, window.count],
+        }, [window.of(map), places, window.of(node.output)]);
+      });
     },
   }).output;
 }
