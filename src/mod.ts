@@ -84,7 +84,7 @@ export {
   type TrainerState,
   type TrainingBatch,
 } from "./train/trainer.ts";
-export { type StepKind } from "./train/step.ts";
+export { type StepKind, type StepShape } from "./train/step.ts";
 export { type ClassScore, ConfusionMatrix, IGNORED, type Scores } from "./train/metrics.ts";
 export {
   type PlateauOptions,

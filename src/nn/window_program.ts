@@ -25,6 +25,7 @@ import { type AxisWindow, axisWindows } from "./windows.ts";
 export interface ProbabilityRows {
   /** First row of the class map. */
   firstRow: number;
+  /** How many. */
   rows: number;
   /** Values from one row to the next: the width rounded up to a multiple of four. */
   pitch: number;

@@ -23,15 +23,21 @@ export interface BlendAreaOptions {
 export interface BlendChunk {
   /** vec4s [blocks, rows, width]. */
   memory: BufferMemory;
+  /** First block of four channels. */
   firstBlock: number;
+  /** Blocks of four channels. */
   blocks: number;
 }
 
 /** The rows of a map [channels, height, width] that windows are being added to. */
 export class BlendArea {
+  /** Channels of the map. */
   readonly channels: number;
+  /** Rows of the map. */
   readonly height: number;
+  /** Pixels of a row of the map. */
   readonly width: number;
+  /** Rows that are held at a time. */
   readonly rows: number;
   /** All blocks of channels, in order. */
   readonly chunks: readonly BlendChunk[];

@@ -11,7 +11,9 @@ import type { BlendArea } from "./blend_area.ts";
 
 /** Where a window goes, for {@linkcode windowBlend}; 5 words by {@linkcode placementWords}. */
 export interface WindowPlacement {
+  /** First column. */
   left: number;
+  /** First row. */
   top: number;
   /** Columns before this one hold earlier windows' sums, which are added to. */
   keepX: number;
