@@ -1,11 +1,11 @@
 // Gradient of the weighted mean cross-entropy for the logits.
 //
 // Formula   dx_k = dy * weight[t] / total * (exp(x_k - m) / s - [k = t]); 0 for pixels that are
-//           ignored
-// Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s) as
-//           cross_entropy_forward left it; dy [1]; total [1]
+//           ignored; FOCAL: times the slope
+// Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s) or
+//           (m, 1 / s, slope, 0) as cross_entropy_forward left it; dy [1]; total [1]
 // Bindings  0 params, 1 dy, 2 logits, 3 normaliser, 4 total, 5 ids, 6 dx; WEIGHTED: 7 weight [K]
-// Constants WEIGHTED: 0 | 1
+// Constants WEIGHTED: 0 | 1; FOCAL: 0 | 1
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
 struct Params {
@@ -27,7 +27,11 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> logits: array<vec4f>;
+//@if FOCAL
+@group(0) @binding(3) var<storage, read> normaliser: array<vec4f>;
+//@else
 @group(0) @binding(3) var<storage, read> normaliser: array<vec2f>;
+//@end
 @group(0) @binding(4) var<storage, read> total: array<f32>;
 @group(0) @binding(5) var<storage, read> ids: array<u32>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;
@@ -52,11 +56,19 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let pixel = (n * params.height + y) * params.width + x;
     t = ids[params.idsSkip + pixel];
     if (t < params.classes && t != params.ignored && total[0] > 0f) {
+//@if FOCAL
+      let focus = normaliser[params.normaliserSkip + pixel];
+      statistics = focus.xy;
+//@else
       statistics = normaliser[params.normaliserSkip + pixel];
+//@end
 //@if WEIGHTED
       factor = dy[0] / total[0] * weight[t];
 //@else
       factor = dy[0] / total[0];
+//@end
+//@if FOCAL
+      factor *= focus.z;
 //@end
     }
   }

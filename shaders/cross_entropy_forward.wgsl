@@ -2,14 +2,16 @@
 //
 // Formula   m = max_k x_k,  s = sum_k exp(x_k - m), in one pass over the channels: when the maximum
 //           grows, the sum so far is scaled by exp(old m - new m)
-//           loss = weight[t] * (log(s) + m - x_t); pixels whose class id is `ignored` or no class
-//           add nothing
+//           loss = weight[t] * (log(s) + m - x_t), with FOCAL times (1 - p_t)^gamma; pixels whose
+//           class id is `ignored` or no class add nothing
 //           (Milakov and Gimelshein, 2018, "Online normalizer calculation for softmax")
-// Layout    logits c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s);
+// Layout    logits c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s),
+//           with FOCAL (m, 1 / s, slope, 0), the slope being what the gradient is larger by than
+//           that of the cross-entropy: (1 - p)^gamma - gamma p (1 - p)^(gamma - 1) log p;
 //           partials [N, chunk of ROWS rows, W] of (sum of losses, sum of weights)
 // Bindings  0 params, 1 .. PARTS logits, then normaliser; with LOSS: ids, partials; WEIGHTED:
 //           weight [K]
-// Constants ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1; PARTS: bindings of the logits, more than one where a
+// Constants ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1; FOCAL: 0 | 1, with LOSS; PARTS: bindings of the logits, more than one where a
 //           single image is too large for one
 // Grid      x columns, y chunks of ROWS rows, z images
 
@@ -26,13 +28,20 @@ struct Params {
   firstImage: u32,     // of the window that is bound
   idsSkip: u32,        // pixels before the first one
   normaliserSkip: u32,
+//@if FOCAL
+  gamma: f32,
+//@end
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..PARTS
 @group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<vec4f>;
 //@end
+//@if FOCAL
+@group(0) @binding(${PARTS + 1}) var<storage, read_write> normaliser: array<vec4f>;
+//@else
 @group(0) @binding(${PARTS + 1}) var<storage, read_write> normaliser: array<vec2f>;
+//@end
 //@if LOSS
 @group(0) @binding(${PARTS + 2}) var<storage, read> ids: array<u32>;
 @group(0) @binding(${PARTS + 3}) var<storage, read_write> partials: array<vec2f>;
@@ -82,7 +91,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       at += params.planeSize;
     }
 //@end
+//@if FOCAL
+    var slope = 0f;
+//@else
     normaliser[params.normaliserSkip + pixel] = vec2f(largest, 1f / sum);
+//@end
 //@if LOSS
     if (t < params.classes && t != params.ignored) {
 //@if WEIGHTED
@@ -90,9 +103,24 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@else
       let w = 1f;
 //@end
-      losses += w * (log(sum) + (largest - chosen));
+      let surprise = log(sum) + (largest - chosen);
+//@if FOCAL
+      let p = exp(-surprise);
+      let miss = 1f - p;
+      // Without a miss there is neither loss nor slope, but powers of 0 need not be 0.
+      if (miss > 0f) {
+        let kept = pow(miss, params.gamma);
+        losses += w * kept * surprise;
+        slope = kept + params.gamma * p * pow(miss, params.gamma - 1f) * surprise;
+      }
+//@else
+      losses += w * surprise;
+//@end
       weights += w;
     }
+//@end
+//@if FOCAL
+    normaliser[params.normaliserSkip + pixel] = vec4f(largest, 1f / sum, slope, 0f);
 //@end
   }
 //@if LOSS

@@ -270,6 +270,24 @@ Deno.test("reference softmax and argmax: values and gradients", () => {
   assertEquals(ref.argmax(hand), { shape: [1, 1, 2], data: Int32Array.of(1, 0) });
 });
 
+Deno.test("reference focal crossEntropy: values and gradients", () => {
+  const logits = random(1, [2, 5, 3, 4], 3);
+  const target = randomLabels(2, [2, 3, 4], 5);
+  for (const gamma of [1, 2, 3.5]) {
+    const options = { gamma, ignoreIndex: 1, weight: [1, 2, 0.5, 3, 1] };
+    checkLossGradient(
+      logits,
+      () => ref.crossEntropy(logits, target, options),
+      (g) => ref.crossEntropyBackward(g, logits, target, options),
+    );
+  }
+  // p = 1/4 and 1/2.
+  const two = fromValues([1, 2, 1, 2], [0, 5, Math.log(3), 5]);
+  const ids: Labels = { shape: [1, 1, 2], data: [0, 1] };
+  const expected = (0.75 ** 2 * Math.log(4) + 0.5 ** 2 * Math.log(2)) / 2;
+  assertNumber(ref.crossEntropy(two, ids, { gamma: 2 }), expected);
+});
+
 Deno.test("reference crossEntropy: values and gradients", () => {
   const logits = random(1, [2, 3, 3, 4], 2);
   const target = randomLabels(2, [2, 3, 4], 3);

@@ -1,10 +1,11 @@
 /**
- * Cross-entropy of logits against class ids.
+ * Cross-entropy of logits against class ids, plain and focal.
  * @module
  */
 import backwardCode from "../../shaders/cross_entropy_backward.wgsl" with { type: "text" };
 import forwardCode from "../../shaders/cross_entropy_forward.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
+import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { elementCount } from "../graph/layout.ts";
 import { splitImages } from "./image_windows.ts";
@@ -30,38 +31,83 @@ export interface CrossEntropyOptions {
 export function crossEntropy(
   logits: Tensor,
   target: Tensor,
-  { weight, ignoreIndex }: CrossEntropyOptions = {},
+  options: CrossEntropyOptions = {},
 ): Tensor {
   checkPixelLoss("crossEntropy", logits, target);
+  return record("cross_entropy", logits, target, options);
+}
+
+/** Options of {@linkcode focalLoss}. */
+export interface FocalLossOptions extends CrossEntropyOptions {
+  /** How much less pixels count that are right already, at least 1; default 2. */
+  gamma?: number | undefined;
+}
+
+/**
+ * {@linkcode crossEntropy} with `(1 - p)^gamma` as a factor of each pixel's loss, p being the
+ * probability of its class (Lin et al., 2017). The mean is over the same weights.
+ *
+ * @param logits c4 [N, K, H, W]
+ * @param target flat u32 [N, H, W], class ids
+ * @returns flat [1]
+ * @throws {ShapeError} when shapes, types or layouts do not fit, or gamma is below 1.
+ */
+export function focalLoss(
+  logits: Tensor,
+  target: Tensor,
+  { gamma = 2, ...options }: FocalLossOptions = {},
+): Tensor {
+  checkPixelLoss("focalLoss", logits, target);
+  if (!(gamma >= 1)) {
+    throw new ShapeError(
+      `focalLoss got a gamma of ${gamma}, expected at least 1; crossEntropy is what 0 would be.`,
+    );
+  }
+  return record("focal_loss", logits, target, options, gamma);
+}
+
+function record(
+  op: string,
+  logits: Tensor,
+  target: Tensor,
+  { weight, ignoreIndex }: CrossEntropyOptions,
+  gamma?: number,
+): Tensor {
   const [n = 1, classes = 1, h = 1, w = 1] = logits.shape;
   if (weight && (weight.dtype !== "f32" || weight.shape.join() !== `${classes}`)) {
     throw new ShapeError(
-      `crossEntropy got logits "${logits.label}" ${logits.describe()} and weight ` +
+      `${op} got logits "${logits.label}" ${logits.describe()} and weight ` +
         `"${weight.label}" ${weight.describe()}, expected a weight f32[${classes}].`,
     );
   }
   const weights = weight ? [weight] : [];
-  const constants = { WEIGHTED: weights.length };
+  const constants = { WEIGHTED: weights.length, FOCAL: gamma === undefined ? 0 : 1 };
   const geometry = pixelLossGeometry(logits, ignoreIndex);
   const node = logits.graph.record({
-    op: "cross_entropy",
+    op,
     inputs: [logits, target, ...weights],
-    outputs: [{ shape: [1] }, { shape: [1] }, { shape: [n, h, w, 2] }],
-    attributes: ignoreIndex === undefined ? {} : { ignoreIndex },
+    outputs: [{ shape: [1] }, { shape: [1] }, { shape: [n, h, w, gamma === undefined ? 2 : 4] }],
+    attributes: {
+      ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
+      ...(gamma === undefined ? {} : { gamma }),
+    },
     flops: 6 * elementCount(logits.shape),
     lower(context, node) {
       const [x, ids, ...rest] = node.inputs;
       const [loss, total, normaliser] = node.outputs;
-      if (!x || !ids || !loss || !total || !normaliser) throw new Error("cross_entropy operands");
+      if (!x || !ids || !loss || !total || !normaliser) throw new Error(`${op} operands`);
       const partials = context.scratch("partials", geometry.partials * 8);
       splitImages(context, [x], [ids, normaliser], (window) => {
         context.dispatch({
           kernel: {
-            name: "cross_entropy_forward",
+            name: `${op}_forward`,
             source: forwardCode,
             constants: { ...constants, ROWS, LOSS: 1, PARTS: window.parts },
           },
-          params: geometry.params(window, ids, normaliser),
+          params: [
+            ...geometry.params(window, ids, normaliser),
+            ...(gamma === undefined ? [] : [f32Bits(gamma)]),
+          ],
           grid: geometry.forwardGrid(window.count),
         }, [
           ...window.of(x),
@@ -77,7 +123,7 @@ export function crossEntropy(
       const [, total, normaliser] = node.outputs;
       if (!dy || !needs[0] || !total || !normaliser) return [];
       const gradient = logits.graph.record({
-        op: "cross_entropy_grad",
+        op: `${op}_grad`,
         inputs: [dy, logits, normaliser, total, target, ...weights],
         outputs: [{ shape: logits.shape, layout: "c4" }],
         flops: 4 * elementCount(logits.shape),
@@ -85,7 +131,7 @@ export function crossEntropy(
           const [dy, logits, normaliser, total, target, ...weights] = node.inputs;
           const dx = node.output;
           if (!dy || !logits || !normaliser || !total || !target) {
-            throw new Error("cross_entropy_grad operands");
+            throw new Error(`${op}_grad operands`);
           }
           splitImages(context, [logits, dx], [normaliser, target], (window) => {
             const results = window.of(dx);
@@ -93,7 +139,7 @@ export function crossEntropy(
               const result = results[i];
               if (!result) return;
               context.dispatch({
-                kernel: { name: "cross_entropy_backward", source: backwardCode, constants },
+                kernel: { name: `${op}_backward`, source: backwardCode, constants },
                 params: [
                   ...geometry.params(window, target, normaliser),
                   i * window.partBlocks,

@@ -53,7 +53,7 @@ export function pixelLossGeometry(
       window.partBlocks,
       window.first,
       window.skip(labels),
-      normaliser ? window.skip(normaliser) / 2 : 0,
+      normaliser ? window.skip(normaliser) / (normaliser.shape[3] ?? 1) : 0,
     ],
     partials: g.batch * chunks * g.width,
     forwardGrid: (images) => [Math.ceil(g.width / 16), Math.ceil(chunks / 4), images],

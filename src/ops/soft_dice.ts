@@ -85,7 +85,7 @@ function record(
             kernel: {
               name: "soft_dice_normaliser",
               source: normaliserCode,
-              constants: { ROWS, LOSS: 0, WEIGHTED: 0, PARTS: window.parts },
+              constants: { ROWS, LOSS: 0, WEIGHTED: 0, FOCAL: 0, PARTS: window.parts },
             },
             params: geometry.params(window, target, normaliser[0]),
             grid: geometry.forwardGrid(window.count),

@@ -23,6 +23,7 @@ const TESTED_IN: Record<Op, string> = {
   conv2d: "conv2d",
   convTranspose2d: "conv_transpose2d",
   crossEntropy: "cross_entropy",
+  focalLoss: "cross_entropy",
   imageInput: "image_input",
   maxPool2d: "max_pool2d",
   mean: "reduce",
