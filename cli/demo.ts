@@ -18,7 +18,8 @@ import { summaryText, writePictures } from "./demo_report.ts";
 import { openGpu } from "./gpu.ts";
 import { Model, readModel } from "./model.ts";
 import { duration, Progress } from "./progress.ts";
-import { openTrainingData, trainAndSave, type TrainingSettings } from "./training.ts";
+import { trainAndSave } from "./training.ts";
+import { openTrainingData, type TrainingSettings } from "./training_data.ts";
 
 const FOLDER = "demo";
 

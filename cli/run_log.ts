@@ -14,7 +14,7 @@ import { imageInput } from "../src/ops/image_input.ts";
 import { RunLog } from "../src/train/run_log.ts";
 import type { RunState } from "../src/train/run_state.ts";
 import { COMMON_OPTIONS } from "./command.ts";
-import type { TrainingSettings } from "./training.ts";
+import type { TrainingSettings } from "./training_data.ts";
 
 /** What a run leaves behind, and where. */
 export interface RunLogSettings {

@@ -7,29 +7,31 @@ import type { Gpu } from "../src/gpu/device.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
-import { classWeights } from "../src/train/class_weights.ts";
 import { suggestWidth } from "../src/train/fit.ts";
 import type { RunEnd } from "../src/train/run.ts";
 import { choice, int, optionalPath, path, text, type Values } from "./args.ts";
+import { weightsOf } from "./class_weights_file.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 import { INTERRUPTED_STATUS, Interrupts } from "./interrupt.ts";
 import { readSavedRun, type SavedRun } from "./resume.ts";
 import {
   clippingOf,
+  cropSize,
   makeOptimizer,
   makeSchedule,
   type Recipe,
   recipeOptions,
   resolveRecipe,
 } from "./train_recipe.ts";
+import { trainAndSave } from "./training.ts";
 import {
   dataKey,
   openTrainingData,
-  trainAndSave,
+  type OpenTrainingSettings,
   type TrainingData,
   type TrainingSettings,
-} from "./training.ts";
+} from "./training_data.ts";
 
 const EPOCHS = 2;
 
@@ -51,9 +53,6 @@ const options = {
   ...recipeOptions,
   data: path("data folder", { default: "data", placeholder: "DIR" }),
   checkpoints: path("where checkpoints go", { default: "checkpoints", placeholder: "DIR" }),
-  loss: text("loss", { unavailable: true }),
-  crop: text("size of random crops", { unavailable: true }),
-  augment: text("augmentation", { unavailable: true }),
   runs: path("where the folder of the run goes: curves, scores, images, report.html", {
     default: "runs",
     placeholder: "DIR",
@@ -85,32 +84,42 @@ export async function run(o: Options, context: Context): Promise<number> {
   const config = chooseConfig(o, dataset, saved?.checkpoint.config ?? loaded?.config, source);
   const tooWide = suggestWidth(config, gpu.memoryBudgetBytes);
   if (tooWide !== undefined) throw new InputError(tooWide);
-  const recipe = fixRecipe(o, saved);
-  const net = new UNet(config, recipe.seed);
+  const open = resolveRecipe(o, saved && { recipe: saved.settings.recipe, file: saved.file });
+  const classWeightValues = open.classWeightValues !== undefined
+    ? open.classWeightValues
+    : await weightsOf(open.classWeights, dataset.info.classes);
+  const net = new UNet(config, open.seed);
   const weights = saved?.weights ?? loaded?.tensors;
   if (weights) net.load(weights, shownPath(source));
   if (saved) extend(saved, o.epochs);
-  const settings: TrainingSettings = {
+  const asked: OpenTrainingSettings = {
     dataset,
     net,
-    optimizer: makeOptimizer(recipe),
-    schedule: (batches, perEpoch) => makeSchedule(recipe, batches, perEpoch),
-    ...(recipe.classWeights === "auto"
-      ? { classWeights: classWeights(dataset.info.classes.map(({ trainPixels }) => trainPixels)) }
-      : {}),
-    clipping: clippingOf(recipe),
-    scale: recipe.scale,
-    batchSize: recipe.batchSize,
-    seed: recipe.seed,
+    optimizer: makeOptimizer(open),
+    schedule: (batches, perEpoch) => makeSchedule(open, batches, perEpoch),
+    loss: open.loss,
+    ...(classWeightValues ? { classWeights: Float32Array.from(classWeightValues) } : {}),
+    clipping: clippingOf(open),
+    scale: open.scale,
+    batchSize: open.batchSize,
+    augment: open.augment,
+    crop: cropSize(open),
+    seed: open.seed,
     epochs: o.epochs ?? EPOCHS,
-    accumulate: recipe.accumulate,
-    emaDecay: recipe.ema,
-    patience: recipe.patience || undefined,
-    saveEvery: recipe.saveEvery,
-    recipe,
+    accumulate: open.accumulate,
+    emaDecay: open.ema,
+    patience: open.patience || undefined,
+    saveEvery: open.saveEvery,
     before: loaded?.info,
     resume: saved,
     checkpoints: o.checkpoints,
+  };
+  const data = await openTrainingData(gpu, asked);
+  const recipe: Recipe = { ...open, batchSize: data.batchSize, classWeightValues };
+  const settings: TrainingSettings = {
+    ...asked,
+    batchSize: data.batchSize,
+    recipe,
     logs: {
       runs: o.runs,
       name: o.name,
@@ -118,7 +127,6 @@ export async function run(o: Options, context: Context): Promise<number> {
       options: { ...o, epochs: saved?.state.lastEpoch ?? o.epochs ?? EPOCHS, ...recipe },
     },
   };
-  const data = await openTrainingData(gpu, settings);
   if (saved) warnOfChanges(saved, { gpu, dataset, data }, context);
   logSettings(context, settings, recipe, data);
   using interrupts = new Interrupts(
@@ -171,12 +179,6 @@ function checkLabelled({ info: { classes }, folder }: Dataset): void {
         "learn or to score; check the masks and --ignore, and run deno task data again",
     );
   }
-}
-
-function fixRecipe(o: Options, saved: SavedRun | undefined): Recipe {
-  const recipe = resolveRecipe(o, saved && { recipe: saved.settings.recipe, file: saved.file });
-  const { batchSize } = recipe;
-  return { ...recipe, batchSize: batchSize === "auto" ? 2 : batchSize };
 }
 
 /** With `--resume`, `-e` is the epoch that ends the run. */
@@ -259,7 +261,9 @@ function logSettings(
       `    Learning rate:   ${recipe.learningRate}`,
       `    Optimizer:       ${[recipe.optimizer, ...extras].join(", ")}`,
       `    Schedule:        ${recipe.schedule}` + (warmup ? `, ${warmup} epochs of warm-up` : ""),
-      `    Class weights:   ${recipe.classWeights}`,
+      `    Loss:            ${recipe.loss}, class weights ${recipe.classWeights}`,
+      `    Augmentation:    ${recipe.augment}` +
+      (recipe.crop === null ? "" : `, crops of ${recipe.crop} (height x width)`),
       `    Training size:   ${train.length}`,
       `    Validation size: ${valid.length}`,
       `    Images scaling:  ${recipe.scale} (${size?.width} x ${size?.height}` +

@@ -7,6 +7,9 @@
 import { shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { adamw, type Clipping, type Optimizer, rmsprop, sgd } from "../src/nn/optimizers.ts";
+import type { AugmentStrength } from "../src/train/augmentation.ts";
+import type { ImageSize } from "../src/train/batches.ts";
+import { LOSSES, type LossName } from "../src/train/losses.ts";
 import { OneCycle, Poly, ReduceOnPlateau, type Schedule, WarmUp } from "../src/train/schedule.ts";
 import { choice, float, int, text, type Values } from "./args.ts";
 
@@ -38,11 +41,20 @@ export const recipeOptions = {
   warmup: float("epochs in which the learning rate rises (default: 0; cosine a tenth of all)", {
     min: 0,
   }),
+  loss: choice("loss: cross-entropy, soft Dice, both, or focal (default: ce)", LOSSES),
   "class-weights": text(
     "weights of the classes in the loss: none, auto (frequency^-0.5) or a CSV " +
       "of name,weight (default: none)",
     { placeholder: "none|auto|FILE" },
   ),
+  augment: choice(
+    "vary the images: light mirrors, zooms and recolours a little; strong also turns them and " +
+      "turns them over (default: none)",
+    ["none", "light", "strong"],
+  ),
+  crop: text("train on random parts of this size, N or HEIGHTxWIDTH (default: whole images)", {
+    placeholder: "SIZE",
+  }),
   accumulate: int("batches whose gradients are averaged for one update (default: 1)", {
     min: 1,
     max: 128,
@@ -74,7 +86,14 @@ export interface Recipe {
   readonly schedule: "plateau" | "cosine" | "poly";
   /** Epochs; `null` is the schedule's own default. */
   readonly warmup: number | null;
+  readonly loss: LossName;
+  /** `none`, `auto` or a file. */
   readonly classWeights: string;
+  /** What that came to, by class id; `null` for none. */
+  readonly classWeightValues: readonly number[] | null;
+  readonly augment: AugmentStrength;
+  /** `HEIGHTxWIDTH`; `null` for whole images. */
+  readonly crop: string | null;
   readonly accumulate: number;
   /** Norm, 0 for none; `null` limits values instead. */
   readonly clip: number | null;
@@ -87,8 +106,12 @@ export interface Recipe {
   readonly saveEvery: number;
 }
 
-/** A recipe whose batch size may still have to be found. */
-export type OpenRecipe = Omit<Recipe, "batchSize"> & { readonly batchSize: number | "auto" };
+/** A recipe whose batch size and class weights may still have to be found. */
+export type OpenRecipe = Omit<Recipe, "batchSize" | "classWeightValues"> & {
+  readonly batchSize: number | "auto";
+  /** `undefined` until known. */
+  readonly classWeightValues: Recipe["classWeightValues"] | undefined;
+};
 
 /**
  * The recipe of the flags, else of the checkpoint, else the defaults.
@@ -115,6 +138,13 @@ export function resolveRecipe(
   };
   const optimizer = pick("optimizer", "--optimizer", o.optimizer, "rmsprop");
   const rate = optimizer === "adamw" ? 0.001 : 0.01;
+  const loss = pick("loss", "--loss", o.loss, "ce");
+  if (loss === "dice" && o.classWeights !== undefined && o.classWeights !== "none") {
+    throw new UsageError(
+      "--class-weights has no effect on --loss dice, which weighs classes alike already; leave it " +
+        "out or use ce+dice",
+    );
+  }
   return {
     batchSize: pick("batchSize", "-b", batchSizeOf(o.batchSize), 2),
     learningRate: pick("learningRate", "-l", o.learningRate, rate),
@@ -122,7 +152,12 @@ export function resolveRecipe(
     optimizer,
     schedule: pick("schedule", "--schedule", o.schedule, "plateau"),
     warmup: pick("warmup", "--warmup", o.warmup, null),
+    loss,
     classWeights: pick("classWeights", "--class-weights", o.classWeights, "none"),
+    // Its place among the others is the same in every run, and so is the checkpoint.
+    classWeightValues: saved?.recipe.classWeightValues,
+    augment: pick("augment", "--augment", o.augment, "none"),
+    crop: pick("crop", "--crop", cropOf(o.crop), null),
     accumulate: pick("accumulate", "--accumulate", o.accumulate, 1),
     clip: pick("clip", "--clip", o.clip, null),
     ema: pick("ema", "--ema", o.ema, 0),
@@ -139,6 +174,25 @@ function batchSizeOf(given: string | undefined): number | "auto" | undefined {
   throw new UsageError(
     `--batch-size must be a whole number of at least 1, or auto, got '${given}'`,
   );
+}
+
+/** In one form, whatever was typed. */
+function cropOf(given: string | undefined): string | undefined {
+  if (given === undefined) return undefined;
+  const [, height = "", width = height] = /^([1-9]\d{0,4})(?:[xX]([1-9]\d{0,4}))?$/.exec(given) ??
+    [];
+  if (height !== "") return `${height}x${width}`;
+  throw new UsageError(
+    `--crop must be a number of pixels, such as 256, or a height and a width, such as 192x256, got ` +
+      `'${given}'`,
+  );
+}
+
+/** The size of the crops of a recipe. */
+export function cropSize({ crop }: Pick<Recipe, "crop">): ImageSize | undefined {
+  if (crop === null) return undefined;
+  const [height = 1, width = 1] = crop.split("x").map(Number);
+  return { height, width };
 }
 
 /** The optimizer of a recipe. */

@@ -8,46 +8,39 @@ import { mib } from "../graph/memory.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
 import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
-import type { BatchShape } from "../nn/batch_shape.ts";
-import { planStep } from "./step.ts";
+import { planStep, type StepSettings, type StepShape } from "./step.ts";
 
-/** Scales are suggested down to this share of the one asked for. */
+/** Scales and crops are suggested down to this share of the ones asked for. */
 const SMALLEST_FACTOR = 0.1;
 
+/** Sides of suggested crops are multiples of this. */
+const CROP_STEP = 16;
+
+/** A step to be judged. */
+export interface FitQuestion {
+  net: UNet;
+  optimizer: Optimizer;
+  shape: StepShape;
+  /** How it is recorded. */
+  step?: StepSettings | undefined;
+  target: LowerTarget;
+  /** Most bytes that it may plan. */
+  budgetBytes: number;
+}
+
 /**
- * A sentence that says why a step does not fit and which batch, scale or width would; `undefined`
- * when it fits.
+ * A sentence that says why a step does not fit and which batch, scale, crop or width would;
+ * `undefined` when it fits.
  *
- * @param asked the scale that led to `shape`, to be suggested smaller
- * @throws {ShapeError} when `shape` is too small for the network.
+ * @param asked the scale that led to the shape, and whether its size is that of a crop
+ * @throws {ShapeError} when the shape is too small for the network.
  */
 export function suggestFit(
-  net: UNet,
-  optimizer: Optimizer,
-  shape: BatchShape,
-  target: LowerTarget,
-  budgetBytes: number,
-  asked: { scale: number },
+  question: FitQuestion,
+  asked: { scale: number; crop?: boolean },
 ): string | undefined {
-  const bytesOf = (candidate: UNet, s: BatchShape): number | string => {
-    try {
-      return planStep(candidate, optimizer, s, target).plannedBytes;
-    } catch (error) {
-      // Over a limit of the device: as good as too large. Too small is another matter.
-      if (error instanceof InputError && !(error instanceof ShapeError)) return error.message;
-      throw error;
-    }
-  };
-  const fits = (candidate: UNet, s: BatchShape) => {
-    try {
-      const bytes = bytesOf(candidate, s);
-      return typeof bytes === "number" && bytes <= budgetBytes ? bytes : undefined;
-    } catch (error) {
-      if (error instanceof ShapeError) return undefined;
-      throw error;
-    }
-  };
-  const needed = bytesOf(net, shape);
+  const { net, shape, budgetBytes } = question;
+  const needed = bytesOf(question);
   if (typeof needed === "number" && needed <= budgetBytes) return undefined;
   const problem = typeof needed === "string"
     ? needed.replace(/;[^;]*$/, "")
@@ -55,39 +48,83 @@ export function suggestFit(
       `${mib(needed)} of GPU memory, but ${mib(budgetBytes)} may be used`;
 
   const advice: string[] = [];
-  for (
-    let batch = shape.batch - 1;
-    batch >= 1;
-    batch = batch > 8 ? Math.floor(batch / 2) : batch - 1
-  ) {
-    const bytes = fits(net, { ...shape, batch });
-    if (bytes !== undefined) {
-      advice.push(`-b ${batch} (${mib(bytes)})`);
-      break;
-    }
+  const batch = largestBatch(question, shape.batch - 1);
+  if (batch) advice.push(`-b ${batch.size} (${mib(batch.bytes)})`);
+  for (let factor = 0.9; !asked.crop && factor >= SMALLEST_FACTOR; factor -= 0.1) {
+    const bytes = fits({ ...question, shape: resized(shape, factor, 1) });
+    if (bytes === undefined) continue;
+    advice.push(`-s ${Number((asked.scale * factor).toPrecision(2))} (${mib(bytes)})`);
+    break;
   }
   for (let factor = 0.9; factor >= SMALLEST_FACTOR; factor -= 0.1) {
-    const smaller = {
-      ...shape,
-      height: Math.max(1, Math.floor(shape.height * factor)),
-      width: Math.max(1, Math.floor(shape.width * factor)),
-    };
-    const bytes = fits(net, smaller);
-    if (bytes !== undefined) {
-      advice.push(`-s ${Number((asked.scale * factor).toPrecision(2))} (${mib(bytes)})`);
-      break;
-    }
+    const crop = resized(shape, factor, CROP_STEP);
+    const bytes = fits({
+      ...question,
+      shape: { ...crop, slotPixels: shape.slotPixels ?? area(shape) },
+    });
+    if (bytes === undefined) continue;
+    advice.push(`--crop ${crop.height}x${crop.width} (${mib(bytes)})`);
+    break;
   }
   for (let width = Math.floor(net.config.width / 2); width >= 4; width = Math.floor(width / 2)) {
-    const bytes = fits(new UNet({ ...net.config, width }), shape);
-    if (bytes !== undefined) {
-      advice.push(`--width ${width} (${mib(bytes)})`);
-      break;
-    }
+    const bytes = fits({ ...question, net: new UNet({ ...net.config, width }) });
+    if (bytes === undefined) continue;
+    advice.push(`--width ${width} (${mib(bytes)})`);
+    break;
   }
   const what = advice.length > 0 ? `what would fit: ${advice.join(" or ")}` : "use a smaller scale";
   return `${problem}; ${what}`;
 }
+
+/** The largest batch of at most `most` images that fits, and its planned bytes. */
+export function largestBatch(
+  question: FitQuestion,
+  most: number,
+): { size: number; bytes: number } | undefined {
+  for (let size = most; size >= 1; size = size > 8 ? Math.floor(size / 2) : size - 1) {
+    const bytes = fits({ ...question, shape: { ...question.shape, batch: size } });
+    if (bytes !== undefined) return { size, bytes };
+  }
+  return undefined;
+}
+
+/** Planned bytes, or why there is no plan. */
+function bytesOf({ net, optimizer, shape, target, step }: FitQuestion): number | string {
+  try {
+    // An average of another width than the network could not be recorded, and takes as much.
+    const average = step?.average && new UNet(net.config);
+    return planStep(net, optimizer, shape, target, { ...step, average }).plannedBytes;
+  } catch (error) {
+    // Over a limit of the device: as good as too large. Too small is another matter.
+    if (error instanceof InputError && !(error instanceof ShapeError)) return error.message;
+    throw error;
+  }
+}
+
+function fits(question: FitQuestion): number | undefined {
+  try {
+    const bytes = bytesOf(question);
+    return typeof bytes === "number" && bytes <= question.budgetBytes ? bytes : undefined;
+  } catch (error) {
+    if (error instanceof ShapeError) return undefined;
+    throw error;
+  }
+}
+
+function resized(shape: StepShape, factor: number, step: number): StepShape {
+  const side = (size: number) => Math.max(step, Math.floor(size * factor / step) * step);
+  const { slotPixels } = shape;
+  return {
+    batch: shape.batch,
+    height: side(shape.height),
+    width: side(shape.width),
+    ...(slotPixels === undefined ? {} : { slotPixels: quadruple(slotPixels * factor * factor) }),
+  };
+}
+
+const area = ({ height, width }: StepShape): number => quadruple(height * width);
+
+const quadruple = (pixels: number): number => Math.ceil(pixels / 4) * 4;
 
 /** Values kept for each parameter while training: itself, its gradient, two of the optimizer. */
 const VALUES_PER_PARAMETER = 4;

@@ -12,8 +12,8 @@ import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import { arenaBlend } from "../ops/arena_blend.ts";
 import { augment, TRANSFORM_FLOATS } from "../ops/augment.ts";
-import { crossEntropy } from "../ops/cross_entropy.ts";
 import { imageInput } from "../ops/image_input.ts";
+import { type LossName, recordLoss } from "./losses.ts";
 import { IGNORED } from "./metrics.ts";
 
 /** What a step does with its gradients: use them, add them to others, or add and use the sum. */
@@ -27,6 +27,8 @@ export interface StepShape extends BatchShape {
 
 /** How a step is to be recorded. */
 export interface StepSettings {
+  /** Default `ce`, the cross-entropy. */
+  loss?: LossName | undefined;
   /** Limits on the gradients; default none. */
   clipping?: Clipping | undefined;
   /** What a pixel of each class counts in the loss, by class id; default 1 each. */
@@ -53,13 +55,14 @@ export function recordStep(
   settings: StepSettings = {},
 ): { graph: Graph; loss: Tensor } {
   const { clipping, classWeights, training = true, average, kind = "whole" } = settings;
+  const { loss: name = "ce" } = settings;
   const graph = new Graph();
   const { store } = net;
   const { image, ids } = recordInput(graph, net.config.channels, shape);
   const logits = net.forward(image, { training });
   const weight = classWeights &&
     graph.constant("classWeights", [classWeights.length], classWeights);
-  const loss = crossEntropy(logits, ids, { ignoreIndex: IGNORED, weight });
+  const loss = recordLoss(name, logits, ids, weight);
   const gradients = parameterGradients(loss, store);
   if (kind !== "whole") {
     const arenas = [store.companion(SUM_ARENA), store.companion("gradients")] as const;

@@ -10,6 +10,7 @@ import { MemoryPool, usableProgram } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
+import type { LossName } from "./losses.ts";
 import { Snapshot } from "./snapshot.ts";
 import { gatherStatistics } from "./statistics.ts";
 import { recordStep, type StepKind, type StepShape } from "./step.ts";
@@ -30,8 +31,10 @@ export interface TrainerOptions {
   optimizer: Optimizer;
   /** The first rate; {@linkcode Trainer.learningRate} can be set between steps. */
   learningRate: number;
+  /** What is minimised; default `ce`, the cross-entropy. */
+  loss?: LossName | undefined;
   /** Limits on the gradients; default none. */
-  clipping?: Clipping;
+  clipping?: Clipping | undefined;
   /** What a pixel of each class counts in the loss, by class id; default 1 each. */
   classWeights?: Float32Array | undefined;
   /** Where a running average of weights and statistics goes; default: none is made. */
@@ -112,8 +115,9 @@ export class Trainer {
     const key = [shape.batch, shape.height, shape.width, shape.slotPixels, kind].join();
     let program = usableProgram(this.#programs, key);
     if (!program) {
-      const { optimizer, clipping, classWeights, average } = this.#options;
+      const { optimizer, clipping, classWeights, average, loss: name } = this.#options;
       const { graph, loss } = recordStep(this.net, optimizer, shape, {
+        loss: name,
         clipping,
         classWeights,
         training: !this.#frozen,

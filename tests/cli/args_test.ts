@@ -6,6 +6,7 @@ import {
   int,
   list,
   nearest,
+  optionalPath,
   parseOptions,
   positional,
   text,
@@ -55,6 +56,16 @@ Deno.test("options: negative numbers and exponents are values", () => {
   }
   assertEquals(parse("-l 1e-3").learningRate, 0.001);
   assertEquals(parse("--seed -3").seed, -3);
+});
+
+Deno.test("options: an optional path is one, true without a value, or nothing", () => {
+  const table = { resume: optionalPath("go on"), epochs: int("passes", { short: "e" }) };
+  const parse = (line: string) => parseOptions(table, line === "" ? [] : line.split(" "));
+  assertEquals(parse("").resume, undefined);
+  assertEquals(parse("--resume").resume, true);
+  assertEquals(parse("--resume -e 3"), { resume: true, epochs: 3 });
+  assertEquals(parse("--resume /a/b -e 3"), { resume: "/a/b", epochs: 3 });
+  assertEquals(parse("-e 3 --resume=/a/b").resume, "/a/b");
 });
 
 Deno.test("options: lists take several values, and flags can be joined", () => {

@@ -16,6 +16,7 @@ const TRAIN = [
   ...["train", "-s", "1", "--width", "4", "-b", "2", "-e", String(EPOCHS)],
   ...["--optimizer", "adamw", "-l", "0.003", "--schedule", "cosine", "--warmup", "1"],
   ...["--ema", "0.9", "--accumulate", "2", "--clip", "1", "--save-every", "3"],
+  ...["--augment", "strong", "--loss", "ce+dice", "--class-weights", "auto"],
 ];
 
 async function prepare(folder: string): Promise<void> {
@@ -106,9 +107,10 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       await prepare(folder);
-      const whole = await runCommand(folder, [...TRAIN, "--checkpoints", "whole"]);
+      const cropped = [...TRAIN, "--crop", "12x16"];
+      const whole = await runCommand(folder, [...cropped, "--checkpoints", "whole"]);
       assertEquals(whole.code, 0, whole.err);
-      const process = startCommand(folder, TRAIN);
+      const process = startCommand(folder, cropped);
       const output = process.stdout.cancel();
       assert(await waitFor(process, "Epoch 1:"));
       process.kill("SIGINT");

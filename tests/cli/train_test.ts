@@ -134,7 +134,9 @@ Deno.test({
       await fails(1, "deno task data");
       writeRaw(folder);
       assertEquals((await unet(folder, "data")).code, 0);
-      await fails(2, "--crop is not available yet", "--crop", "64");
+      await fails(2, "--crop must be a number of pixels", "--crop", "64x");
+      await fails(1, "--crop 3x3 is too small", "--crop", "3", ...SMALL);
+      await fails(2, "no effect on --loss dice", "--loss", "dice", "--class-weights", "auto");
       await fails(1, "x does not exist", "--resume", "x");
       await fails(1, "neither last.safetensors nor INTERRUPTED", "--resume");
       await fails(1, "use one of them", "--resume", "-f", "x");

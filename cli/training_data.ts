@@ -1,0 +1,265 @@
+/**
+ * What a training run works on, and with: settings, photos that were found to fit into memory, and a
+ * trainer for them.
+ * @module
+ */
+
+import { fillCache } from "../src/data/check.ts";
+import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
+import { shownPath, tablePath } from "../src/data/files.ts";
+import { PixelCache } from "../src/data/pixel_cache.ts";
+import { SampleSource } from "../src/data/samples.ts";
+import { DeviceError, InputError } from "../src/errors.ts";
+import type { Gpu } from "../src/gpu/device.ts";
+import { lowerTarget } from "../src/graph/program_plan.ts";
+import type { CheckpointInfo } from "../src/io/checkpoint.ts";
+import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
+import { UNet } from "../src/nn/unet.ts";
+import { smallestSize } from "../src/nn/unet_spec.ts";
+import type { AugmentStrength } from "../src/train/augmentation.ts";
+import type { ImageSize } from "../src/train/batches.ts";
+import { type FitQuestion, largestBatch, suggestFit } from "../src/train/fit.ts";
+import type { LossName } from "../src/train/losses.ts";
+import type { Schedule } from "../src/train/schedule.ts";
+import { planStep } from "../src/train/step.ts";
+import { Trainer } from "../src/train/trainer.ts";
+import { TrainingBatches } from "../src/train/training_batches.ts";
+import type { RunLogSettings } from "./run_log.ts";
+import { Progress } from "./progress.ts";
+import type { SavedRun } from "./resume.ts";
+
+/** What a training run is made of. */
+export interface TrainingSettings {
+  readonly dataset: Dataset;
+  readonly net: UNet;
+  readonly optimizer: Optimizer;
+  /** Makes the schedule of a run of so many batches, `perEpoch` an epoch. */
+  readonly schedule: (batches: number, perEpoch: number) => Schedule;
+  readonly clipping?: Clipping;
+  /** What is minimised; default `ce`. */
+  readonly loss?: LossName;
+  /** What a pixel of each class counts in the loss; default 1 each. */
+  readonly classWeights?: Float32Array;
+  /** Scale of the photos. */
+  readonly scale: number;
+  readonly batchSize: number;
+  /** Default `none`. */
+  readonly augment?: AugmentStrength;
+  /** Size of random parts to train on; default: whole images. */
+  readonly crop?: ImageSize | undefined;
+  /** Of shuffling and augmentation. */
+  readonly seed: number;
+  /** Epochs to add to those before; a run that goes on knows its own. */
+  readonly epochs: number;
+  /** Batches whose gradients are averaged for one update; default 1. */
+  readonly accumulate?: number;
+  /** Decay of a running average of the weights; default: none is made. */
+  readonly emaDecay?: number;
+  /** Epochs without gain that end the run; default: any number is borne. */
+  readonly patience?: number | undefined;
+  /** Every so many epochs keeps a checkpoint of its own; default 10. */
+  readonly saveEvery?: number;
+  /** What a run that goes on from the checkpoints needs to know, fit for JSON. */
+  readonly recipe?: object;
+  /** The run that goes on. */
+  readonly resume?: SavedRun | undefined;
+  /** What the weights had been through before this run. */
+  readonly before?: Pick<CheckpointInfo, "epoch" | "step"> | undefined;
+  /** See `RunOptions.timeLimitMs`. */
+  readonly timeLimitMs?: number;
+  /** Folder of the checkpoints, absolute. */
+  readonly checkpoints: string;
+  /** What the run leaves behind besides them; default nothing. */
+  readonly logs?: RunLogSettings;
+}
+
+/** Settings of which the batch size is to be found, as large as memory allows. */
+export type OpenTrainingSettings = Omit<TrainingSettings, "batchSize"> & {
+  readonly batchSize: number | "auto";
+};
+
+/** The photos of a run, opened and found to fit into memory. */
+export interface TrainingData {
+  readonly train: SampleSource;
+  readonly valid: SampleSource;
+  /** As asked for, or as found. */
+  readonly batchSize: number;
+}
+
+/** What `auto` takes at most: larger batches learn less from as many images. */
+const LARGEST_AUTO_BATCH = 32;
+
+/** Hours of training are no time to find out that nothing can be saved. */
+async function ensureFolder(folder: string): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new InputError(
+      `cannot make the folder ${shownPath(folder)} for checkpoints: ` +
+        `${error instanceof Error ? error.message : error}; choose another with --checkpoints`,
+    );
+  }
+}
+
+/** One photo that the network cannot take would end the run at its first batch, or its last. */
+function checkSizes(
+  { sizes }: SampleSource,
+  samples: readonly Sample[],
+  { net: { config: { model } }, scale }: Pick<TrainingSettings, "net" | "scale">,
+): void {
+  const smallest = smallestSize(model);
+  const at = sizes.findIndex(({ width, height }) => Math.min(width, height) < smallest);
+  const [size, sample] = [sizes[at], samples[at]];
+  if (size === undefined || sample === undefined) return;
+  throw new InputError(
+    `${shownPath(sample.image)} is ${size.width} x ${size.height} pixels at scale ${scale}, but ` +
+      `${model} needs at least ${smallest} x ${smallest}; ` +
+      (scale < 1 ? "use a larger scale (-s), or " : "") +
+      "remove the photo and its mask and run deno task data again",
+  );
+}
+
+/** Crops may be larger than a photo, but not smaller than the network bears. */
+function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): void {
+  const smallest = smallestSize(model);
+  if (!crop || Math.min(crop.width, crop.height) >= smallest) return;
+  throw new InputError(
+    `--crop ${crop.height}x${crop.width} is too small: ${model} needs at least ${smallest} x ` +
+      `${smallest} pixels`,
+  );
+}
+
+/**
+ * Opens the photos of both splits.
+ * @throws {InputError} naming a file that cannot be read, or saying what would fit when a step is too
+ *   large for the GPU's memory.
+ */
+export async function openTrainingData(
+  gpu: Gpu,
+  settings: OpenTrainingSettings,
+): Promise<TrainingData> {
+  const { dataset, scale, checkpoints, crop } = settings;
+  const values = valueToClass(dataset.info);
+  const disk = await PixelCache.open(dataset.folder, scale);
+  const train = await SampleSource.open(dataset.train, scale, values, { disk });
+  const valid = await SampleSource.open(dataset.valid, scale, values, { disk });
+  if (!crop) checkSizes(train, dataset.train, settings);
+  checkSizes(valid, dataset.valid, settings);
+  checkCrop(settings);
+  const most = Math.min(LARGEST_AUTO_BATCH, train.length);
+  const auto = settings.batchSize === "auto";
+  const wanted = settings.batchSize === "auto" ? most : settings.batchSize;
+  const question = fitQuestion(gpu, { ...settings, batchSize: wanted }, train);
+  const found = auto && question ? largestBatch(question, most) : undefined;
+  const batchSize = found?.size ?? (auto ? 1 : wanted);
+  const last = question && { ...question, shape: { ...question.shape, batch: batchSize } };
+  const problem = last && suggestFit(auto ? last : question, { scale, crop: crop !== undefined });
+  if (problem !== undefined) throw new InputError(problem);
+  await ensureFolder(checkpoints);
+  const pairs = [...dataset.train, ...dataset.valid].map(({ image, mask }) => ({
+    photo: image,
+    mask,
+  }));
+  using bar = new Progress({ label: `Scaling photos to ${scale}`, total: pairs.length });
+  await fillCache(pairs, disk, () => bar.advance(1));
+  return { train, valid, batchSize };
+}
+
+/** The largest step of a run, to be judged. */
+function fitQuestion(
+  gpu: Gpu,
+  settings: TrainingSettings,
+  train: SampleSource,
+): FitQuestion | undefined {
+  const { net, optimizer, clipping, loss, accumulate = 1, emaDecay } = settings;
+  const [shape] = trainingBatches(settings, train).shapes(0);
+  return shape && {
+    net,
+    optimizer,
+    shape,
+    step: {
+      clipping,
+      loss,
+      kind: accumulate > 1 ? "update" : "whole",
+      average: emaDecay ? net : undefined,
+    },
+    target: lowerTarget(gpu),
+    budgetBytes: gpu.memoryBudgetBytes,
+  };
+}
+
+/** The batches of a run. */
+export function trainingBatches(
+  { batchSize, seed, augment, crop }: TrainingSettings,
+  train: SampleSource,
+): TrainingBatches {
+  return new TrainingBatches(train, { batchSize, seed, augment, crop });
+}
+
+/** The trainer of a run, before its first step; a run that goes on is restored. */
+export function openTrainer(gpu: Gpu, settings: TrainingSettings, learningRate: number): Trainer {
+  const { net, optimizer, clipping, classWeights, loss, emaDecay, seed, resume } = settings;
+  const average = emaDecay ? { net: new UNet(net.config, seed), decay: emaDecay } : undefined;
+  const trainer = new Trainer(gpu, net, {
+    optimizer,
+    learningRate,
+    clipping,
+    classWeights,
+    loss,
+    average,
+  });
+  if (resume) {
+    average?.net.load(resume.checkpoint.tensors, shownPath(resume.file));
+    trainer.restore(resume.state.trainer, resume.arrays);
+  }
+  return trainer;
+}
+
+/** Of what a device could not give: a step of this share is worth trying. */
+const AFTER_FAILURE = 0.7;
+
+/** Memory that a device has run out of, though the plan was within the budget: says what to try. */
+export async function explainMemory<T>(
+  gpu: Gpu,
+  settings: TrainingSettings,
+  train: SampleSource,
+  body: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (!(error instanceof DeviceError) || !/memory/i.test(error.message)) throw error;
+    const question = fitQuestion(gpu, settings, train);
+    if (!question) throw error;
+    const { plannedBytes } = planStep(
+      question.net,
+      question.optimizer,
+      question.shape,
+      question.target,
+      question.step,
+    );
+    const advice = suggestFit({ ...question, budgetBytes: plannedBytes * AFTER_FAILURE }, {
+      scale: settings.scale,
+      crop: settings.crop !== undefined,
+    });
+    throw new DeviceError(
+      `The device ran out of memory (${error.message.replace(/[;.][^;.]*\.?$/, "")}); ` +
+        (advice?.replace(/^.*; /, "") ?? "use a smaller batch"),
+    );
+  }
+}
+
+/** Stands for the photos, masks and sizes of a set: two that differ have different keys. */
+export function dataKey(dataset: Dataset, train: SampleSource, valid: SampleSource): string {
+  let hash = 0x811c9dc5;
+  const add = (text: string) => {
+    for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  };
+  for (const [samples, { sizes }] of [[dataset.train, train], [dataset.valid, valid]] as const) {
+    samples.forEach(({ image, mask = "" }, i) => {
+      const paths = [image, mask].map((path) => tablePath(path, dataset.folder));
+      add(`${paths.join()},${sizes[i]?.width}x${sizes[i]?.height};`);
+    });
+  }
+  return `${dataset.train.length}+${dataset.valid.length}-${(hash >>> 0).toString(16)}`;
+}

@@ -1,0 +1,46 @@
+/**
+ * The losses that training can minimise.
+ * @module
+ */
+import type { Tensor } from "../graph/graph.ts";
+import { crossEntropy, focalLoss } from "../ops/cross_entropy.ts";
+import { add } from "../ops/elementwise.ts";
+import { softDice } from "../ops/soft_dice.ts";
+import { IGNORED } from "./metrics.ts";
+
+/** Names of losses: cross-entropy, soft Dice, the sum of both, focal loss (gamma 2). */
+export const LOSSES = ["ce", "dice", "ce+dice", "focal"] as const;
+
+/** One of {@linkcode LOSSES}. */
+export type LossName = typeof LOSSES[number];
+
+/**
+ * Records a loss; pixels whose id is 255 count nowhere. Dice is the mean over the classes that occur
+ * in the batch.
+ *
+ * @param logits c4 [N, K, H, W]
+ * @param ids flat u32 [N, H, W]
+ * @param weight of the classes, flat f32 [K]; Dice, which weighs classes alike already, has none
+ * @returns flat [1]
+ */
+export function recordLoss(
+  name: LossName,
+  logits: Tensor,
+  ids: Tensor,
+  weight?: Tensor,
+): Tensor {
+  const options = { ignoreIndex: IGNORED, weight };
+  switch (name) {
+    case "ce":
+      return crossEntropy(logits, ids, options);
+    case "focal":
+      return focalLoss(logits, ids, options);
+    case "dice":
+      return softDice(logits, ids, { ignoreIndex: IGNORED });
+    case "ce+dice":
+      return add(
+        crossEntropy(logits, ids, options),
+        softDice(logits, ids, { ignoreIndex: IGNORED }),
+      );
+  }
+}
