@@ -1,7 +1,7 @@
 /** `deno task train`: trains a U-Net on the prepared data. @module */
 
 import { type Dataset, loadDataset } from "../src/data/dataset.ts";
-import { shownPath } from "../src/data/files.ts";
+import { resolveUserPath, shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
@@ -9,7 +9,7 @@ import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
 import { suggestWidth } from "../src/train/fit.ts";
 import type { RunEnd } from "../src/train/run.ts";
-import { choice, int, optionalPath, path, text, type Values } from "./args.ts";
+import { choice, flag, int, optionalPath, path, text, type Values } from "./args.ts";
 import { weightsOf } from "./class_weights_file.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
@@ -24,6 +24,7 @@ import {
   recipeOptions,
   resolveRecipe,
 } from "./train_recipe.ts";
+import { dryRun, overfitOneBatch } from "./train_checks.ts";
 import { trainAndSave } from "./training.ts";
 import {
   dataKey,
@@ -34,6 +35,9 @@ import {
 } from "./training_data.ts";
 
 const EPOCHS = 2;
+
+/** The picture of a dry run, in the folder the user stands in. */
+const SAMPLES = "reports/figures/training_samples.png";
 
 const options = {
   epochs: int("epochs to train (default: 2); with --resume the run's total", {
@@ -51,6 +55,14 @@ const options = {
     "transposed",
   ]),
   ...recipeOptions,
+  "dry-run": flag(
+    "put one batch through everything, show the memory plan, draw what the network " +
+      "sees, and save nothing",
+  ),
+  "overfit-one-batch": flag(
+    "check that one batch can be learnt by heart: its loss must fall to nearly nothing",
+  ),
+  profile: flag("say after each epoch where its time went"),
   data: path("data folder", { default: "data", placeholder: "DIR" }),
   checkpoints: path("where checkpoints go", { default: "checkpoints", placeholder: "DIR" }),
   runs: path("where the folder of the run goes: curves, scores, images, report.html", {
@@ -129,6 +141,11 @@ export async function run(o: Options, context: Context): Promise<number> {
   };
   if (saved) warnOfChanges(saved, { gpu, dataset, data }, context);
   logSettings(context, settings, recipe, data);
+  if (o.dryRun) await dryRun(gpu, settings, data, resolveUserPath(SAMPLES), context);
+  if (o.overfitOneBatch) {
+    await overfitOneBatch(gpu, settings, data, recipe.learningRate, context);
+  }
+  if (o.dryRun || o.overfitOneBatch) return 0;
   using interrupts = new Interrupts(
     log,
     "Stopping after this step and saving; Ctrl-C again ends at once, without saving",
@@ -136,6 +153,7 @@ export async function run(o: Options, context: Context): Promise<number> {
   const end = await trainAndSave(gpu, settings, data, {
     log,
     stopRequested: () => interrupts.requested,
+    profile: o.profile,
   });
   return conclude(end, o, context);
 }

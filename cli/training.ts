@@ -4,9 +4,9 @@
  * @module
  */
 
+import { join } from "node:path";
 import { isFile, shownPath } from "../src/data/files.ts";
 import type { Gpu } from "../src/gpu/device.ts";
-import type { CheckpointInfo } from "../src/io/checkpoint.ts";
 import { removeStaleTemporaries } from "../src/io/atomic_file.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
@@ -18,13 +18,16 @@ import {
   type RunObserver,
   runTraining,
 } from "../src/train/run.ts";
+import { type ClockPart, isDevicePart, RunClock } from "../src/train/run_clock.ts";
 import { CheckpointSaver } from "../src/train/run_saver.ts";
 import { newRunState } from "../src/train/run_state.ts";
 import { keepEarlierBest } from "./earlier_best.ts";
 import type { Log } from "./log.ts";
 import { openRunLog } from "./run_log.ts";
 import { duration, Progress } from "./progress.ts";
+import { writeSampleSheet } from "./train_checks.ts";
 import {
+  checkpointInfo,
   dataKey,
   explainMemory,
   openTrainer,
@@ -41,6 +44,8 @@ export interface TrainingHooks {
   readonly log: Log;
   /** Asked between updates. */
   readonly stopRequested?: () => boolean;
+  /** Says after each epoch where its time went. */
+  readonly profile?: boolean;
   /** Told everything that the screen is told. */
   readonly observers?: readonly RunObserver[];
 }
@@ -54,7 +59,7 @@ export async function trainAndSave(
   gpu: Gpu,
   settings: TrainingSettings,
   { train, valid }: TrainingData,
-  { log, stopRequested, observers = [] }: TrainingHooks,
+  { log, stopRequested, profile, observers = [] }: TrainingHooks,
 ): Promise<RunEnd> {
   const { dataset, net, before, resume, checkpoints } = settings;
   const bestScore = resume ? undefined : await scoreToBeat(settings);
@@ -86,6 +91,12 @@ export async function trainAndSave(
     beforeBest: isFirstOfItsOwn ? () => keepEarlierBest(checkpoints, log) : undefined,
   });
   await removeStaleTemporaries(checkpoints);
+  if (runLog && (settings.crop || (settings.augment ?? "none") !== "none")) {
+    const path = join(runLog.folder, "samples.png");
+    await writeSampleSheet(gpu, settings, batches, state.epoch + 1, path);
+  }
+  const clock = new RunClock();
+  const profiler: RunObserver[] = profile ? [epochProfile(log, clock)] : [];
   const started = performance.now();
   const firstEpoch = state.epoch;
   const end = await explainMemory(gpu, settings, train, () =>
@@ -101,8 +112,9 @@ export async function trainAndSave(
       accumulate: settings.accumulate,
       patience: settings.patience,
       timeLimitMs: settings.timeLimitMs,
+      clock,
       stopRequested,
-    }, observeAll(screen(log), ...observers, ...(runLog ? [runLog] : []))));
+    }, observeAll(screen(log), ...profiler, ...observers, ...(runLog ? [runLog] : []))));
   const trained = state.epoch - firstEpoch;
   log.info(
     `Trained ${trained} epoch${trained === 1 ? "" : "s"} in ${
@@ -112,6 +124,28 @@ export async function trainAndSave(
   );
   if (runLog) log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
   return end;
+}
+
+/** A table of each epoch's time. */
+function epochProfile(log: Log, clock: RunClock): RunObserver {
+  return {
+    saved(_files, result) {
+      if (!result) return;
+      const { parts, totalMs } = clock.take();
+      const line = (name: string, ms: number) =>
+        `    ${name.padEnd(26)}${(ms / 1000).toFixed(2).padStart(8)} s` +
+        `${(100 * ms / totalMs).toFixed(1).padStart(7)} %`;
+      const sum = (of: (part: ClockPart) => boolean) =>
+        parts.reduce((total, [part, ms]) => total + (of(part) ? ms : 0), 0);
+      const known = sum(() => true);
+      log.info([
+        `Where epoch ${result.epoch} spent its ${duration(totalMs / 1000)}:`,
+        ...parts.map(([part, ms]) => line(part, ms)),
+        line("everything else", totalMs - known),
+        line("outside of the GPU's work", totalMs - sum(isDevicePart)),
+      ].join("\n"));
+    },
+  };
 }
 
 /** Progress bars and a line an epoch. */
@@ -189,17 +223,4 @@ function epochLine(result: EpochResult): string {
     `${scores.pixelAccuracy.toFixed(4)} (${duration(result.trainMs / 1000)} training, ` +
     `${rate.toFixed(1)} img/s, learning rate ${result.learningRate.toPrecision(3)})` +
     (result.best ? ", best so far" : "");
-}
-
-function checkpointInfo(
-  { dataset, scale, optimizer, batchSize, seed }: TrainingSettings,
-): Omit<CheckpointInfo, "epoch" | "step" | "metrics"> {
-  const { classes, ignore } = dataset.info;
-  return {
-    classes: classes.map(({ name, color, value }) => ({ name, color, value })),
-    scale,
-    normalization: "divide by 255",
-    ignore,
-    training: { optimizer: optimizer.name, batchSize, seed },
-  };
 }

@@ -166,7 +166,7 @@ export async function openTrainingData(
 }
 
 /** The largest step of a run, to be judged. */
-function fitQuestion(
+export function fitQuestion(
   gpu: Gpu,
   settings: TrainingSettings,
   train: SampleSource,
@@ -262,4 +262,18 @@ export function dataKey(dataset: Dataset, train: SampleSource, valid: SampleSour
     });
   }
   return `${dataset.train.length}+${dataset.valid.length}-${(hash >>> 0).toString(16)}`;
+}
+
+/** What checkpoints of a run say besides epoch, step and scores. */
+export function checkpointInfo(
+  { dataset, scale, optimizer, batchSize, seed }: TrainingSettings,
+): Omit<CheckpointInfo, "epoch" | "step" | "metrics"> {
+  const { classes, ignore } = dataset.info;
+  return {
+    classes: classes.map(({ name, color, value }) => ({ name, color, value })),
+    scale,
+    normalization: "divide by 255",
+    ignore,
+    training: { optimizer: optimizer.name, batchSize, seed },
+  };
 }

@@ -48,10 +48,10 @@ const STRENGTHS: Readonly<Record<AugmentStrength, Ranges>> = {
   strong: {
     flipX: true,
     flipY: true,
-    zoom: 1.6,
-    turn: 45,
-    brightness: 0.2,
-    contrast: 0.3,
+    zoom: 1.5,
+    turn: 30,
+    brightness: 0.15,
+    contrast: 0.25,
     saturation: 0.5,
   },
 };

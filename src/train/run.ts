@@ -11,6 +11,7 @@ import { type FaultStep, findFault } from "./fault.ts";
 import { ConfusionMatrix, IGNORED } from "./metrics.ts";
 import type { EpochResult, RunEnd, RunObserver } from "./run_events.ts";
 import { observeAll } from "./run_events.ts";
+import { RunClock } from "./run_clock.ts";
 import type { RunState } from "./run_state.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepShape } from "./step.ts";
@@ -50,6 +51,8 @@ export interface RunOptions {
   patience?: number | undefined;
   /** Epochs that would not end within this time are left out, all but the first; default: none. */
   timeLimitMs?: number | undefined;
+  /** Told where the time goes; default: nobody is. */
+  clock?: RunClock | undefined;
   /** Asked between updates; the run saves and stops when it says so. */
   stopRequested?: (() => boolean) | undefined;
 }
@@ -57,6 +60,7 @@ export interface RunOptions {
 /** A run going on: what its parts share. */
 interface Run extends RunOptions {
   events: Required<RunObserver>;
+  clock: RunClock;
 }
 
 /**
@@ -64,8 +68,10 @@ interface Run extends RunOptions {
  * @throws {InputError} when the loss stops being a number, naming the step and the layer.
  */
 export async function runTraining(options: RunOptions, observer: RunObserver): Promise<RunEnd> {
-  const run: Run = { ...options, events: observeAll(observer) };
-  const { trainer, batches, state, schedule, events, saver } = run;
+  const clock = options.clock ?? new RunClock();
+  const events = timed(observeAll(observer), clock);
+  const run: Run = { ...options, events, clock };
+  const { trainer, batches, state, schedule, saver } = run;
   const shapes = batches.shapes(state.epoch + 1);
   events.compiling(shapes.length);
   await prepare(run, shapes);
@@ -122,9 +128,22 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
       validMs: now - trained,
     };
     await events.epochScored(result);
-    await events.saved(await saver.epoch(currentState(run), result), result);
+    const files = await clock.wait("checkpoints", saver.epoch(currentState(run), result));
+    await events.saved(files, result);
   }
   return await end(stalled ? "patience" : state.lastEpoch < plannedEpochs ? "time" : "done");
+}
+
+/** Observers whose time is counted. */
+function timed(events: Required<RunObserver>, clock: RunClock): Required<RunObserver> {
+  const part = "screen, logs and report";
+  return {
+    ...events,
+    advance: (...args) => clock.do(part, () => events.advance(...args)),
+    stepDone: (...args) => clock.do(part, () => events.stepDone(...args)),
+    imagesScored: (...args) => clock.do(part, () => events.imagesScored(...args)),
+    epochScored: (...args) => clock.wait(part, events.epochScored(...args)),
+  };
 }
 
 /** `run.state` with what schedule and trainer know. */
@@ -194,13 +213,14 @@ async function trainEpoch(
   run: Run,
   epoch: number,
 ): Promise<{ images: number; batchCount: number }> {
-  const { trainer, batches, schedule, events, state, accumulate = 1 } = run;
+  const { trainer, batches, schedule, events, state, clock, accumulate = 1 } = run;
   const plans = batches.plan(epoch);
   /** Steps whose losses are not known yet. */
   let open: FaultStep[] = [];
   let last: number | undefined;
   const collect = async () => {
-    const losses = await trainer.losses();
+    await clock.wait("GPU, training", trainer.ready("all"));
+    const losses = await clock.wait("reading losses", trainer.losses());
     for (const [i, loss] of losses.entries()) {
       const step = open[i];
       if (!step) break;
@@ -230,7 +250,7 @@ async function trainEpoch(
   };
   let next = load(state.batch);
   for (let i = state.batch; next; i++) {
-    const batch = await next;
+    const batch = await clock.wait("photos of training", next);
     // Decoding the next batch overlaps with the GPU's work on this one.
     next = load(i + 1);
     labelled ||= batch.labels.some((label) => label !== IGNORED);
@@ -243,7 +263,8 @@ async function trainEpoch(
       batch: i + 1,
       step: trainer.step + 1,
     });
-    await trainer.train(batch, position);
+    await clock.wait("GPU, training", trainer.ready("one more"));
+    await clock.wait("uploading and encoding", trainer.train(batch, position));
     schedule.stepBatch?.();
     state.batch = i + 1;
     images += batch.batch;
@@ -294,14 +315,14 @@ async function notFinite(
  * Scores of the validation split at the training scale; `undefined` where the run is to stop.
  */
 async function validate(run: Run, epoch: number): Promise<ConfusionMatrix | undefined> {
-  const { segmenter, valid, classes, events, state, stopRequested } = run;
+  const { segmenter, valid, classes, events, state, clock, stopRequested } = run;
   if (stopRequested?.()) return undefined;
   const matrix = new ConfusionMatrix(classes);
   events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
   for (const plan of planBatches(valid.sizes, run.batches.batchSize, 0, 0)) {
-    const batch = await valid.batch(plan);
-    const predicted = await segmenter.predict(batch);
-    matrix.add(batch.labels, predicted);
+    const batch = await clock.wait("photos of validation", valid.batch(plan));
+    const predicted = await clock.wait("GPU, validation", segmenter.predict(batch));
+    clock.do("counting pixels", () => matrix.add(batch.labels, predicted));
     events.imagesScored({ ...batch, indices: plan.indices, predicted });
     events.advance("valid", batch.batch, undefined);
     if (stopRequested?.()) return undefined;

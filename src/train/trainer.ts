@@ -62,6 +62,8 @@ export interface TrainerState {
 }
 
 const LOSSES_KEPT = 256;
+/** Steps that may be unfinished when another one is submitted. */
+const QUEUED_STEPS = 2;
 const ALONE: GroupPosition = { index: 0, size: 1 };
 
 /** Trains a network step by step. */
@@ -145,8 +147,13 @@ export class Trainer {
    */
   async train(batch: TrainingBatch, position: GroupPosition = ALONE): Promise<void> {
     const program = await this.#load(batch, position);
-    await program.runQueued();
+    await program.runQueued(QUEUED_STEPS);
     this.#count(position);
+  }
+
+  /** Resolves when {@linkcode train} has nothing to wait for, or when all steps are done. */
+  async ready(steps: "one more" | "all"): Promise<void> {
+    await this.#gpu.throttle(steps === "all" ? 0 : QUEUED_STEPS);
   }
 
   /** Like {@linkcode train}, but node by node, showing what each leaves; see `Program.inspect`. */
