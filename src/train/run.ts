@@ -74,7 +74,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
   const { trainer, batches, state, schedule, saver } = run;
   const shapes = batches.shapes(state.epoch + 1);
   events.compiling(shapes.length);
-  await prepare(run, shapes);
+  await clock.wait("compiling", prepare(run, shapes));
   if (state.epoch === state.firstEpoch && state.batch === 0) {
     state.freezeEpoch = epochToFreeze(state, shapes);
   }
@@ -90,8 +90,8 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     const epoch = state.epoch + 1;
     const started = performance.now();
     if (epoch === state.freezeEpoch && !trainer.frozenStatistics) {
-      await freezeStatistics(run);
-      await prepare(run, shapes);
+      await clock.wait("GPU, statistics of the set", freezeStatistics(run));
+      await clock.wait("compiling", prepare(run, shapes));
     }
     const learningRate = schedule.learningRate;
     const { images, batchCount } = await trainEpoch(run, epoch);
@@ -219,7 +219,7 @@ async function trainEpoch(
   let open: FaultStep[] = [];
   let last: number | undefined;
   const collect = async () => {
-    await clock.wait("GPU, training", trainer.ready("all"));
+    await clock.wait("GPU, training", trainer.finish());
     const losses = await clock.wait("reading losses", trainer.losses());
     for (const [i, loss] of losses.entries()) {
       const step = open[i];
@@ -263,8 +263,7 @@ async function trainEpoch(
       batch: i + 1,
       step: trainer.step + 1,
     });
-    await clock.wait("GPU, training", trainer.ready("one more"));
-    await clock.wait("uploading and encoding", trainer.train(batch, position));
+    await trainer.train(batch, position, clock);
     schedule.stepBatch?.();
     state.batch = i + 1;
     images += batch.batch;

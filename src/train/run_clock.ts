@@ -10,6 +10,8 @@ export type ClockPart =
   | "photos of training"
   | "uploading and encoding"
   | "GPU, training"
+  | "compiling"
+  | "GPU, statistics of the set"
   | "reading losses"
   | "photos of validation"
   | "GPU, validation"
@@ -64,7 +66,7 @@ export class RunClock {
   }
 }
 
-/** Whether a part is the device's work. */
+/** Whether a part is the device's work, or making its programs. */
 export function isDevicePart(part: ClockPart): boolean {
-  return part.startsWith("GPU");
+  return part.startsWith("GPU") || part === "compiling";
 }

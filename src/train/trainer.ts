@@ -11,6 +11,7 @@ import { compile, type Program } from "../graph/program.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import type { LossName } from "./losses.ts";
+import { RunClock } from "./run_clock.ts";
 import { Snapshot } from "./snapshot.ts";
 import { gatherStatistics } from "./statistics.ts";
 import { recordStep, type StepKind, type StepShape } from "./step.ts";
@@ -143,17 +144,26 @@ export class Trainer {
    *
    * @param position in a group, gradients are averaged over the group and the weights change with
    *   its last batch; default: a group of its own
+   * @param clock told what is waited for
    * @throws {InputError} when the step does not fit the memory budget.
    */
-  async train(batch: TrainingBatch, position: GroupPosition = ALONE): Promise<void> {
-    const program = await this.#load(batch, position);
-    await program.runQueued(QUEUED_STEPS);
+  async train(
+    batch: TrainingBatch,
+    position: GroupPosition = ALONE,
+    clock: RunClock = new RunClock(),
+  ): Promise<void> {
+    await clock.wait("GPU, training", this.#gpu.throttle(QUEUED_STEPS));
+    const upload = this.#load(batch, position);
+    const program = await clock.wait("uploading and encoding", upload);
+    clock.do("uploading and encoding", () => program.run());
+    // Where the device is the processor, this alone may take as long as the step.
+    clock.do("GPU, training", () => this.#gpu.submitted());
     this.#count(position);
   }
 
-  /** Resolves when {@linkcode train} has nothing to wait for, or when all steps are done. */
-  async ready(steps: "one more" | "all"): Promise<void> {
-    await this.#gpu.throttle(steps === "all" ? 0 : QUEUED_STEPS);
+  /** Resolves when all steps are done. */
+  async finish(): Promise<void> {
+    await this.#gpu.throttle(0);
   }
 
   /** Like {@linkcode train}, but node by node, showing what each leaves; see `Program.inspect`. */
