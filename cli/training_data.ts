@@ -23,7 +23,7 @@ import type { LossName } from "../src/train/losses.ts";
 import type { Schedule } from "../src/train/schedule.ts";
 import { planStep } from "../src/train/step.ts";
 import { Trainer } from "../src/train/trainer.ts";
-import { TrainingBatches } from "../src/train/training_batches.ts";
+import { type PairSource, TrainingBatches } from "../src/train/training_batches.ts";
 import type { RunLogSettings } from "./run_log.ts";
 import { Progress } from "./progress.ts";
 import type { SavedRun } from "./resume.ts";
@@ -165,11 +165,27 @@ export async function openTrainingData(
   return { train, valid, batchSize };
 }
 
+/** What decides how much memory a step needs. */
+export type StepChoices = Pick<
+  TrainingSettings,
+  | "net"
+  | "optimizer"
+  | "clipping"
+  | "loss"
+  | "accumulate"
+  | "emaDecay"
+  | "batchSize"
+  | "seed"
+  | "augment"
+  | "crop"
+  | "scale"
+>;
+
 /** The largest step of a run, to be judged. */
 export function fitQuestion(
   gpu: Gpu,
-  settings: TrainingSettings,
-  train: SampleSource,
+  settings: StepChoices,
+  train: PairSource,
 ): FitQuestion | undefined {
   const { net, optimizer, clipping, loss, accumulate = 1, emaDecay } = settings;
   const [shape] = trainingBatches(settings, train).shapes(0);
@@ -190,8 +206,8 @@ export function fitQuestion(
 
 /** The batches of a run. */
 export function trainingBatches(
-  { batchSize, seed, augment, crop }: TrainingSettings,
-  train: SampleSource,
+  { batchSize, seed, augment, crop }: StepChoices,
+  train: PairSource,
 ): TrainingBatches {
   return new TrainingBatches(train, { batchSize, seed, augment, crop });
 }
@@ -221,8 +237,8 @@ const AFTER_FAILURE = 0.7;
 /** Memory that a device has run out of, though the plan was within the budget: says what to try. */
 export async function explainMemory<T>(
   gpu: Gpu,
-  settings: TrainingSettings,
-  train: SampleSource,
+  settings: StepChoices,
+  train: PairSource,
   body: () => Promise<T>,
 ): Promise<T> {
   try {
