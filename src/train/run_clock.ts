@@ -25,7 +25,10 @@ export class RunClock {
   #startMs: number;
   readonly #now: () => number;
 
-  /** @param now Milliseconds; tests replace it. */
+  /**
+   * Starts counting.
+   * @param now Milliseconds; tests replace it.
+   */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
     this.#startMs = now();
