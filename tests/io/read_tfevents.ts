@@ -77,19 +77,21 @@ export function readEvents(bytes: Uint8Array): ReadEvent[] {
   return events;
 }
 
-/** The files of a folder as TensorBoard shows them: scalars by tag, values by step. */
-export function shownScalars(files: readonly Uint8Array[]): Map<string, Map<number, number>> {
-  const shown = new Map<string, Map<number, number>>();
+/**
+ * What TensorBoard shows of the files of a folder: steps and values by tag. A step that was told twice
+ * is there twice, unless a session that started in between took the first one back.
+ */
+export function shownScalars(files: readonly Uint8Array[]): Map<string, [number, number][]> {
+  const shown = new Map<string, [number, number][]>();
   for (const event of files.flatMap(readEvents)) {
     if (event.session === 1) {
-      for (const steps of shown.values()) {
-        for (const step of steps.keys()) if (step >= event.step) steps.delete(step);
+      for (const [tag, points] of shown) {
+        shown.set(tag, points.filter(([step]) => step < event.step));
       }
     }
     for (const { tag, scalar } of event.values) {
       if (scalar === undefined) continue;
-      const steps = shown.get(tag) ?? new Map<number, number>();
-      shown.set(tag, steps.set(event.step, scalar));
+      shown.set(tag, [...shown.get(tag) ?? [], [event.step, scalar]]);
     }
   }
   return shown;
