@@ -177,7 +177,7 @@ export function ticksBetween(low: number, high: number, wanted = 4): number[] {
 
 function number(value: number): string {
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-3 || size >= 1e5)
+  return size !== 0 && (size < 1e-4 || size >= 1e5)
     ? value.toExponential().replace("e+", "e")
     : String(value);
 }
