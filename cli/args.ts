@@ -235,6 +235,13 @@ export function positional<const C extends string>(
   return option<C>("positional", help, choices.join("|"), settings, oneOf(choices), () => fallback);
 }
 
+/** A file or folder without a flag before it, made absolute from the folder the user stands in. */
+export function positionalPath(help: string): Option<string | undefined> {
+  const read = (texts: readonly string[], name: string) =>
+    resolveUserPath(notEmpty(last(texts), name));
+  return option<string | undefined>("positional", help, "[FILE]", {}, read, () => undefined);
+}
+
 /** On when given; takes no value. */
 export function flag(help: string, settings: Common = {}): Option<boolean> {
   return option<boolean>("flag", help, "", settings, () => true, () => false);

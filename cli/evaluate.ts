@@ -12,6 +12,10 @@ import { shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import type { Checkpoint } from "../src/io/checkpoint.ts";
+import { describe } from "../src/nn/unet_spec.ts";
+import { evaluationPage } from "../src/report/evaluation_page.ts";
+import { Gallery } from "../src/report/gallery.ts";
+import { drawnColours } from "../src/report/overlay.ts";
 import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/evaluate.ts";
 import { choice, float, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
@@ -23,6 +27,11 @@ const options = {
   model: modelOption,
   split: choice("part of the data set", ["valid", "test", "train"], { default: "valid" }),
   json: path("write the scores to this file"),
+  report: path(
+    "write a page with the confusion matrix and the worst images, as this file or " +
+      "as evaluation.html in this folder",
+    { placeholder: "FILE|DIR" },
+  ),
   data: path("data folder", { default: "data", placeholder: "DIR" }),
   scale: float("scale of the photos (default: the checkpoint's)", {
     short: "s",
@@ -53,7 +62,7 @@ export interface Report {
 
 /** Scores a split and shows what came out. */
 export async function run(
-  { model: file, split, json, data, scale }: Values<typeof options>,
+  { model: file, split, json, report: page, data, scale }: Values<typeof options>,
   context: Context,
 ): Promise<number> {
   const { log } = context;
@@ -65,7 +74,8 @@ export async function run(
   using model = await Model.open(checkpoint, file, context);
   const used = scaleOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at scale ${used}`);
-  const evaluation = await scoreWithProgress(model, samples, used, dataset, split);
+  const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);
+  const evaluation = await scoreWithProgress(model, samples, used, dataset, split, gallery);
 
   const report = reportOf(evaluation, shownPath(file), split, dataset);
   console.log(table(report));
@@ -74,6 +84,16 @@ export async function run(
   if (json !== undefined) {
     await writeFileAtomic(json, new TextEncoder().encode(JSON.stringify(report, null, 2) + "\n"));
     log.info(`Scores written to ${shownPath(json)}`);
+  }
+  if (page !== undefined && gallery !== undefined) {
+    const target = /\.html?$/i.test(page) ? page : join(page, "evaluation.html");
+    const html = pageOf(evaluation, gallery, report, {
+      dataset,
+      network: describe(checkpoint.config),
+      scale: used,
+    });
+    await writeFileAtomic(target, new TextEncoder().encode(html));
+    log.info(`Confusion matrix and images: ${shownPath(target)}`);
   }
   return 0;
 }
@@ -128,6 +148,7 @@ async function scoreWithProgress(
   scale: number,
   { info }: Dataset,
   split: SplitName,
+  gallery: Gallery | undefined,
 ): Promise<Evaluation> {
   using bar = new Progress({ label: `Evaluate ${split}`, total: samples.length });
   return await evaluateSamples(model.segmenter, samples, {
@@ -135,6 +156,8 @@ async function scoreWithProgress(
     valueMap: valueToClass(info),
     classes: info.classes.length,
     onProgress: () => bar.advance(1),
+    onPrediction: gallery &&
+      ((image) => gallery.offer({ ...image, name: shownPath(image.name) })),
   });
 }
 
@@ -150,6 +173,27 @@ function reportOf(
     return { id, name, iou, dice, precision, recall, pixels };
   });
   return { model, split, images: images.length, pixelAccuracy, meanIoU, meanDice, classes };
+}
+
+function pageOf(
+  { scores, matrix }: Evaluation,
+  gallery: Gallery,
+  { model, split, images }: Report,
+  { dataset, network, scale }: { dataset: Dataset; network: string; scale: number },
+): string {
+  const { classes } = dataset.info;
+  return evaluationPage({
+    title: `${model} on ${split}`,
+    notes: [
+      `${network}, photos at scale ${scale}, masks of ${shownPath(dataset.folder)} at their own ` +
+      `size; ${new Date().toISOString().slice(0, 10)}`,
+    ],
+    images,
+    classes,
+    scores,
+    matrix,
+    pictures: gallery.pictures(drawnColours(classes.map(({ color }) => color))),
+  });
 }
 
 const COLUMNS = ["IoU", "Dice", "precision", "recall", "pixels"];
@@ -200,6 +244,7 @@ export const command: Command = defineCommand({
   examples: [
     "deno task evaluate",
     "deno task evaluate -m checkpoints/best.safetensors --split test --json scores.json",
+    "deno task evaluate --split test --report reports",
   ],
   run,
 });

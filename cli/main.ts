@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   train: { summary: "train a network", load: () => import("./train.ts") },
   predict: { summary: "masks for photos", load: () => import("./predict.ts") },
   evaluate: { summary: "scores of a network", load: () => import("./evaluate.ts") },
+  models: {
+    summary: "list checkpoints with their scores, copy the best to models/",
+    load: () => import("./models.ts"),
+  },
   export: {
     summary: "write a network in another format",
     load: () => import("./export.ts"),

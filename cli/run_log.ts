@@ -84,7 +84,7 @@ const system = (): string => `${Deno.build.os} ${Deno.build.arch}`;
 
 /** Paths as the user sees them; what every command has is no setting of this one. */
 function shownOptions(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const common = Object.keys(COMMON_OPTIONS);
+  const common = ["resume", ...Object.keys(COMMON_OPTIONS)];
   return Object.fromEntries(
     Object.entries(options).filter(([name]) => name === "adapter" || !common.includes(name))
       .map(([name, value]) => [name, typeof value === "string" ? shownOption(value) : value]),

@@ -116,7 +116,7 @@ export function lineChart(chart: Chart): string {
       if (points.length <= MOST_DOTS) {
         parts.push(`<circle ${place} r="2.5" fill="var(--line${colour})"/>`);
       }
-      const text = `epoch ${point[0]}: ${name} ${chart.format(point[1])}`;
+      const text = `epoch ${Number(point[0].toFixed(2))}: ${name} ${chart.format(point[1])}`;
       parts.push(
         `<circle class="hit" ${place} r="7" style="color:var(--line${colour})"><title>${
           escapeHtml(text)
@@ -177,7 +177,7 @@ export function ticksBetween(low: number, high: number, wanted = 4): number[] {
 
 function number(value: number): string {
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-3 || size >= 1e5)
+  return size !== 0 && (size < 1e-4 || size >= 1e5)
     ? value.toExponential().replace("e+", "e")
     : String(value);
 }

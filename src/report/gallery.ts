@@ -38,7 +38,7 @@ export interface PageImage {
   /** PNGs to lay over the photo. */
   readonly truth: Uint8Array;
   readonly predicted: Uint8Array;
-  /** Red where the prediction is wrong. */
+  /** Yellow where the prediction is wrong. */
   readonly errors: Uint8Array;
   /** Ids of the classes in truth or prediction. */
   readonly classes: readonly number[];
@@ -54,7 +54,8 @@ export interface GalleryPictures {
 const PAGE_SIDE = 480;
 const WORST = 6;
 const BEST = 3;
-const ERROR_COLOUR = [230, 30, 40] as const;
+/** Seen on dark and light, and seldom a class. */
+const ERROR_COLOUR = [255, 220, 0] as const;
 
 /** An image that is kept: no larger than a page shows it, the photo in RGB. */
 interface Kept {

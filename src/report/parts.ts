@@ -8,6 +8,7 @@ import { escapeHtml } from "./html.ts";
 export const PARTS_STYLE = `
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.5rem,1fr));gap:.7rem;margin:1.2rem 0}
 .tiles b{display:block;font-size:1.6rem;line-height:1.25}
+@media (max-width:30rem){.tiles{grid-template-columns:1fr 1fr}.tiles .card{padding:.6rem .8rem}}
 .swatch{flex:none;width:1.05rem;height:1.05rem;border-radius:.25rem;
 border:1px solid color-mix(in srgb,var(--text) 35%,transparent);display:inline-block}
 .bar{height:.5rem;border-radius:.25rem;background:var(--accent-soft);overflow:hidden}

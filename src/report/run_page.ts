@@ -21,6 +21,8 @@ export interface ScoredEpoch {
   readonly pictures: GalleryPictures;
 }
 
+const MOST_RATES = 300;
+
 /** Everything the page tells. */
 export interface RunPage {
   readonly title: string;
@@ -113,18 +115,18 @@ function charts({ epochs, steps }: RunPage, best: EpochRow | undefined): string 
       lineChart({
         title: "Learning rate",
         series: [
-          {
-            name: "step",
-            colour: 4,
-            faint: true,
-            points: stepLine(steps, (row) => row.learningRate),
-          },
-          { name: "at the start of the epoch", colour: 4, points: line((row) => row.learningRate) },
+          { name: "step", colour: 4, points: sampled(stepLine(steps, (row) => row.learningRate)) },
         ],
         ...{ x, y: [0, 0] as const, format: rate },
       }),
     ].join("\n")
   }</div>`;
+}
+
+/** A rate changes smoothly: some of its points do, the last one among them. */
+function sampled(points: readonly Point[]): Point[] {
+  const every = Math.ceil(points.length / MOST_RATES);
+  return points.filter((_, at) => (points.length - 1 - at) % every === 0);
 }
 
 /** Steps lie between the end of the epoch before and the end of theirs. */

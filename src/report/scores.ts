@@ -26,7 +26,7 @@ td,th{padding:.4rem .7rem .4rem 0;border-top:1px solid var(--line);vertical-alig
 thead th{border-top:0}
 td.num,th.num{text-align:right}
 td:last-child,th:last-child{padding-right:0}
-td.name{overflow-wrap:anywhere;min-width:7rem}
+td.name{overflow-wrap:anywhere;min-width:8.5rem}
 td.name .swatch{vertical-align:-.15rem;margin-right:.5rem}
 td.meter{width:26%;min-width:4.5rem}
 tr.mean td{border-top:2px solid var(--line);font-weight:600}

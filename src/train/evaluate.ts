@@ -11,6 +11,7 @@ import { resizeArea, scaledSize } from "../data/resize.ts";
 import { rgbToRgba } from "../data/samples.ts";
 import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
+import type { ScoredImage } from "../report/gallery.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 
 /** What {@linkcode evaluateSamples} needs to know. */
@@ -23,6 +24,8 @@ export interface EvaluateOptions {
   readonly classes: number;
   /** Called after each image. */
   readonly onProgress?: (image: ImageScore) => void;
+  /** Called with each image and its prediction. */
+  readonly onPrediction?: ((image: ScoredImage) => void) | undefined;
 }
 
 /** The score of one image by itself. */
@@ -61,7 +64,7 @@ interface Truth {
 export async function evaluateSamples(
   segmenter: Predictor,
   samples: readonly Sample[],
-  { scale, valueMap, classes, onProgress }: EvaluateOptions,
+  { scale, valueMap, classes, onProgress, onPrediction }: EvaluateOptions,
 ): Promise<Evaluation> {
   const matrix = new ConfusionMatrix(classes);
   const images: ImageScore[] = [];
@@ -81,6 +84,7 @@ export async function evaluateSamples(
     own.counts.forEach((count, cell) => matrix.counts[cell] = (matrix.counts[cell] ?? 0) + count);
     const score = { image, meanIoU: own.scores().meanIoU };
     images.push(score);
+    onPrediction?.({ name: image, photo, ...{ width, height }, truth: labels, predicted: ids });
     onProgress?.(score);
   }
   return { scores: matrix.scores(), matrix, images };

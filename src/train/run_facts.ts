@@ -28,4 +28,8 @@ const words = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 const text = (value: unknown): string =>
-  typeof value === "object" ? JSON.stringify(value) : String(value);
+  Array.isArray(value)
+    ? value.join(", ")
+    : typeof value === "object"
+    ? JSON.stringify(value)
+    : String(value);

@@ -93,7 +93,8 @@ export class RunLog implements RunObserver {
     const { resumed, classes } = options;
     this.#gallery = new Gallery(classes.length);
     this.#events = new EventFile(folder, (resumed?.step ?? 0) + 1);
-    this.#events.addGraph(options.graph());
+    // TensorBoard wants one graph a run.
+    if (resumed === undefined) this.#events.addGraph(options.graph());
     this.#events.flush();
   }
 
@@ -113,7 +114,8 @@ export class RunLog implements RunObserver {
     const names = classes.map((item) => item.name);
     const epochs = await openEpochTable(join(folder, "results.csv"), names, resumed?.epoch ?? 0);
     const steps = await openStepTable(join(folder, "losses.csv"), resumed?.step ?? 0);
-    return new RunLog(folder, options, epochs, steps);
+    const found = again === undefined ? { ...options, resumed: undefined } : options;
+    return new RunLog(folder, found, epochs, steps);
   }
 
   /** The name that {@linkcode RunLogOptions.resumed} takes. */

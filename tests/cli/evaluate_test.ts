@@ -100,6 +100,44 @@ Deno.test(
 );
 
 Deno.test(
+  "evaluate: a page with every score, the confusion matrix and the images",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      await writeSet(folder, CLASSES);
+      const args = ["evaluate", "-m", "m.safetensors", "--split", "train", "--json", "s.json"];
+      const { code, err } = await runCommand(folder, [...args, "--report", "pages"]);
+      assertEquals(code, 0, err);
+      assertStringIncludes(err, "pages/evaluation.html");
+      const page = await Deno.readTextFile(`${folder}/pages/evaluation.html`);
+      const report = JSON.parse(await Deno.readTextFile(`${folder}/s.json`));
+      for (const { iou, dice, precision, recall, pixels } of report.classes) {
+        const cells = [iou, dice, precision, recall].map((value: number) => value.toFixed(4));
+        const [first, ...rest] = [...cells, pixels.toLocaleString("en")];
+        const text = page.replace(/<[^>]*>/g, " ");
+        assertMatch(text, new RegExp([first, ...rest].join("\\s+")));
+      }
+      const { train } = await loadDataset(`${folder}/data`, ["train"]);
+      const matrix = new ConfusionMatrix(CLASSES.length);
+      for (const { image } of train) {
+        const n = Number(stem(image));
+        matrix.add(truth(n, CLASSES.length), seen(n, CLASSES.length));
+      }
+      for (const [cell, pixels] of matrix.counts.entries()) {
+        const [t, p] = [Math.floor(cell / CLASSES.length), cell % CLASSES.length];
+        const title = `${CLASSES[t]?.name} as ${CLASSES[p]?.name}: ${pixels.toLocaleString("en")} `;
+        assertStringIncludes(page, title);
+      }
+      for (const { image } of train) assertStringIncludes(page, `images/${stem(image)}.png`);
+      assertEquals(/(src|href)="(?!data:)|url\((?!data:)|@import|https?:/.test(page), false);
+
+      const named = await runCommand(folder, [...args, "--report", "one.html"]);
+      assertEquals(named.code, 0, named.err);
+      assertEquals((await Deno.stat(`${folder}/one.html`)).isFile, true);
+    }),
+);
+
+Deno.test(
   "evaluate: test photos without a mask are left out, with a warning",
   { ignore },
   () =>

@@ -1,0 +1,141 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { parse } from "@std/csv";
+import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
+import { readEvents, shownScalars } from "../io/read_tfevents.ts";
+import { inFolder, namesIn, noProcesses, runCommand } from "./run_command.ts";
+import { writeRaw } from "./tiny_data.ts";
+
+const TRAIN = ["train", "-s", "1", "--width", "4", "-b", "3", "--optimizer", "adamw"];
+
+/** Cells of the rows of a table of the page, without markup. */
+function cellsOf(page: string, id: string): string[][] {
+  const table = page.match(new RegExp(`<table id="${id}">.*?</table>`, "s"))?.[0] ?? "";
+  const rows = [...table.matchAll(/<tr.*?<\/tr>/gs)].map(([row]) =>
+    [...row.matchAll(/<td.*?<\/td>/gs)].map(([cell]) => cell.replace(/<[^>]*>/g, ""))
+  );
+  return rows.filter((row) => row.length > 0);
+}
+
+Deno.test({
+  name:
+    "every number in results.csv, event files, report and checkpoint agrees, after --resume too",
+  ignore: noProcesses,
+  fn: () =>
+    inFolder(async (folder) => {
+      writeRaw(folder);
+      assertEquals((await runCommand(folder, ["data"])).code, 0);
+      const first = await runCommand(folder, [
+        ...[...TRAIN, "-e", "3", "-l", "0.01", "--schedule", "cosine", "--save-every", "2"],
+        ...["--runs", "logs", "--name", "tiny"],
+      ]);
+      assertEquals(first.code, 0, first.err);
+      const resume = ["train", "--resume", "checkpoints/CP_epoch2.safetensors", "-e", "4"];
+      const second = await runCommand(folder, [...resume, "--runs", "logs"]);
+      assertEquals(second.code, 0, second.err);
+
+      const [name = "", ...others] = await namesIn(`${folder}/logs`);
+      assertEquals(others, [], "the run went on in its folder");
+      assert(/^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_tiny$/.test(name), name);
+      assertStringIncludes(second.err, `logs/${name}/report.html`);
+      const run = `${folder}/logs/${name}`;
+      const rows = parse(Deno.readTextFileSync(`${run}/results.csv`), { skipFirstRow: true });
+      const steps = parse(Deno.readTextFileSync(`${run}/losses.csv`), { skipFirstRow: true });
+      assertEquals(rows.map((row) => row.epoch), ["1", "2", "3", "4"]);
+      const perEpoch = Number(rows[0]?.step);
+      assertEquals(steps.map((row) => Number(row.step)), steps.map((_, i) => i + 1));
+      assertEquals(steps.length, 4 * perEpoch);
+
+      // Losses of steps, and what epochs say of them.
+      for (const [at, row] of rows.entries()) {
+        const own = steps.filter(({ epoch }) => epoch === row.epoch);
+        assertEquals(own.length, perEpoch);
+        const mean = own.reduce((sum, { loss }) => sum + Math.fround(Number(loss)), 0) / perEpoch;
+        assert(Math.abs(mean - Number(row.train_loss)) < 1e-12, `${mean}, ${row.train_loss}`);
+        assertEquals(row.learning_rate, own[0]?.learning_rate);
+        assertEquals(Number(row.step), (at + 1) * perEpoch);
+      }
+
+      // Event files.
+      const files = (await namesIn(run)).filter((file) => file.includes("tfevents"));
+      assertEquals(files.length, 2);
+      const contents = files.map((file) => Deno.readFileSync(`${run}/${file}`));
+      const shown = shownScalars(contents);
+      const scalars = (tag: string) => shown.get(tag) ?? [];
+      const column = (table: Record<string, string>[], key: string) =>
+        table.map((row): [number, number] => [Number(row.step), Math.fround(Number(row[key]))]);
+      assertEquals(scalars("Loss/train"), column(steps, "loss"));
+      assertEquals(scalars("learning_rate"), column(steps, "learning_rate"));
+      const epochTags = {
+        ...{ "Loss/epoch": "train_loss", "IoU/val": "mean_iou", "Dice/val": "mean_dice" },
+        ...{ "Accuracy/val": "pixel_accuracy", epoch: "epoch", seconds: "seconds" },
+        ...{ "IoU_class/ground": "iou/ground", "IoU_class/roof": "iou/roof" },
+      };
+      for (const [tag, key] of Object.entries(epochTags)) {
+        assertEquals(scalars(tag), column(rows, key), tag);
+      }
+      assertEquals(shown.size, 2 + Object.keys(epochTags).length);
+      const tags = new Set(
+        contents.flatMap(readEvents).flatMap(({ values }) =>
+          values.flatMap(({ tag, image, histogram }) => image || histogram ? [tag] : [])
+        ),
+      );
+      for (const tag of ["images", "masks/true", "masks/pred", "grads/outc/conv/bias"]) {
+        assert(tags.has(tag), `${tag} is told`);
+      }
+
+      // The page.
+      const page = Deno.readTextFileSync(`${run}/report.html`);
+      const four = (key: string) => (row: Record<string, string>) => Number(row[key]).toFixed(4);
+      const shownCells = ["train_loss", "mean_iou", "mean_dice", "pixel_accuracy"].map(four);
+      assertEquals(
+        cellsOf(page, "epochs"),
+        rows.map((row) => [
+          ...[row.epoch ?? "", row.step ?? ""],
+          ...shownCells.map((cell) => cell(row)),
+          String(Number(Number(row.learning_rate).toPrecision(4))),
+          Number(row.seconds).toFixed(1),
+        ]),
+      );
+      const scores = rows.map((row) => Number(row.mean_iou));
+      const bestAt = scores.indexOf(Math.max(...scores));
+      const best = rows[bestAt] ?? {};
+      // Where the best epoch was before the resumed part, its images are gone: the last one's show.
+      const scored = bestAt < 2 ? rows[3] ?? {} : best;
+      assertStringIncludes(page, `<b class="num">${four("mean_iou")(best)}</b>`);
+      assertStringIncludes(page, `validation images after epoch ${scored.epoch}`);
+      const classes = cellsOf(page, "classes");
+      assertEquals(classes.map(([label, iou]) => [label, iou]), [
+        ["ground", four("iou/ground")(scored)],
+        ["roof", four("iou/roof")(scored)],
+        ["mean of 2", four("mean_iou")(scored)],
+      ]);
+      // Each point of a curve tells its value.
+      for (const row of rows) {
+        assertStringIncludes(page, `epoch ${row.epoch}: mean IoU ${four("mean_iou")(row)}<`);
+        assertStringIncludes(
+          page,
+          `epoch ${row.epoch}: mean of the epoch ${four("train_loss")(row)}<`,
+        );
+      }
+
+      // The checkpoint.
+      const bytes = Deno.readFileSync(`${folder}/checkpoints/last.safetensors`);
+      const { info } = decodeCheckpoint(bytes, "last");
+      const last = rows[3] ?? {};
+      assertEquals([info.epoch, info.step], [Number(last.epoch), Number(last.step)]);
+      assertEquals(info.metrics, {
+        loss: Number(last.train_loss),
+        meanIoU: Number(last.mean_iou),
+        meanDice: Number(last.mean_dice),
+        pixelAccuracy: Number(last.pixel_accuracy),
+      });
+
+      const config = JSON.parse(Deno.readTextFileSync(`${run}/config.json`));
+      assertEquals(config.settings.optimizer, "adamw");
+      assertEquals([config.network.width, config.data.classes], [4, ["ground", "roof"]]);
+      assertEquals(config.resumed.length, 1);
+      const refused = await runCommand(folder, [...TRAIN, "--name", "a/b"]);
+      assertEquals(refused.code, 1);
+      assertStringIncludes(refused.err, 'cannot name a run "a/b"');
+    }),
+});
