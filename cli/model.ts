@@ -12,7 +12,7 @@ import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import { path } from "./args.ts";
 import type { Context } from "./command.ts";
-import { openGpu } from "./gpu.ts";
+import { type MostMemory, openGpu } from "./gpu.ts";
 
 /** The scale of the original tool, for checkpoints that do not tell theirs. */
 const DEFAULT_SCALE = 0.1;
@@ -51,14 +51,15 @@ export function scaleOf(asked: number | undefined, { info }: Checkpoint): number
 export class Model {
   private constructor(readonly gpu: Gpu, readonly segmenter: Segmenter) {}
 
-  /** Opens the GPU and puts the network of a checkpoint there. */
+  /** Opens the GPU, with less memory where that is asked for, and puts a network there. */
   static async open(
     checkpoint: Checkpoint,
     file: string,
     context: Pick<Context, "adapter" | "kernels" | "log">,
+    mostMemoryBytes?: MostMemory,
   ): Promise<Model> {
     const net = networkOf(checkpoint, shownPath(file));
-    const gpu = await openGpu(context);
+    const gpu = await openGpu(context, mostMemoryBytes);
     context.log.info(`Using model ${shownPath(file)}: ${describe(checkpoint.config)}`);
     return new Model(gpu, new Segmenter(gpu, net));
   }
