@@ -71,9 +71,9 @@ const VISIBLE_STEP = 64;
 
 /**
  * Whatever the photo, this much GPU memory is enough: larger ones are predicted by windows. A
- * software adapter's is part of the process, which is to stay below 1.5 GiB.
+ * software adapter's is part of the process, which is to stay well below 1.5 GiB.
  */
-const MOST_MEMORY_BYTES = { gpu: 2 ** 30, software: 2 ** 29 };
+const MOST_MEMORY_BYTES = { gpu: 2 ** 30, software: 384 * 2 ** 20 };
 
 /** Predicts every photo; one that fails is reported, and the others go on. */
 export async function run(

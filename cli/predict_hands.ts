@@ -12,7 +12,8 @@ import {
   savePhoto,
   type SaveRequest,
 } from "./predict_work.ts";
-import { transfers, type WorkerReply, type WorkerRequest } from "./predict_worker.ts";
+import { transfers } from "./predict_transfers.ts";
+import type { WorkerReply, WorkerRequest } from "./predict_worker.ts";
 
 /** Decodes photos and writes masks; requests may overlap. */
 export interface Hands extends Disposable {
@@ -43,13 +44,20 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+interface Thread {
+  worker: Worker | undefined;
+  port: MessagePort | undefined;
+  current: Waiting | undefined;
+}
+
 class Threads implements Hands {
-  readonly #workers: { worker: Worker | undefined; current: Waiting | undefined }[];
+  readonly #threads: Thread[];
   readonly #waiting: Waiting[] = [];
 
   constructor(count: number) {
-    this.#workers = Array.from({ length: count }, () => ({
+    this.#threads = Array.from({ length: count }, () => ({
       worker: undefined,
+      port: undefined,
       current: undefined,
     }));
   }
@@ -63,7 +71,10 @@ class Threads implements Hands {
   }
 
   [Symbol.dispose](): void {
-    for (const { worker } of this.#workers) worker?.terminate();
+    for (const { worker, port } of this.#threads) {
+      port?.close();
+      worker?.terminate();
+    }
   }
 
   #ask(request: WorkerRequest): Promise<unknown> {
@@ -75,28 +86,23 @@ class Threads implements Hands {
 
   /** The first idle thread gets the next request: each keeps the memory of its largest photo. */
   #assign(): void {
-    for (const thread of this.#workers) {
+    for (const thread of this.#threads) {
       if (thread.current) continue;
       const next = this.#waiting.shift();
       if (!next) return;
       thread.current = next;
-      thread.worker ??= this.#start(thread);
-      thread.worker.postMessage(next.request, transfers(next.request));
+      thread.port ??= this.#start(thread);
+      thread.port.postMessage(next.request, transfers(next.request));
     }
   }
 
-  #start(thread: { worker: Worker | undefined; current: Waiting | undefined }): Worker {
+  #start(thread: Thread): MessagePort {
     const worker = new Worker(new URL("./predict_worker.ts", import.meta.url), { type: "module" });
-    const finish = (settle: (waiting: Waiting) => void) => {
-      const { current } = thread;
-      thread.current = undefined;
-      if (current) settle(current);
-      this.#assign();
-    };
-    worker.addEventListener(
+    const { port1, port2 } = new MessageChannel();
+    port1.addEventListener(
       "message",
       ({ data }: MessageEvent<WorkerReply>) =>
-        finish(({ resolve, reject }) => {
+        this.#finish(thread, ({ resolve, reject }) => {
           if ("result" in data) resolve(data.result);
           else reject(data.isInput ? new InputError(data.error) : new Error(data.error));
         }),
@@ -104,9 +110,20 @@ class Threads implements Hands {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       // A thread that fails outside of a request is of no use any more.
-      thread.worker = undefined;
-      finish(({ reject }) => reject(new Error(event.message)));
+      port1.close();
+      thread.worker = thread.port = undefined;
+      this.#finish(thread, ({ reject }) => reject(new Error(event.message)));
     });
-    return worker;
+    port1.start();
+    worker.postMessage(undefined, [port2]);
+    thread.worker = worker;
+    return port1;
+  }
+
+  #finish(thread: Thread, settle: (waiting: Waiting) => void): void {
+    const { current } = thread;
+    thread.current = undefined;
+    if (current) settle(current);
+    this.#assign();
   }
 }

@@ -13,10 +13,13 @@ export interface Stages {
   readonly load: (job: Job) => Promise<LoadedPhoto>;
   readonly predict: (job: Job, photo: LoadedPhoto) => Promise<Uint8Array>;
   /** @returns the time it took, in ms. */
-  readonly save: (job: Job, photo: LoadedPhoto, ids: Uint8Array) => Promise<number>;
+  readonly save: (job: Job, photo: DrawnPhoto, ids: Uint8Array) => Promise<number>;
   /** Called once for each photo, with what went wrong. */
   readonly done: (job: Job, error?: InputError) => void;
 }
+
+/** What is left of a photo once the network has seen it. */
+export type DrawnPhoto = Omit<LoadedPhoto, "batch">;
 
 /** Milliseconds that each stage was at work. */
 export interface Spent {
@@ -56,7 +59,7 @@ export async function throughStages(jobs: readonly Job[], stages: Stages): Promi
     if (!(error instanceof InputError)) throw error;
     stages.done(job, error);
   };
-  const save = async (job: Job, photo: LoadedPhoto, ids: Uint8Array) => {
+  const save = async (job: Job, photo: DrawnPhoto, ids: Uint8Array) => {
     try {
       // One turn of the event loop, in which the GPU gets the next photo.
       await new Promise((resolve) => setTimeout(resolve, 0));
@@ -69,7 +72,9 @@ export async function throughStages(jobs: readonly Job[], stages: Stages): Promi
   const predict = async (job: Job, photo: LoadedPhoto) => {
     try {
       const ids = await gpu.during(stages.predict(job, photo));
-      const saved: Promise<void> = save(job, photo, ids);
+      // The pixels that the network saw are as large as all of the rest.
+      const { batch: _, ...drawn } = photo;
+      const saved: Promise<void> = save(job, drawn, ids);
       const settled = saved.finally(() => saving.delete(settled));
       settled.catch(() => undefined);
       saving.add(settled);

@@ -1,12 +1,12 @@
 /**
- * The worker thread of `predict`: does what it is told, one request at a time, and hands the pixels
- * over without copying them.
+ * The worker thread of `predict`: does what it is told through the port that comes with its first
+ * message, one request at a time, and hands the pixels over without copying them.
  * @module
  */
-/// <reference lib="deno.worker" />
 
 import { InputError } from "../src/errors.ts";
 import { loadPhoto, type LoadRequest, savePhoto, type SaveRequest } from "./predict_work.ts";
+import { transfers } from "./predict_transfers.ts";
 
 /** What a thread is asked. */
 export type WorkerRequest =
@@ -18,15 +18,15 @@ export type WorkerReply =
   | { readonly result: unknown }
   | { readonly error: string; readonly isInput: boolean };
 
-/** The memory of a message that can change hands: whole buffers of byte arrays. */
-export function transfers(value: unknown): ArrayBuffer[] {
-  if (value instanceof Uint8Array) {
-    const { buffer } = value;
-    return buffer instanceof ArrayBuffer && buffer.byteLength === value.byteLength ? [buffer] : [];
-  }
-  if (typeof value !== "object" || value === null) return [];
-  return [...new Set(Object.values(value).flatMap(transfers))];
-}
+globalThis.addEventListener("message", (event) => {
+  const { ports: [port] } = event as MessageEvent;
+  if (!port) return;
+  port.addEventListener("message", async ({ data }: MessageEvent<WorkerRequest>) => {
+    const reply = await answer(data);
+    port.postMessage(reply, transfers(reply));
+  });
+  port.start();
+});
 
 async function answer(request: WorkerRequest): Promise<WorkerReply> {
   try {
@@ -36,14 +36,4 @@ async function answer(request: WorkerRequest): Promise<WorkerReply> {
     const message = error instanceof Error ? error.message : String(error);
     return { error: message, isInput: error instanceof InputError };
   }
-}
-
-// The main thread imports this module for its types and `transfers` only.
-if (
-  typeof DedicatedWorkerGlobalScope !== "undefined" && self instanceof DedicatedWorkerGlobalScope
-) {
-  self.addEventListener("message", async ({ data }: MessageEvent<WorkerRequest>) => {
-    const reply = await answer(data);
-    self.postMessage(reply, transfers(reply));
-  });
 }
