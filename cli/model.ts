@@ -10,7 +10,7 @@ import { type Checkpoint, networkOf } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
-import { path } from "./args.ts";
+import { choice, flag, path } from "./args.ts";
 import type { Context } from "./command.ts";
 import { type MostMemory, openGpu } from "./gpu.ts";
 
@@ -22,6 +22,20 @@ export const modelOption = path("network, .safetensors or PyTorch's .pth", {
   short: "m",
   default: "checkpoints/best.safetensors",
 });
+
+/**
+ * Flips of photos. Upside down is no default: where photos have a top (streets, people), networks
+ * know little of that, and the average is worse than the plain prediction.
+ */
+export const ttaOptions = {
+  tta: flag("average the probabilities of each photo and its mirror image; takes twice as long"),
+  flips: choice(
+    "mirror images for --tta; all: also upside down, four in all, for images without a top " +
+      "(microscopes, aerial photos)",
+    ["horizontal", "all"],
+    { default: "horizontal" },
+  ),
+};
 
 /** Photos have red, green and blue; a network of one channel reads their red. */
 const PHOTO_CHANNELS = [1, 3];

@@ -9,7 +9,7 @@ import { predictPhoto } from "../src/train/evaluate.ts";
 import { flag, float, int, list, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf } from "./model.ts";
+import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
 import { FIGURE_FOLDER } from "./predict_figures.ts";
 import { type Job, planJobs, unfinished } from "./predict_files.ts";
 import { handsFor } from "./predict_hands.ts";
@@ -54,7 +54,7 @@ const options = {
       "around a pixel, at most 0.5)",
     { min: 0, max: 0.9 },
   ),
-  tta: flag("average the probabilities of the photo and its flips; takes four times as long"),
+  ...ttaOptions,
   resume: flag("skip photos whose outputs are there"),
   shard: text(
     "the i-th of n shares of the photos (default: that of the Slurm array or Kubernetes Indexed " +
@@ -165,7 +165,7 @@ async function predict(
   { input, outputs }: Job,
   { batch, width, height }: LoadedPhoto,
   classes: number,
-  { maskthreshold, tile, overlap, tta }: Values<typeof options>,
+  { maskthreshold, tile, overlap, tta, flips }: Values<typeof options>,
   bar: Bar,
 ): Promise<Uint8Array> {
   const npy = outputs.probabilities === undefined
@@ -174,7 +174,7 @@ async function predict(
   const wanted: PredictOptions = {
     size: [height, width],
     window: { side: tile ?? 0, ...(overlap === undefined ? {} : { overlap }) },
-    tta,
+    flips: tta ? flips : "none",
     onProgress: (done, total) => bar.windowsDone(done, total),
     ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
     ...(npy
