@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname, extname, join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { isFile, isFolder, listFiles, shownPath, stem } from "../src/data/files.ts";
 import { PHOTO_ENDINGS } from "../src/data/scan.ts";
 import { InputError, UsageError } from "../src/errors.ts";
@@ -154,13 +154,16 @@ function photosAmong(files: readonly string[], shown: string): string[] {
 }
 
 /** Where a data folder keeps the mask of a photo: in `masks` beside its `images`. */
-function truthOf(photo: string): string {
-  return join(dirname(dirname(photo)), "masks", `${stem(photo)}.png`);
+function truthOf(photo: string): string | undefined {
+  const folder = dirname(photo);
+  if (basename(folder) !== "images") return undefined;
+  return join(dirname(folder), "masks", `${stem(photo)}.png`);
 }
 
 async function checkOutputs(jobs: readonly Job[]): Promise<void> {
   const photos = new Set(await Promise.all(jobs.map(({ input }) => realPath(input))));
-  const truths = new Set(await Promise.all(jobs.map(({ input }) => realPath(truthOf(input)))));
+  const kept = jobs.map(({ input }) => truthOf(input)).filter((path) => path !== undefined);
+  const truths = new Set(await Promise.all(kept.map(realPath)));
   const taken = new Map<string, string>();
   for (const { input, outputs } of jobs) {
     for (const [kind, output] of Object.entries<string>({ ...outputs })) {
