@@ -16,11 +16,12 @@ import { describe } from "../src/nn/unet_spec.ts";
 import { evaluationPage } from "../src/report/evaluation_page.ts";
 import { Gallery } from "../src/report/gallery.ts";
 import { drawnColours } from "../src/report/overlay.ts";
+import type { Flips } from "../src/nn/window_program.ts";
 import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/evaluate.ts";
 import { choice, float, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf } from "./model.ts";
+import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
 import { Progress } from "./progress.ts";
 
 const options = {
@@ -38,6 +39,7 @@ const options = {
     min: 0.001,
     max: 1,
   }),
+  ...ttaOptions,
 };
 
 /** The contents of the file that `--json` names. */
@@ -62,7 +64,7 @@ export interface Report {
 
 /** Scores a split and shows what came out. */
 export async function run(
-  { model: file, split, json, report: page, data, scale }: Values<typeof options>,
+  { model: file, split, json, report: page, data, scale, tta, flips }: Values<typeof options>,
   context: Context,
 ): Promise<number> {
   const { log } = context;
@@ -75,7 +77,8 @@ export async function run(
   const used = scaleOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at scale ${used}`);
   const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);
-  const evaluation = await scoreWithProgress(model, samples, used, dataset, split, gallery);
+  const how = { scale: used, flips: tta ? flips : "none" } as const;
+  const evaluation = await scoreWithProgress(model, samples, how, dataset, split, gallery);
 
   const report = reportOf(evaluation, shownPath(file), split, dataset);
   console.log(table(report));
@@ -145,7 +148,7 @@ function samplesWithMasks(dataset: Dataset, split: SplitName, log: Log): readonl
 async function scoreWithProgress(
   model: Model,
   samples: readonly Sample[],
-  scale: number,
+  { scale, flips }: { readonly scale: number; readonly flips: Flips },
   { info }: Dataset,
   split: SplitName,
   gallery: Gallery | undefined,
@@ -153,6 +156,7 @@ async function scoreWithProgress(
   using bar = new Progress({ label: `Evaluate ${split}`, total: samples.length });
   return await evaluateSamples(model.segmenter, samples, {
     scale,
+    flips,
     valueMap: valueToClass(info),
     classes: info.classes.length,
     onProgress: () => bar.advance(1),

@@ -29,18 +29,28 @@ export async function findAdapter(
   return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
 
+/** What programs may plan at most, by kind of adapter. */
+export interface MostMemory {
+  readonly gpu: number;
+  readonly software: number;
+}
+
 /**
  * Opens the GPU for a command and says which on the log.
+ * @param mostMemoryBytes Holds where the machine could bear more.
  * @throws {DeviceError} where there is no such adapter or it cannot be opened.
  */
 export async function openGpu(
   { adapter: choice, kernels, log, tuning: given }:
     & Pick<Context, "adapter" | "kernels" | "log">
     & { readonly tuning?: Tuning },
+  mostMemoryBytes: MostMemory = { gpu: Infinity, software: Infinity },
 ): Promise<Gpu> {
   const adapter = await findAdapter(choice);
   if (adapter === undefined) throw new DeviceError(await noAdapter(choice));
-  const memoryBudgetBytes = memoryBudget(adapter.info);
+  const most = mostMemoryBytes[isSoftwareAdapter(adapter.info) ? "software" : "gpu"];
+  const bearable = Math.min(memoryBudget(adapter.info) ?? Infinity, most);
+  const memoryBudgetBytes = bearable < Infinity ? bearable : undefined;
   const tuning = given ?? await readTuning(adapter.info);
   const gpu = await requestGpu({
     ...(choice === undefined ? {} : { adapter: choice }),

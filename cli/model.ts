@@ -10,9 +10,9 @@ import { type Checkpoint, networkOf } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
-import { path } from "./args.ts";
+import { choice, flag, path } from "./args.ts";
 import type { Context } from "./command.ts";
-import { openGpu } from "./gpu.ts";
+import { type MostMemory, openGpu } from "./gpu.ts";
 
 /** The scale of the original tool, for checkpoints that do not tell theirs. */
 const DEFAULT_SCALE = 0.1;
@@ -22,6 +22,20 @@ export const modelOption = path("network, .safetensors or PyTorch's .pth", {
   short: "m",
   default: "checkpoints/best.safetensors",
 });
+
+/**
+ * Flips of photos. Upside down is no default: where photos have a top (streets, people), networks
+ * know little of that, and the average is worse than the plain prediction.
+ */
+export const ttaOptions = {
+  tta: flag("average the probabilities of each photo and its mirror image; takes twice as long"),
+  flips: choice(
+    "mirror images for --tta; all: also upside down, four in all, for images without a top " +
+      "(microscopes, aerial photos)",
+    ["horizontal", "all"],
+    { default: "horizontal" },
+  ),
+};
 
 /** Photos have red, green and blue; a network of one channel reads their red. */
 const PHOTO_CHANNELS = [1, 3];
@@ -51,14 +65,15 @@ export function scaleOf(asked: number | undefined, { info }: Checkpoint): number
 export class Model {
   private constructor(readonly gpu: Gpu, readonly segmenter: Segmenter) {}
 
-  /** Opens the GPU and puts the network of a checkpoint there. */
+  /** Opens the GPU, with less memory where that is asked for, and puts a network there. */
   static async open(
     checkpoint: Checkpoint,
     file: string,
     context: Pick<Context, "adapter" | "kernels" | "log">,
+    mostMemoryBytes?: MostMemory,
   ): Promise<Model> {
     const net = networkOf(checkpoint, shownPath(file));
-    const gpu = await openGpu(context);
+    const gpu = await openGpu(context, mostMemoryBytes);
     context.log.info(`Using model ${shownPath(file)}: ${describe(checkpoint.config)}`);
     return new Model(gpu, new Segmenter(gpu, net));
   }

@@ -1,31 +1,26 @@
 /** `deno task predict`: masks for photos. @module */
 
 import { shownPath } from "../src/data/files.ts";
-import type { Photo } from "../src/data/photo.ts";
-import { encodePng } from "../src/data/png_write.ts";
-import { prefetch } from "../src/data/prefetch.ts";
-import { InputError, UsageError } from "../src/errors.ts";
-import { writeFileAtomic } from "../src/io/atomic_file.ts";
+import { UsageError } from "../src/errors.ts";
 import type { CheckpointClass } from "../src/io/checkpoint.ts";
-import type { PhotoBatch } from "../src/nn/segmenter.ts";
-import { predictPhoto, readPhoto, scalePhoto } from "../src/train/evaluate.ts";
-import { flag, float, int, list, path, type Values } from "./args.ts";
+import { NpyFile } from "../src/io/npy_file.ts";
+import type { PredictOptions } from "../src/nn/segmenter.ts";
+import { predictPhoto } from "../src/train/evaluate.ts";
+import { flag, float, int, list, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf } from "./model.ts";
-import {
-  type ClassLook,
-  FIGURE_FOLDER,
-  figureNames,
-  preview,
-  writeFigures,
-} from "./predict_figures.ts";
-import { type Job, planJobs } from "./predict_files.ts";
+import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import { FIGURE_FOLDER } from "./predict_figures.ts";
+import { type Job, planJobs, unfinished } from "./predict_files.ts";
+import { handsFor } from "./predict_hands.ts";
+import { type Spent, throughStages } from "./predict_pipeline.ts";
+import { shardOf, shareOf } from "./predict_shard.ts";
+import type { ClassLook, LoadedPhoto } from "./predict_work.ts";
 import { duration, Progress } from "./progress.ts";
 
 const options = {
   model: modelOption,
-  input: list("photos; also folders, and patterns such as 'photos/*.jpg'", {
+  input: list("photos; also folders, and patterns such as 'photos/*.jpg' or 'all/**/*.png'", {
     short: "i",
     required: true,
   }),
@@ -33,6 +28,11 @@ const options = {
     short: "o",
   }),
   out: path("folder for the masks, each under its photo's name", { placeholder: "DIR" }),
+  color: flag("also write MASK_color.png: the mask as an RGB picture in the class colours"),
+  overlay: flag("also write MASK_overlay.png: the class colours laid over the photo"),
+  probabilities: flag(
+    "also write MASK.npy: the probability of each class, float16 [classes, height, width]",
+  ),
   viz: flag(`draw the masks into ${FIGURE_FOLDER}`, { short: "v" }),
   nosave: flag("write no masks", { short: "n" }),
   maskthreshold: float(
@@ -45,16 +45,22 @@ const options = {
     max: 1,
   }),
   tile: int(
-    "side of sliding windows, in pixels of the scaled photo (default: the whole photo, or the " +
-      "largest windows that fit memory)",
-    { min: 16 },
+    "side of sliding windows in pixels of the scaled photo (default: the whole photo where it " +
+      "fits memory, else the largest that fits)",
+    { min: 16, max: 16384 },
   ),
-  overlap: float("share of a window that its neighbour covers, too (default: by network)", {
-    min: 0,
-    max: 0.9,
-  }),
-  tta: flag("average over the photo and its three flips; takes four times as long"),
-  probabilities: flag("write probabilities too", { unavailable: true }),
+  overlap: float(
+    "share of a window that its neighbour covers, too (default: as much as the network sees " +
+      "around a pixel, at most 0.5)",
+    { min: 0, max: 0.9 },
+  ),
+  ...ttaOptions,
+  resume: flag("skip photos whose outputs are there"),
+  shard: text(
+    "the i-th of n shares of the photos (default: that of the Slurm array or Kubernetes Indexed " +
+      "Job that this runs in)",
+    { placeholder: "i/n" },
+  ),
 };
 
 /** Above this many photos, only the progress bar tells of each. */
@@ -63,32 +69,20 @@ const LOGGED_PHOTOS = 20;
 /** Brightness between two colours, of 255, that an eye tells apart at a glance. */
 const VISIBLE_STEP = 64;
 
-/** A photo ready for the network, or why there is none. */
-type Loaded =
-  | {
-    readonly job: NumberedJob;
-    readonly width: number;
-    readonly height: number;
-    readonly batch: PhotoBatch;
-    readonly preview: Photo | undefined;
-  }
-  | { readonly job: NumberedJob; readonly error: InputError };
-
-type NumberedJob = Job & { readonly figures: { readonly pair: string; readonly sample: string } };
+/**
+ * Whatever the photo, this much GPU memory is enough: larger ones are predicted by windows. A
+ * software adapter's is part of the process, which is to stay well below 1.5 GiB.
+ */
+const MOST_MEMORY_BYTES = { gpu: 2 ** 30, software: 384 * 2 ** 20 };
 
 /** Predicts every photo; one that fails is reported, and the others go on. */
 export async function run(
-  o: Values<typeof options>,
+  settings: Values<typeof options>,
   context: Context,
 ): Promise<number> {
-  const { model: file, input, output, out, viz, nosave, maskthreshold, scale } = o;
   const { log } = context;
-  const planned = await planJobs({ input, output, out, save: !nosave });
-  const figures = figureNames(planned.map((job) => job.input));
-  const jobs = planned.map((job, at): NumberedJob => ({
-    ...job,
-    figures: figures[at] ?? { pair: "", sample: "" },
-  }));
+  const { model: file, nosave, maskthreshold, viz } = settings;
+  const planned = await planJobs({ ...settings, save: !nosave });
   const checkpoint = await readModel(file);
   const { classes } = checkpoint.info;
   if (maskthreshold !== undefined && classes.length !== 2) {
@@ -96,107 +90,139 @@ export async function run(
       `--maskthreshold is for networks of two classes, ${shownPath(file)} has ${classes.length}`,
     );
   }
+  for (const { message } of planned.problems) log.error(message);
+  let failed = planned.problems.length;
+  const jobs = await ownJobs(planned.jobs, settings, log);
+  if (jobs.length === 0) return failed > 0 ? 1 : 0;
+
   const look = lookOf(classes);
-  const used = scaleOf(scale, checkpoint);
-
-  using model = await Model.open(checkpoint, file, context);
-  log.info(`Predicting ${count(jobs.length)} at scale ${used}`);
-  const load = (job: NumberedJob) => loadPhoto(job, used, viz);
-  const predict = async (loaded: Loaded): Promise<Finished> => {
-    if ("error" in loaded) return { loaded, error: loaded.error };
-    const { job, width, height, batch } = loaded;
-    return await attempt({ loaded }, async () => ({
-      loaded,
-      ids: await predictPhoto(model.segmenter, batch, job.input, {
-        size: [height, width],
-        window: { side: o.tile ?? 0, ...(o.overlap === undefined ? {} : { overlap: o.overlap }) },
-        tta: o.tta,
-        ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
-      }),
-    }));
-  };
-
+  const scale = scaleOf(settings.scale, checkpoint);
+  using model = await Model.open(checkpoint, file, context, MOST_MEMORY_BYTES);
+  using hands = handsFor(jobs.length);
+  using bar = new Bar(jobs.length);
+  log.info(`Predicting ${count(jobs.length)} at scale ${scale}`);
+  const logged = jobs.length <= LOGGED_PHOTOS ? log : undefined;
   const startMs = performance.now();
-  using bar = new Progress({ label: "Predict", total: jobs.length });
-  let failed = 0;
-  const finish = async (running: Promise<Finished> | undefined) => {
-    if (running === undefined) return;
-    const finished = await running;
-    // One turn of the event loop, in which the GPU gets the next photo before this one's mask is
-    // compressed.
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    const error = await save(finished, look, jobs.length <= LOGGED_PHOTOS ? log : undefined);
-    if (error !== undefined) {
-      failed++;
-      log.error(error.message);
-    }
-    bar.advance(1);
-  };
-  let running: Promise<Finished> | undefined;
-  for await (const loaded of prefetch(jobs, load)) {
-    const next = predict(loaded);
-    next.catch(() => undefined);
-    await finish(running);
-    running = next;
-  }
-  await finish(running);
+  let failedPhotos = 0;
+  const spent = await throughStages(jobs, {
+    load: ({ input, outputs }) =>
+      hands.load({
+        input,
+        scale,
+        photo: outputs.overlay !== undefined,
+        preview: outputs.sample !== undefined,
+      }),
+    predict: (job, photo) => predict(model, job, photo, classes.length, settings, bar),
+    save: ({ outputs }, { width, height, photo, preview }, ids) =>
+      hands.save({ width, height, ids, photo, preview, outputs, look }),
+    done: (job, error) => {
+      if (error) {
+        failedPhotos++;
+        log.error(error.message);
+      } else if (logged) tell(job, logged);
+      bar.photoDone();
+    },
+  });
   bar.finish();
-  summarise(jobs.length, failed, (performance.now() - startMs) / 1000, viz, log);
+  failed += failedPhotos;
+  const done = jobs.length - failedPhotos;
+  summarise(done, (performance.now() - startMs) / 1000, spent, log);
+  log.info(`${Math.ceil(model.segmenter.plannedBytes / 2 ** 20)} MiB of GPU memory planned`);
+  if (viz && !logged) log.info(`Figures in ${FIGURE_FOLDER}`);
+  if (failedPhotos > 0 && jobs.length > 1) {
+    log.error(`${failedPhotos} of ${count(jobs.length)} failed, see above`);
+  }
   return failed > 0 ? 1 : 0;
 }
 
-/** A class map, or why there is none. */
-type Finished =
-  | { readonly loaded: Loaded; readonly error: InputError }
-  | { readonly loaded: Loaded; readonly ids: Uint8Array };
+/** The jobs of this process that are left to do. */
+async function ownJobs(
+  all: readonly Job[],
+  { shard: typed, resume, nosave, viz }: Values<typeof options>,
+  log: Log,
+): Promise<readonly Job[]> {
+  if (resume && nosave && !viz) {
+    throw new UsageError("--resume looks at what was written, but --nosave writes nothing");
+  }
+  const shard = shardOf(typed);
+  const own = shard ? shareOf(all, shard) : all;
+  if (shard) {
+    const whole = shard.source === "--shard" ? "" : "; --shard 1/1 takes all";
+    log.info(
+      `Share ${shard.index} of ${shard.count} (${shard.source}${whole}): ${own.length} of ` +
+        count(all.length),
+    );
+  }
+  if (!resume) return own;
+  const left = await unfinished(own);
+  log.info(`${own.length - left.length} of ${count(own.length)} done before`);
+  return left;
+}
 
-/** What `work` gives, or its InputError beside `about`: bad files are told, mistakes are thrown. */
-async function attempt<R, A>(
-  about: A,
-  work: () => Promise<R>,
-): Promise<R | A & { readonly error: InputError }> {
+/** The class map of a photo; its probabilities go into their file at once. */
+async function predict(
+  { segmenter }: Model,
+  { input, outputs }: Job,
+  { batch, width, height }: LoadedPhoto,
+  classes: number,
+  { maskthreshold, tile, overlap, tta, flips }: Values<typeof options>,
+  bar: Bar,
+): Promise<Uint8Array> {
+  const npy = outputs.probabilities === undefined
+    ? undefined
+    : await NpyFile.create(outputs.probabilities, [classes, height, width]);
+  const wanted: PredictOptions = {
+    size: [height, width],
+    window: { side: tile ?? 0, ...(overlap === undefined ? {} : { overlap }) },
+    flips: tta ? flips : "none",
+    onProgress: (done, total) => bar.windowsDone(done, total),
+    ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
+    ...(npy
+      ? {
+        onProbabilities: ({ firstRow, rows, pitch, values }) =>
+          npy.writeRows(firstRow, rows, pitch, values),
+      }
+      : {}),
+  };
   try {
-    return await work();
+    const ids = await predictPhoto(segmenter, batch, input, wanted);
+    await npy?.finish();
+    return ids;
   } catch (error) {
-    if (error instanceof InputError) return { ...about, error };
+    await npy?.abandon();
     throw error;
   }
 }
 
-async function loadPhoto(job: NumberedJob, scale: number, viz: boolean): Promise<Loaded> {
-  return await attempt({ job }, async () => {
-    const photo = await readPhoto(job.input);
-    const { width, height } = photo;
-    const shown = viz ? preview(photo) : undefined;
-    return { job, width, height, batch: scalePhoto(photo, scale), preview: shown };
-  });
-}
+/** Progress in photos, or in windows where there is one large photo. */
+class Bar {
+  #bar: Progress | undefined;
 
-/** Writes what belongs to a photo. @returns why it failed, if it did. */
-async function save(
-  finished: Finished,
-  look: ClassLook,
-  log: Log | undefined,
-): Promise<InputError | undefined> {
-  if ("error" in finished) return finished.error;
-  const { loaded, ids } = finished;
-  if ("error" in loaded) return loaded.error;
-  const { job, width, height, preview } = loaded;
-  const result = await attempt({}, async () => {
-    if (job.output !== undefined) {
-      await writeFileAtomic(
-        job.output,
-        encodePng({ width, height, channels: 1, data: ids, palette: look.colours }),
-      );
-      log?.info(`Mask of ${shownPath(job.input)} saved to ${shownPath(job.output)}`);
+  constructor(readonly photos: number) {
+    if (photos > 1) this.#bar = new Progress({ label: "Predict", total: photos, unit: "photos" });
+  }
+
+  photoDone(): void {
+    if (this.photos > 1) this.#bar?.advance(1, "");
+  }
+
+  windowsDone(done: number, total: number): void {
+    if (total === 1) return;
+    if (this.photos > 1) {
+      this.#bar?.advance(0, `window ${done} of ${total}`);
+      return;
     }
-    if (preview !== undefined) {
-      await writeFigures(preview, { width, height, data: ids }, look, job.figures);
-      log?.info(`Figures of ${shownPath(job.input)} in ${shownPath(job.figures.pair)} and beside`);
-    }
-    return {};
-  });
-  return "error" in result ? result.error : undefined;
+    this.#bar ??= new Progress({ label: "Predict", total, unit: "windows" });
+    this.#bar.advance(1);
+  }
+
+  finish(): void {
+    this.#bar?.finish();
+  }
+
+  [Symbol.dispose](): void {
+    this.finish();
+  }
 }
 
 /**
@@ -214,15 +240,29 @@ function lookOf(classes: readonly CheckpointClass[]): ClassLook {
   };
 }
 
-function summarise(photos: number, failed: number, seconds: number, viz: boolean, log: Log): void {
-  const done = photos - failed;
-  if (photos > 1 && done > 0) {
+function tell({ input, outputs: { mask, pair, color, overlay, probabilities } }: Job, log: Log) {
+  const photo = shownPath(input);
+  if (mask !== undefined) {
+    const more = [color, overlay, probabilities].filter((file) => file !== undefined).map(
+      shownPath,
+    );
     log.info(
-      `${count(done)} in ${duration(seconds)} (${(done / seconds).toPrecision(2)} images/s)` +
-        (viz && photos > LOGGED_PHOTOS ? `, figures in ${FIGURE_FOLDER}` : ""),
+      `Mask of ${photo} saved to ${shownPath(mask)}` +
+        (more.length > 0 ? `, with ${more.join(", ")}` : ""),
     );
   }
-  if (failed > 0 && photos > 1) log.error(`${failed} of ${count(photos)} failed, see above`);
+  if (pair !== undefined) log.info(`Figures of ${photo} in ${shownPath(pair)} and beside`);
+}
+
+/** Rate, and what the stages did meanwhile; their shares overlap. */
+function summarise(done: number, seconds: number, spent: Spent, log: Log): void {
+  if (done < 2) return;
+  const share = (ms: number) => `${Math.round(ms / seconds / 10)} %`;
+  log.info(
+    `${count(done)} in ${duration(seconds)} (${(done / seconds).toPrecision(2)} images/s; ` +
+      `decoding ${share(spent.decodeMs)} of the time, GPU ${share(spent.gpuMs)}, encoding ` +
+      `${share(spent.encodeMs)})`,
+  );
 }
 
 function count(photos: number): string {
@@ -238,13 +278,16 @@ export const command: Command = defineCommand({
     "where the training masks held other values such as 0 and 255), and the palette holds the " +
     "class colours, so that any viewer shows it. --viz writes image_pair_jet.png (photo and " +
     "mask) and sample.png (overlay with legend); for several photos their names are appended. " +
-    "A photo that fails is reported, the others go on, and the exit status is 1.",
+    "A photo that fails is reported, the others go on, and the exit status is 1. Outputs appear " +
+    "when they are complete, so a run that was stopped goes on with --resume.",
   options,
   gpu: true,
   examples: [
     "deno task predict -i photo.jpg -o mask.png --viz",
     "deno task predict -m checkpoints/best.safetensors -i photos --out masks -s 0.5",
     "deno task predict -i one.jpg two.jpg -o one.png two.png -t 0.3",
+    "deno task predict -i aerial.png -s 1 --tta --overlay --out masks",
+    "deno task predict -i 'all/**/*.jpg' --out masks --resume --shard 1/8",
   ],
   run,
 });

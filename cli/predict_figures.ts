@@ -12,14 +12,9 @@ import { resizeArea, resizeNearest } from "../src/data/resize.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import { figureLegend, figurePair } from "../src/report/figure.ts";
 import { jet } from "../src/report/jet.ts";
-import {
-  classesPresent,
-  type Colours,
-  type MaskImage,
-  overlay,
-  type Picture,
-} from "../src/report/overlay.ts";
+import { classesPresent, type MaskImage, overlay, type Picture } from "../src/report/overlay.ts";
 import { resolveUserPath } from "./args.ts";
+import type { ClassLook } from "./predict_work.ts";
 
 /** Relative to the folder the user stands in. */
 export const FIGURE_FOLDER = "reports/predict";
@@ -28,12 +23,6 @@ export const FIGURE_FOLDER = "reports/predict";
 const LONGEST_SIDE = 1600;
 
 const OVERLAY_OPACITY = 0.5;
-
-/** Names and colours of classes, by id. */
-export interface ClassLook {
-  readonly names: readonly string[];
-  readonly colours: Colours;
-}
 
 /** The files of the figures of each photo: the plain names for one, with the photo's for several. */
 export function figureNames(inputs: readonly string[]): { pair: string; sample: string }[] {

@@ -1,6 +1,6 @@
 /**
- * Which photos `predict` reads and where their masks go: files, folders and patterns in, one output
- * each out, settled before anything runs so that a mistake costs nothing.
+ * Which photos `predict` reads and what it writes for each: files, folders and patterns in, outputs
+ * with names of their own out, settled before anything runs so that a mistake costs nothing.
  * @module
  */
 
@@ -9,15 +9,29 @@ import { isFile, isFolder, listFiles, shownPath, stem } from "../src/data/files.
 import { PHOTO_ENDINGS } from "../src/data/scan.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { resolveUserPath } from "./args.ts";
+import { isPattern, matchingFiles } from "./glob.ts";
+import { figureNames } from "./predict_figures.ts";
 
 /** What stands between a photo's name and `.png` in its mask's, where no name was given. */
 const OUTPUT_SUFFIX = "_OUT";
 
-/** A photo and where its mask goes, as absolute paths. */
+/** Stems of what an earlier run may have left beside its photos. */
+const OWN_OUTPUT = new RegExp(`${OUTPUT_SUFFIX}(_color|_overlay)?$`);
+
+/** The files that belong to a photo, as absolute paths; those that are not wanted are missing. */
+export interface Outputs {
+  readonly mask?: string;
+  readonly color?: string;
+  readonly overlay?: string;
+  readonly probabilities?: string;
+  readonly pair?: string;
+  readonly sample?: string;
+}
+
+/** A photo, as an absolute path, and what is to be written for it. */
 export interface Job {
   readonly input: string;
-  /** Missing when nothing is to be saved. */
-  readonly output?: string;
+  readonly outputs: Outputs;
 }
 
 /** What the command line says about files. */
@@ -28,31 +42,80 @@ export interface FileOptions {
   readonly output: readonly string[];
   /** Folder of the masks; absolute. */
   readonly out: string | undefined;
+  /** Whether masks are written, and what goes with them. */
   readonly save: boolean;
+  readonly color: boolean;
+  readonly overlay: boolean;
+  readonly probabilities: boolean;
+  /** Whether figures are drawn. */
+  readonly viz: boolean;
+}
+
+/** The work, and what the command line names in vain. */
+export interface Plan {
+  readonly jobs: readonly Job[];
+  readonly problems: readonly InputError[];
 }
 
 /**
- * Pairs every photo with its output.
- * @throws {UsageError} where outputs do not fit the inputs, coincide, or would overwrite a photo or its true mask.
- * @throws {InputError} where a folder or pattern holds no photo.
+ * Pairs every photo with its outputs. Folders and patterns without photos are told in `problems`.
+ * @throws {UsageError} where outputs do not fit the inputs, coincide, or would overwrite a photo or
+ *   its true mask.
  */
-export async function planJobs(options: FileOptions): Promise<Job[]> {
+export async function planJobs(options: FileOptions): Promise<Plan> {
   const { input, output, out, save } = options;
   if (output.length > 0 && out !== undefined) {
     throw new UsageError("--output names each mask and --out their folder; give one of them");
   }
-  const found = (await Promise.all(input.map(expand))).flat();
+  const problems: InputError[] = [];
+  const found: string[] = [];
+  for (const typed of input) {
+    try {
+      found.push(...await expand(typed));
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      problems.push(error);
+    }
+  }
   const inputs = output.length > 0 ? found : [...new Set(found)];
-  if (!save) return inputs.map((photo) => ({ input: photo }));
-  const outputs = output.length > 0
+  const masks = !save
+    ? []
+    : output.length > 0
     ? namedOutputs(output, inputs)
     : inputs.map((photo) =>
       out === undefined
         ? join(dirname(photo), `${stem(photo)}${OUTPUT_SUFFIX}.png`)
         : join(out, `${stem(photo)}.png`)
     );
-  await checkOutputs(inputs, outputs);
-  return inputs.map((photo, at) => ({ input: photo, output: outputs[at] ?? "" }));
+  const figures = options.viz ? figureNames(inputs) : [];
+  const jobs = inputs.map((photo, at): Job => {
+    const mask = masks[at];
+    return { input: photo, outputs: { ...besides(mask, options), ...figures[at] } };
+  });
+  await checkOutputs(jobs);
+  return { jobs, problems };
+}
+
+/** A mask and what is written beside it. */
+function besides(mask: string | undefined, options: FileOptions): Outputs {
+  if (mask === undefined) return {};
+  const beside = (ending: string) => join(dirname(mask), `${stem(mask)}${ending}`);
+  return {
+    mask,
+    ...(options.color ? { color: beside("_color.png") } : {}),
+    ...(options.overlay ? { overlay: beside("_overlay.png") } : {}),
+    ...(options.probabilities ? { probabilities: beside(".npy") } : {}),
+  };
+}
+
+/** The jobs whose outputs are not all there; an output that is there is complete. */
+export async function unfinished(jobs: readonly Job[]): Promise<Job[]> {
+  const left: Job[] = [];
+  for (const job of jobs) {
+    const there = await Promise.all(Object.values<string>({ ...job.outputs }).map(isFile));
+    if (!there.every(Boolean)) left.push(job);
+  }
+  return left;
 }
 
 function namedOutputs(output: readonly string[], inputs: readonly string[]): string[] {
@@ -74,67 +137,58 @@ function namedOutputs(output: readonly string[], inputs: readonly string[]): str
 /** A file by itself, or the photos of a folder or pattern. */
 async function expand(typed: string): Promise<string[]> {
   const path = resolveUserPath(typed);
-  if (await isFolder(path)) return await photosIn(path, () => true, shownPath(path));
-  const name = basename(path);
+  if (await isFolder(path)) {
+    return photosAmong((await listFiles(path, PHOTO_ENDINGS)).files, shownPath(path));
+  }
   // A file may really be called so; and one that is missing fails by itself later.
-  if (!/[*?]/.test(path) || await isFile(path)) return [path];
-  const folder = dirname(path);
-  if (/[*?]/.test(folder)) {
-    throw new UsageError(`only the last part of '${typed}' can be a pattern, not its folders`);
-  }
-  if (!await isFolder(folder)) {
-    throw new InputError(`no folder ${shownPath(folder)} for '${typed}'`);
-  }
-  const pattern = new RegExp(
-    `^${name.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".")}$`,
-  );
-  return await photosIn(folder, (file) => pattern.test(basename(file)), `'${typed}'`);
+  if (!isPattern(path) || await isFile(path)) return [path];
+  return photosAmong(await matchingFiles(path), `'${typed}'`);
 }
 
-async function photosIn(
-  folder: string,
-  wanted: (file: string) => boolean,
-  shown: string,
-): Promise<string[]> {
-  const { files } = await listFiles(folder, PHOTO_ENDINGS);
-  // Masks of an earlier run lie beside their photos.
-  const photos = files.filter((file) => wanted(file) && !stem(file).endsWith(OUTPUT_SUFFIX));
+function photosAmong(files: readonly string[], shown: string): string[] {
+  const photos = files.filter((file) =>
+    PHOTO_ENDINGS.includes(extname(file).toLowerCase()) && !OWN_OUTPUT.test(stem(file))
+  );
   if (photos.length > 0) return photos;
   throw new InputError(`no photo in ${shown}; photos end with ${PHOTO_ENDINGS.join(", ")}`);
 }
 
 /** Where a data folder keeps the mask of a photo: in `masks` beside its `images`. */
-function truthOf(photo: string): string {
-  return join(dirname(dirname(photo)), "masks", `${stem(photo)}.png`);
+function truthOf(photo: string): string | undefined {
+  const folder = dirname(photo);
+  if (basename(folder) !== "images") return undefined;
+  return join(dirname(folder), "masks", `${stem(photo)}.png`);
 }
 
-async function checkOutputs(inputs: readonly string[], outputs: readonly string[]): Promise<void> {
-  const photos = new Set(await Promise.all(inputs.map(realPath)));
-  const truths = new Set(await Promise.all(inputs.map((photo) => realPath(truthOf(photo)))));
+async function checkOutputs(jobs: readonly Job[]): Promise<void> {
+  const photos = new Set(await Promise.all(jobs.map(({ input }) => realPath(input))));
+  const kept = jobs.map(({ input }) => truthOf(input)).filter((path) => path !== undefined);
+  const truths = new Set(await Promise.all(kept.map(realPath)));
   const taken = new Map<string, string>();
-  for (const [at, output] of outputs.entries()) {
-    const real = await realPath(output);
-    if (photos.has(real)) {
-      throw new UsageError(
-        `the mask ${shownPath(output)} would overwrite a photo; give it another name or folder`,
-      );
+  for (const { input, outputs } of jobs) {
+    for (const [kind, output] of Object.entries<string>({ ...outputs })) {
+      const what = kind === "mask" ? "the mask" : "the file";
+      const real = await realPath(output);
+      if (photos.has(real)) {
+        throw new UsageError(
+          `${what} ${shownPath(output)} would overwrite a photo; give it another name or folder`,
+        );
+      }
+      if (await isFile(output) && truths.has(real)) {
+        throw new UsageError(
+          `${what} ${shownPath(output)} would overwrite the true one that lies there; give ` +
+            "another name or folder",
+        );
+      }
+      const other = taken.get(real);
+      if (other !== undefined) {
+        throw new UsageError(
+          `the masks of ${shownPath(other)} and ${shownPath(input)} would both be ` +
+            `${shownPath(output)}; name them with --output`,
+        );
+      }
+      taken.set(real, input);
     }
-    const [photo = "", other] = [inputs[at], taken.get(real)];
-    if (await isFile(output) && truths.has(real)) {
-      throw new UsageError(
-        `the mask ${
-          shownPath(output)
-        } would overwrite the true one that lies there; give another ` +
-          "name or folder",
-      );
-    }
-    if (other !== undefined) {
-      throw new UsageError(
-        `the masks of ${shownPath(other)} and ${shownPath(photo)} would both be ` +
-          `${shownPath(output)}; name them with --output`,
-      );
-    }
-    taken.set(real, photo);
   }
 }
 

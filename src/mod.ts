@@ -76,7 +76,7 @@ export {
   Segmenter,
   type SegmenterOptions,
 } from "./nn/segmenter.ts";
-export { type ProbabilityRows } from "./nn/window_program.ts";
+export { type Flips, type ProbabilityRows } from "./nn/window_program.ts";
 export {
   type GroupPosition,
   Trainer,

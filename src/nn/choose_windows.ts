@@ -38,9 +38,9 @@ export function chooseWindows(
   photos: BatchShape,
   options: PredictOptions,
 ): WindowPlan | undefined {
-  const { threshold, window, tta = false } = options;
+  const { threshold, window, flips = "none" } = options;
   const probabilities = options.onProbabilities !== undefined;
-  const plain = !tta && !probabilities;
+  const plain = flips === "none" && !probabilities;
   if (plain && !window) return undefined;
   if (photos.batch !== 1) {
     throw new ShapeError(
@@ -54,7 +54,7 @@ export function chooseWindows(
   const whole = Math.ceil(longest / MULTIPLE) * MULTIPLE;
   const make = (side: number): WindowPlan => {
     const overlap = window?.overlap ?? Math.min(MOST_OVERLAP, OVERLAP[net.config.model] / side);
-    const job = { height, width, size, window: side, overlap, tta, probabilities, threshold };
+    const job = { height, width, size, window: side, overlap, flips, probabilities, threshold };
     return new WindowPlan(gpu, net, job);
   };
   const fits = (plannedBytes: number) => plannedBytes <= gpu.memoryBudgetBytes;

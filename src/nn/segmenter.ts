@@ -14,7 +14,7 @@ import type { BatchShape } from "./batch_shape.ts";
 import { chooseWindows } from "./choose_windows.ts";
 import { photoGraph } from "./photo_graph.ts";
 import type { UNet } from "./unet.ts";
-import { type ProbabilityRows, WindowProgram } from "./window_program.ts";
+import { type Flips, type ProbabilityRows, WindowProgram } from "./window_program.ts";
 
 /** A batch of equally sized photos. */
 export interface PhotoBatch extends BatchShape {
@@ -41,8 +41,8 @@ export interface PredictOptions {
    * largest windows that do. Default: the whole photo.
    */
   window?: { readonly side: number; readonly overlap?: number };
-  /** Average the probabilities of the photo and its flips; single photos only. */
-  tta?: boolean;
+  /** Average the probabilities of the photo and its flips; default none; single photos only. */
+  flips?: Flips;
   /** Gets the probabilities, some rows at a time, from top to bottom; single photos only. */
   onProbabilities?: (rows: ProbabilityRows) => void | Promise<void>;
   /** Called as windows are done, where there are any. */
@@ -158,14 +158,14 @@ export class Segmenter {
     photos: BatchShape,
     options: PredictOptions,
   ): Promise<WindowProgram | undefined> {
-    const { size, threshold, window, tta, onProbabilities } = options;
-    if (!window && !tta && !onProbabilities) return undefined;
+    const { size, threshold, window, flips = "none", onProbabilities } = options;
+    const plain = flips === "none" && !onProbabilities;
+    if (!window && plain) return undefined;
     const shape = [photos.batch, photos.height, photos.width];
-    const wanted = [window?.side, window?.overlap, tta === true, onProbabilities !== undefined];
+    const wanted = [window?.side, window?.overlap, flips, onProbabilities !== undefined];
     const key = JSON.stringify([shape, size, threshold, wanted]);
     if (this.#windows?.key === key) return this.#windows.program;
     // A whole photo's program that is there has fitted before.
-    const plain = !tta && !onProbabilities;
     if (plain && window?.side === 0 && this.#programs.has(programKey(photos, options))) {
       return undefined;
     }

@@ -44,8 +44,8 @@ export interface WindowJob {
   window: number;
   /** Least share of a window that its neighbour covers, too. */
   overlap: number;
-  /** Average the probabilities of the four flips. */
-  tta: boolean;
+  /** Whose probabilities are averaged. */
+  flips: Flips;
   /** Whether probabilities will be read. */
   probabilities: boolean;
   /** Two-class networks: class 1 where its probability is above this. */
@@ -55,12 +55,20 @@ export interface WindowJob {
 /** Class ids or probabilities that one readback brings at most. */
 const READ_BYTES = 8 * 2 ** 20;
 
-const FLIPS: readonly (readonly [boolean, boolean])[] = [
-  [false, false],
-  [true, false],
-  [false, true],
-  [true, true],
-];
+/**
+ * Which mirror images of a photo are predicted, too: none, the one with left and right exchanged,
+ * or also those with top and bottom exchanged.
+ */
+export type Flips = "none" | "horizontal" | "all";
+
+/** Left to right, top to bottom. */
+type Flip = readonly [mirrored: boolean, upsideDown: boolean];
+
+const FLIPS: Readonly<Record<Flips, readonly Flip[]>> = {
+  none: [[false, false]],
+  horizontal: [[false, false], [true, false]],
+  all: [[false, false], [true, false], [false, true], [true, true]],
+};
 
 /** Windows queued ahead of the device. */
 const QUEUE_DEPTH = 2;
@@ -104,8 +112,8 @@ export class WindowPlan {
   }
 
   /** How each window is turned. */
-  get flips(): readonly (readonly [boolean, boolean])[] {
-    return this.job.tta ? FLIPS : FLIPS.slice(0, 1);
+  get flips(): readonly Flip[] {
+    return FLIPS[this.job.flips];
   }
 
   /** The program that adds a window of this size. */
@@ -125,7 +133,12 @@ export class WindowPlan {
         );
       },
     });
-    windowBlend(this.job.tta ? softmax(logits) : logits, weights, placement, this.area);
+    windowBlend(
+      this.job.flips === "none" ? logits : softmax(logits),
+      weights,
+      placement,
+      this.area,
+    );
     return graph;
   }
 
@@ -149,13 +162,13 @@ export class WindowPlan {
 
   /** The program that makes rows of the class map. */
   bandGraph() {
-    const { size, threshold, probabilities, tta } = this.job;
+    const { size, threshold, probabilities, flips } = this.job;
     const graph = new Graph();
     const firstRow = graph.input("firstRow", { shape: [1], dtype: "u32" });
     const made = areaArgmax(this.area, firstRow, {
       size,
       rows: this.bandRows,
-      values: tta ? "probabilities" : "logits",
+      values: flips === "none" ? "logits" : "probabilities",
       probabilities,
       ...cutOf(threshold),
     });
@@ -295,7 +308,7 @@ export class WindowProgram {
     pixels: Uint8Array,
     row: AxisWindow,
     column: AxisWindow,
-    flip: readonly [boolean, boolean],
+    flip: Flip,
     { keepX, keepY }: { keepX: number; keepY: number },
   ): Promise<void> {
     const program = this.#windows.get(`${row.length},${column.length}`);
@@ -365,7 +378,7 @@ function cut(
   imageWidth: number,
   row: AxisWindow,
   column: AxisWindow,
-  [mirrored, upsideDown]: readonly [boolean, boolean],
+  [mirrored, upsideDown]: Flip,
 ): Uint32Array {
   const out = new Uint32Array(row.length * column.length);
   for (let y = 0; y < row.length; y++) {

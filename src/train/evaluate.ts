@@ -11,6 +11,7 @@ import { resizeArea, scaledSize } from "../data/resize.ts";
 import { rgbToRgba } from "../data/samples.ts";
 import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
+import type { Flips } from "../nn/window_program.ts";
 import type { ScoredImage } from "../report/gallery.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 
@@ -22,6 +23,8 @@ export interface EvaluateOptions {
   readonly valueMap: ValueMap;
   /** Classes of the network. */
   readonly classes: number;
+  /** Average the probabilities of each photo and its flips; default none. */
+  readonly flips?: Flips;
   /** Called after each image. */
   readonly onProgress?: (image: ImageScore) => void;
   /** Called with each image and its prediction. */
@@ -64,7 +67,7 @@ interface Truth {
 export async function evaluateSamples(
   segmenter: Predictor,
   samples: readonly Sample[],
-  { scale, valueMap, classes, onProgress, onPrediction }: EvaluateOptions,
+  { scale, valueMap, classes, flips = "none", onProgress, onPrediction }: EvaluateOptions,
 ): Promise<Evaluation> {
   const matrix = new ConfusionMatrix(classes);
   const images: ImageScore[] = [];
@@ -78,7 +81,7 @@ export async function evaluateSamples(
   };
   for await (const { image, photo, truth } of prefetch(samples, load)) {
     const { height, width, labels } = truth;
-    const ids = await predictPhoto(segmenter, photo, image, { size: [height, width] });
+    const ids = await predictPhoto(segmenter, photo, image, { size: [height, width], flips });
     const own = new ConfusionMatrix(classes);
     own.add(labels, ids);
     own.counts.forEach((count, cell) => matrix.counts[cell] = (matrix.counts[cell] ?? 0) + count);

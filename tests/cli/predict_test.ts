@@ -173,8 +173,9 @@ Deno.test(
           [["-i", "a.png", "b.png", "-o", "x.png", "x.png"], "would both be x.png"],
           [["-i", "a.png", "-o", "x.jpg"], "'x.jpg' does not end with .png"],
           [["-i", "a.png", "-o", "x.png", "--out", "y"], "give one of them"],
-          [["-i", "*/a.png"], "only the last part"],
-          [["-i", "a.png", "--probabilities"], "--probabilities is not available yet"],
+          [["-i", "a.png", "--shard", "3/2"], "--shard takes i/n"],
+          [["-i", "a.png", "-n", "--resume"], "--nosave writes nothing"],
+          [["-i", "a.png", "--tile", "8"], "--tile must be between 16 and"],
           [["-i", "a.png", "-t", "0.5"], "for networks of two classes, m.safetensors has 3"],
           [["-o", "x.png"], "--input must be given"],
         ] as const

@@ -154,7 +154,7 @@ Deno.test("segmenter: flips average the probabilities of the four photos", async
   using segmenter = new Segmenter(gpu, new UNet({ classes: 3, width: 4 }, 1));
   const [height, width, classes] = [30, 45, 3];
   const probabilities = (photo: ReturnType<typeof scene>, tta: boolean) =>
-    probabilitiesOf(segmenter, classes, photo, { tta });
+    probabilitiesOf(segmenter, classes, photo, { flips: tta ? "all" : "none" });
   const { ids, all } = await probabilities(scene(height, width), true);
   const flips: { mirrored: boolean; upsideDown: boolean; all: Float32Array }[] = [];
   for (const mirrored of [false, true]) {

@@ -1,0 +1,140 @@
+/**
+ * Photos on their way through decoding, GPU and encoding: the three work on consecutive photos at
+ * the same time, as many as memory allows.
+ * @module
+ */
+
+import { InputError } from "../src/errors.ts";
+import type { Job } from "./predict_files.ts";
+import type { LoadedPhoto } from "./predict_work.ts";
+
+/** What happens to a photo; each throws an InputError where only this photo is to blame. */
+export interface Stages {
+  readonly load: (job: Job) => Promise<LoadedPhoto>;
+  readonly predict: (job: Job, photo: LoadedPhoto) => Promise<Uint8Array>;
+  /** @returns the time it took, in ms. */
+  readonly save: (job: Job, photo: DrawnPhoto, ids: Uint8Array) => Promise<number>;
+  /** Called once for each photo, with what went wrong. */
+  readonly done: (job: Job, error?: InputError) => void;
+}
+
+/** What is left of a photo once the network has seen it. */
+export type DrawnPhoto = Omit<LoadedPhoto, "batch">;
+
+/** Milliseconds that each stage was at work. */
+export interface Spent {
+  decodeMs: number;
+  gpuMs: number;
+  encodeMs: number;
+}
+
+/**
+ * Decoded photos that wait, at most. A photo that is larger by itself goes through all stages alone,
+ * so that the process stays small.
+ */
+const WAITING_BYTES = 96 * 2 ** 20;
+const MOST_WAITING = 8;
+
+/** Takes all jobs through all stages. @throws what a stage throws that is no InputError. */
+export async function throughStages(jobs: readonly Job[], stages: Stages): Promise<Spent> {
+  const spent: Spent = { decodeMs: 0, gpuMs: 0, encodeMs: 0 };
+  const gpu = new Busy();
+  const loading: { job: Job; photo: Promise<LoadedPhoto> }[] = [];
+  const saving = new Set<Promise<void>>();
+  let next = 0;
+  let most = 1;
+  let running: Promise<void> | undefined;
+
+  const loadAhead = () => {
+    while (loading.length < most) {
+      const job = jobs[next++];
+      if (!job) return;
+      const photo = stages.load(job);
+      // Its turn to fail comes when it is awaited.
+      photo.catch(() => undefined);
+      loading.push({ job, photo });
+    }
+  };
+  const failed = (job: Job, error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+    stages.done(job, error);
+  };
+  const save = async (job: Job, photo: DrawnPhoto, ids: Uint8Array) => {
+    try {
+      // One turn of the event loop, in which the GPU gets the next photo.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      spent.encodeMs += await stages.save(job, photo, ids);
+      stages.done(job);
+    } catch (error) {
+      failed(job, error);
+    }
+  };
+  const predict = async (job: Job, photo: LoadedPhoto) => {
+    try {
+      const ids = await gpu.during(stages.predict(job, photo));
+      // The pixels that the network saw are as large as all of the rest.
+      const { batch: _, ...drawn } = photo;
+      const saved: Promise<void> = save(job, drawn, ids);
+      const settled = saved.finally(() => saving.delete(settled));
+      settled.catch(() => undefined);
+      saving.add(settled);
+    } catch (error) {
+      failed(job, error);
+    }
+  };
+
+  loadAhead();
+  for (let first = loading.shift(); first; first = loading.shift()) {
+    const { job } = first;
+    let photo: LoadedPhoto;
+    try {
+      photo = await first.photo;
+    } catch (error) {
+      failed(job, error);
+      loadAhead();
+      continue;
+    }
+    spent.decodeMs += photo.spentMs;
+    most = Math.min(MOST_WAITING, Math.floor(WAITING_BYTES / bytesOf(photo)));
+    while (saving.size >= Math.max(1, most)) await Promise.race(saving);
+    loadAhead();
+    const predicting = predict(job, photo);
+    predicting.catch(() => undefined);
+    // The device has this photo's work already when the one before is done.
+    await running;
+    running = predicting;
+    if (most > 0) continue;
+    await running;
+    await Promise.all(saving);
+    most = 1;
+    loadAhead();
+  }
+  await running;
+  await Promise.all(saving);
+  spent.gpuMs = gpu.ms;
+  return spent;
+}
+
+function bytesOf({ batch, photo, width, height }: LoadedPhoto): number {
+  return batch.pixels.length + width * height * (photo ? 4 : 1);
+}
+
+/** Time during which at least one thing was going on. */
+class Busy {
+  #ms = 0;
+  #count = 0;
+  #sinceMs = 0;
+
+  get ms(): number {
+    return this.#ms;
+  }
+
+  async during<T>(work: Promise<T>): Promise<T> {
+    if (this.#count++ === 0) this.#sinceMs = performance.now();
+    try {
+      return await work;
+    } finally {
+      if (--this.#count === 0) this.#ms += performance.now() - this.#sinceMs;
+    }
+  }
+}
