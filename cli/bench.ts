@@ -1,7 +1,7 @@
 /** `deno task bench`: what to measure is the first word. @module */
 
 import { UsageError } from "../src/errors.ts";
-import { nearest } from "./args.ts";
+import { nearest } from "./nearest.ts";
 import { type Command, commandHelp } from "./command.ts";
 
 interface Entry {

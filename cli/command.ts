@@ -3,7 +3,8 @@
  * @module
  */
 
-import { choice, flag, type OptionTable, parseOptions, type Values } from "./args.ts";
+import { choice, flag, type OptionTable, type Values } from "./args.ts";
+import { parseOptions } from "./parse_options.ts";
 import type { AdapterChoice, KernelFamily } from "../src/gpu/device.ts";
 import type { Log } from "./log.ts";
 

@@ -7,7 +7,7 @@
  */
 
 import { InputError, UsageError } from "../src/errors.ts";
-import { nearest } from "./args.ts";
+import { nearest } from "./nearest.ts";
 import { type Command, commandHelp } from "./command.ts";
 import { type Terminal, terminal } from "./log.ts";
 

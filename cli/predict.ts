@@ -2,7 +2,7 @@
 
 import { shownPath } from "../src/data/files.ts";
 import { UsageError } from "../src/errors.ts";
-import type { CheckpointClass } from "../src/io/checkpoint.ts";
+import { classColours } from "../src/report/class_colours.ts";
 import { NpyFile } from "../src/io/npy_file.ts";
 import type { PredictOptions } from "../src/nn/segmenter.ts";
 import { predictPhoto } from "../src/train/evaluate.ts";
@@ -66,9 +66,6 @@ const options = {
 /** Above this many photos, only the progress bar tells of each. */
 const LOGGED_PHOTOS = 20;
 
-/** Brightness between two colours, of 255, that an eye tells apart at a glance. */
-const VISIBLE_STEP = 64;
-
 /**
  * Whatever the photo, this much GPU memory is enough: larger ones are predicted by windows. A
  * software adapter's is part of the process, which is to stay well below 1.5 GiB.
@@ -95,7 +92,10 @@ export async function run(
   const jobs = await ownJobs(planned.jobs, settings, log);
   if (jobs.length === 0) return failed > 0 ? 1 : 0;
 
-  const look = lookOf(classes);
+  const look: ClassLook = {
+    names: classes.map(({ name }) => name),
+    colours: classColours(classes),
+  };
   const scale = scaleOf(settings.scale, checkpoint);
   using model = await Model.open(checkpoint, file, context, MOST_MEMORY_BYTES);
   using hands = handsFor(jobs.length);
@@ -223,21 +223,6 @@ class Bar {
   [Symbol.dispose](): void {
     this.finish();
   }
-}
-
-/**
- * Names and colours of the classes. Two classes that look alike become black and white: their masks
- * have to be seen.
- */
-function lookOf(classes: readonly CheckpointClass[]): ClassLook {
-  const colours = classes.map(({ color }) => color);
-  const [first, second] = colours;
-  const alike = classes.length === 2 && first !== undefined && second !== undefined &&
-    Math.max(...first.map((level, c) => Math.abs(level - (second[c] ?? 0)))) < VISIBLE_STEP;
-  return {
-    names: classes.map(({ name }) => name),
-    colours: alike ? [[0, 0, 0], [255, 255, 255]] : colours,
-  };
 }
 
 function tell({ input, outputs: { mask, pair, color, overlay, probabilities } }: Job, log: Log) {

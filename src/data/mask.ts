@@ -7,7 +7,8 @@ import { InputError } from "../errors.ts";
 import { type ColourTable, packRgb, shownColour } from "./colours.ts";
 import { isJpeg } from "./exif.ts";
 import { describeFormat } from "./photo.ts";
-import { decodePng, isPng, type PngImage, type Rgb } from "./png.ts";
+import { decodePng, type PngImage, type Rgb } from "./png.ts";
+import { isPng } from "./png_chunks.ts";
 
 /** One value a pixel: a class value, or the index of a palette. */
 export interface IndexMask {

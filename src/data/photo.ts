@@ -5,7 +5,8 @@
  */
 import { InputError } from "../errors.ts";
 import { applyOrientation, isJpeg, jpegHeader, type Orientation, swapsSides } from "./exif.ts";
-import { decodePng, isPng, MAX_PIXELS, type PngImage, pngSize } from "./png.ts";
+import { decodePng, type PngImage } from "./png.ts";
+import { isPng, MAX_PIXELS, pngSize } from "./png_chunks.ts";
 
 /** An image to look at or to feed to a network. */
 export interface Photo {

@@ -6,7 +6,7 @@
  * @module
  */
 import { crc32, deflateSync } from "node:zlib";
-import { PNG_SIGNATURE, type Rgb } from "./png.ts";
+import { PNG_SIGNATURE, type Rgb } from "./png_chunks.ts";
 
 /** What {@linkcode encodePng} writes. */
 export interface PngSource {

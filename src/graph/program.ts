@@ -5,14 +5,14 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { Bindings } from "./bindings.ts";
 import { type Command, encodeCommands, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues } from "./host_values.ts";
 import { unpackC4 } from "./layout.ts";
-import type { LowerTarget, Step } from "./lower.ts";
+import type { LowerTarget } from "./lower.ts";
 import { History } from "./history.ts";
-import { type BufferMemory, type Memory, mib, wholeOf } from "./memory.ts";
-import type { Slot } from "./plan.ts";
+import { type BufferMemory, mib } from "./memory.ts";
 import { MemoryPool } from "./pool.ts";
 import { COPY, profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
 import { lowerTarget, type PlannedNode, planProgram, type ProgramPlan } from "./program_plan.ts";
@@ -91,8 +91,8 @@ export class Program {
   readonly #gpu: Gpu;
   readonly #graph: Graph;
   readonly #stores: ParameterStore[];
-  readonly #commands: Command[] = [];
-  readonly #slots: Map<Slot, GPUBuffer | GPUTexture>;
+  readonly #commands: readonly Command[];
+  readonly #bindings: Bindings;
   readonly #pool: MemoryPool;
   readonly #ownPool: MemoryPool | undefined;
   readonly #generation: number;
@@ -126,11 +126,11 @@ export class Program {
       GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
     );
     gpu.device.queue.writeBuffer(this.#params, 0, plan.params.buffer as ArrayBuffer);
-    this.#ownPool = options.pool ? undefined : new MemoryPool(gpu);
-    this.#pool = options.pool ?? this.#ownPool ?? new MemoryPool(gpu);
+    this.#pool = options.pool ?? new MemoryPool(gpu);
+    this.#ownPool = options.pool ? undefined : this.#pool;
     this.#generation = this.#pool.generation;
-    this.#slots = this.#pool.take(plan.memory.slots);
-    plan.steps.forEach((step, i) => this.#commands.push(this.#command(step, i, pipelines[i])));
+    this.#bindings = new Bindings(gpu, plan, this.#pool.take(plan.memory.slots), this.#params);
+    this.#commands = plan.steps.map((step, i) => this.#bindings.command(step, i, pipelines[i]));
     for (const { tensor, values } of graph.constants) this.#writeRaw(tensor, values);
     for (const tensor of graph.inputs.values()) tensor.home?.buffer.retain();
   }
@@ -180,7 +180,7 @@ export class Program {
     const encoder = device.createCommandEncoder({ label: "run" });
     encodeCommands(encoder, this.#commands);
     if (this.#historySource) {
-      const { buffer, offset } = this.#range(this.#historySource);
+      const { buffer, offset } = this.#bindings.range(this.#historySource);
       this.#history.record(this.#gpu, encoder, buffer, offset);
     }
     device.queue.submit([encoder.finish()]);
@@ -279,19 +279,7 @@ export class Program {
    */
   fill(value: number): void {
     this.#check();
-    const { queue } = this.#gpu.device;
-    for (const memory of this.#slots.values()) {
-      if (memory instanceof GPUBuffer) {
-        queue.writeBuffer(memory, 0, new Float32Array(memory.size / 4).fill(value));
-      } else {
-        const { width, height } = memory;
-        const texels = new Float32Array(width * height * 4).fill(value);
-        queue.writeTexture({ texture: memory }, texels, { bytesPerRow: width * 16 }, [
-          width,
-          height,
-        ]);
-      }
-    }
+    this.#bindings.fill(value);
   }
 
   /** Frees the memory of this program; parameter stores stay. */
@@ -342,74 +330,10 @@ export class Program {
     return memory;
   }
 
-  #command(step: Step, index: number, pipeline: GPUComputePipeline | undefined): Command {
-    if (step.kind === "copy-to-texture") {
-      const { buffer, offset } = this.#range(step.source);
-      return {
-        kind: "copy-to-texture",
-        source: { buffer, offset: offset + step.offsetBytes, bytesPerRow: step.bytesPerRow },
-        target: { texture: this.#texture(step.target), origin: [step.x, step.y] },
-        size: [step.width, step.height, 1],
-      };
-    }
-    if (!pipeline) throw new Error(`Step ${step.label} has no pipeline`);
-    const size = Math.max(64, Math.ceil(step.spec.params.length / 64) * 64) * 4;
-    const entries: GPUBindGroupEntry[] = [
-      {
-        binding: 0,
-        resource: { buffer: this.#params, offset: this.plan.paramsOffsets[index] ?? 0, size },
-      },
-    ];
-    step.operands.forEach((operand, i) => {
-      entries.push({
-        binding: i + 1,
-        resource: operand.kind === "buffer" ? this.#range(operand) : this.#texture(operand)
-          .createView(),
-      });
-    });
-    const group = this.#gpu.device.createBindGroup({
-      label: step.label,
-      layout: pipeline.getBindGroupLayout(0),
-      entries,
-    });
-    return { kind: "dispatch", pipeline, group, grid: step.spec.grid };
-  }
-
-  #range(memory: BufferMemory): { buffer: GPUBuffer; offset: number; size: number } {
-    const size = Math.max(16, memory.sizeBytes);
-    if (memory.home) {
-      const { buffer, offsetBytes } = memory.home;
-      return { buffer: buffer.on(this.#gpu), offset: offsetBytes, size };
-    }
-    const whole = wholeOf(memory);
-    const buffer = this.#slot(whole);
-    if (!(buffer instanceof GPUBuffer)) throw new Error(`${memory.label} has no buffer`);
-    const start = this.plan.memory.offsetOf.get(whole) ?? 0;
-    return { buffer, offset: start + (memory.within?.offsetBytes ?? 0), size };
-  }
-
-  #texture(memory: Memory): GPUTexture {
-    const texture = this.#slot(memory);
-    if (texture instanceof GPUBuffer) throw new Error(`${memory.label} has no texture`);
-    return texture;
-  }
-
-  #slot(memory: Memory): GPUBuffer | GPUTexture {
-    const slot = this.plan.memory.slotOf.get(memory);
-    const found = slot && this.#slots.get(slot);
-    if (!found) {
-      throw new InputError(
-        `Output "${memory.label}" is computed by no step of the program; ask for a tensor that an ` +
-          "op makes.",
-      );
-    }
-    return found;
-  }
-
   async #readMemory(memory: BufferMemory): Promise<ArrayBuffer> {
     this.#check();
     for (const store of this.#stores) store.upload(this.#gpu);
-    const { buffer, offset } = this.#range(memory);
+    const { buffer, offset } = this.#bindings.range(memory);
     return await this.#gpu.readBuffer(buffer, offset, memory.sizeBytes);
   }
 

@@ -40,9 +40,7 @@ export {
   type ConvDims,
   fitsTextureFamily,
   inputGradDims,
-  inputPlanesOf,
   packedWeightGeometry,
-  planesOf,
 } from "./conv_texture_geometry.ts";
 
 /** What the kernels of the family need to know of a device. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { encodeIndexedPng, InputError } from "../mod.ts";
-import { classColours } from "./class_colours.ts";
+import { classColours } from "../report/class_colours.ts";
 import { drawn, element, type Report } from "./elements.ts";
 import { Engine, whatIsMissing } from "./engine.ts";
 import { Legend } from "./legend.ts";

@@ -1,16 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import {
-  choice,
-  flag,
-  float,
-  int,
-  list,
-  nearest,
-  optionalPath,
-  parseOptions,
-  positional,
-  text,
-} from "../../cli/args.ts";
+import { choice, flag, float, int, list, optionalPath, positional, text } from "../../cli/args.ts";
+import { nearest } from "../../cli/nearest.ts";
+import { parseOptions } from "../../cli/parse_options.ts";
 import { commandHelp, type Context, defineCommand } from "../../cli/command.ts";
 import { Terminal } from "../../cli/log.ts";
 import { duration, Progress } from "../../cli/progress.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { parseOptions } from "../../cli/args.ts";
+import { parseOptions } from "../../cli/parse_options.ts";
 import { weightsOf } from "../../cli/class_weights_file.ts";
 import { cropSize, makeSchedule, recipeOptions, resolveRecipe } from "../../cli/train_recipe.ts";
 import { InputError, UsageError } from "../../src/errors.ts";
