@@ -2,7 +2,8 @@
  * The vector width of Mesa's software adapter. llvmpipe computes 8 lanes at a time, on processors
  * with AVX-512 it can do 16, but has to be told so by its environment. AMD's are up to 1.5 times
  * faster then; the one of Intel's that was measured was slower by 13 %, waiting for lanes of vectors
- * of 64 bytes that were just stored. Whether that works is tried at every start, since a driver may be updated any day.
+ * of 64 bytes that were just stored. Whether it works is tried at every start, since a driver may be
+ * updated any day.
  * @module
  */
 
