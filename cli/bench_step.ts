@@ -12,6 +12,8 @@ const options = {
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 128, min: 4 }),
   width: int("pixels of a row", { default: 192, min: 4 }),
+  model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
+  channels: int("channels of the first level", { default: 64, min: 1 }),
   mode: choice("what to time", ["train", "infer"], { default: "train" }),
   steps: int("timed steps after the first one", { default: 5, min: 1 }),
   profile: flag("say where the time goes, by op and kernel"),
@@ -21,20 +23,21 @@ const options = {
 /** The profile shown is that of median time. */
 const PROFILED_STEPS = 3;
 
-/** Runs UNetSmall of width 64 on 23 classes and prints what it cost. */
+/** Runs a network on 23 classes and prints what it cost. */
 export async function run(o: Values<typeof options>, context: Context): Promise<number> {
   using gpu = await openGpu(context);
   let rssBytes = 0;
   const result = await benchStep(gpu, {
     ...o,
-    firstLevel: 64,
+    firstLevel: o.channels,
     ...(o.profile ? { profiledSteps: PROFILED_STEPS } : {}),
     onStep: () => rssBytes = Math.max(rssBytes, Deno.memoryUsage().rss),
   });
   const line = {
     adapter: gpu.description,
     mode: o.mode,
-    model: "unet-small",
+    model: o.model,
+    channels: o.channels,
     batch: o.batch,
     height: o.height,
     width: o.width,
@@ -105,13 +108,14 @@ function round(value: number, digits: number): number {
 export const command: Command = defineCommand({
   name: "bench step",
   summary:
-    "Times UNetSmall (width 64, 23 classes) on fixed weights and data, the same that other " +
-    "frameworks can be given. The first step, which plans and compiles, is timed apart.",
+    "Times UNetSmall (width 64, 23 classes) or another network on fixed weights and data, the " +
+    "same that other frameworks can be given. The first step, which plans and compiles, is timed " +
+    "apart.",
   options,
   gpu: true,
   examples: [
     "deno task bench step --batch 1 --height 128 --width 192 --json",
-    "deno task bench step --profile",
+    "deno task bench step --model unet --channels 16 --batch 4 --profile",
   ],
   run,
 });
