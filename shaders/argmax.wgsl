@@ -5,7 +5,7 @@
 //           with p = sigmoid(x_0) for one channel and softmax(x)_1 = sigmoid(x_1 - x_0) for two
 // Layout    x: c4; y: flat u32 [N, H, W]
 // Bindings  0 params, 1 .. PARTS x, last y
-// Constants OP: argmax | threshold; CHANNELS: 1 | 2, of threshold; PARTS: bindings of x, more than
+// Constants IMAGE: vec4f | vec4h; OP: argmax | threshold; CHANNELS: 1 | 2, of threshold; PARTS: bindings of x, more than
 //           one where a single image is too large for one
 // Grid      width in x, height in y, images in z
 
@@ -22,7 +22,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<vec4f>;
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
 //@end
 @group(0) @binding(${PARTS + 1}) var<storage, read_write> y: array<u32>;
 
@@ -61,7 +61,7 @@ fn main(
     channel < min(channels, ${s + 1}u * partChannels);
     channel += 4u
   ) {
-    let values = x${s}[at];
+    let values = vec4f(x${s}[at]);
 //@for c in 0..4
     if (channel + ${c}u < channels && values.${lane(c)} > largest) {
       largest = values.${lane(c)};

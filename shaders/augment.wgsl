@@ -8,7 +8,7 @@
 //           image's own width, from the beginning of its slot; transforms [N] of (a b c width),
 //           (d e f height) and three rows of (M, o); y c4 [N, CHANNELS <= 4, H, W]; ids u32 [N, H, W]
 // Bindings  0 params, 1 pixels, 2 labels, 3 transforms, 4 y, 5 ids
-// Constants CHANNELS: 1..4, lanes past it are zero; the fourth is not recoloured
+// Constants IMAGE: vec4f | vec4h; CHANNELS: 1..4, lanes past it are zero; the fourth is not recoloured
 // Grid      x over the pitch, y over the rows with their border, z over the images
 
 struct Params {
@@ -28,7 +28,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> pixels: array<u32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read> transforms: array<array<vec4f, 5>>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<${IMAGE}>;
 @group(0) @binding(5) var<storage, read_write> ids: array<u32>;
 
 fn photo(at: u32) -> vec4f {
@@ -79,5 +79,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     ids[params.skipIds + (id.z * params.height + row) * params.width + column] = label;
   }
-  y[(id.z * (params.height + 2u) + id.y) * params.pitch + id.x] = value;
+  y[(id.z * (params.height + 2u) + id.y) * params.pitch + id.x] = ${IMAGE}(value);
 }

@@ -9,7 +9,7 @@
 // Bindings  0 params, 1 dy, 2 dx; batch statistics: 3 coefficients, 4 x, 5 mean, MASK: 6 bias;
 //           running statistics: 3 variance, 4 weight, MASK: 5 x, 6 mean, 7 bias; with IN_PLACE dx
 //           holds dy and everything moves up by one
-// Constants MASK: 0 | 1; RUNNING: 1 for running statistics; IN_PLACE: 1 writes dx over dy; ROWS:
+// Constants IMAGE: vec4f | vec4h; MASK: 0 | 1; RUNNING: 1 for running statistics; IN_PLACE: 1 writes dx over dy; ROWS:
 //           rows of an invocation; GROUP_ROWS: chunks of rows of a workgroup
 // Grid      pitch in x, chunks of rows in y, planes in z
 
@@ -25,9 +25,9 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if !IN_PLACE
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
 //@end
-@group(0) @binding(${2 - IN_PLACE}) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(${2 - IN_PLACE}) var<storage, read_write> dx: array<${IMAGE}>;
 //@if RUNNING
 @group(0) @binding(${3 - IN_PLACE}) var<storage, read> variance: array<vec4f>;
 @group(0) @binding(${4 - IN_PLACE}) var<storage, read> weight: array<vec4f>;
@@ -35,7 +35,7 @@ struct Params {
 @group(0) @binding(${3 - IN_PLACE}) var<storage, read> coefficients: array<vec4f>;
 //@end
 //@if MASK || !RUNNING
-@group(0) @binding(${(RUNNING ? 5 : 4) - IN_PLACE}) var<storage, read> x: array<vec4f>;
+@group(0) @binding(${(RUNNING ? 5 : 4) - IN_PLACE}) var<storage, read> x: array<${IMAGE}>;
 @group(0) @binding(${(RUNNING ? 6 : 5) - IN_PLACE}) var<storage, read> mean: array<vec4f>;
 //@end
 //@if MASK
@@ -78,18 +78,18 @@ fn main(
   let row${k} = min(top + ${k}u, height + 1u);
   let at${k} = base + row${k} * pitch;
 //@if MASK || !RUNNING
-  let d${k} = x[at${k}] - center;
+  let d${k} = vec4f(x[at${k}]) - center;
 //@end
 //@if MASK
-  let g${k} = select(vec4f(), ${IN_PLACE ? 'dx' : 'dy'}[at${k}], fma(d${k}, scale, shift) > vec4f());
+  let g${k} = select(vec4f(), vec4f(${IN_PLACE ? 'dx' : 'dy'}[at${k}]), fma(d${k}, scale, shift) > vec4f());
 //@else
-  let g${k} = ${IN_PLACE ? 'dx' : 'dy'}[at${k}];
+  let g${k} = vec4f(${IN_PLACE ? 'dx' : 'dy'}[at${k}]);
 //@end
 //@if RUNNING
   let value${k} = factor * g${k};
 //@else
   let value${k} = factor * (g${k} - offset - d${k} * slope);
 //@end
-  dx[at${k}] = select(vec4f(), value${k}, row${k} - 1u < height);
+  dx[at${k}] = ${IMAGE}(select(vec4f(), value${k}, row${k} - 1u < height));
 //@end
 }

@@ -7,7 +7,7 @@
 //           flat [C], read as vec4s, zero past C; partials: [plane][chunk][lane], two vec4s
 // Bindings  0 params, 1 dy, 2 x, 3 mean, 4 partials; with MASK 5 weight, 6 bias, 7 invstd
 //           (RUNNING: the variance)
-// Constants MASK: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; CHUNK_LANES:
+// Constants IMAGE: vec4f | vec4h; MASK: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; CHUNK_LANES:
 //           invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup
 // Grid      chunks in y, planes in z
 
@@ -21,8 +21,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read> x: array<${IMAGE}>;
 @group(0) @binding(3) var<storage, read> mean: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4f>;
 //@if MASK
@@ -58,11 +58,11 @@ fn main(
   var sum = vec4f();
   var products = vec4f();
   for (var i = base + first + local.x; i < end; i += ${CHUNK_LANES}u) {
-    let d = x[i] - center;
+    let d = vec4f(x[i]) - center;
 //@if MASK
-    let g = select(vec4f(), dy[i], fma(d, scale, shift) > vec4f());
+    let g = select(vec4f(), vec4f(dy[i]), fma(d, scale, shift) > vec4f());
 //@else
-    let g = dy[i];
+    let g = vec4f(dy[i]);
 //@end
     sum += g;
     products = fma(g, d, products);

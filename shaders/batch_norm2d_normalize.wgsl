@@ -3,7 +3,7 @@
 // Formula   y = (x - mean) * invstd * weight + bias, then max(y, 0) with RELU
 // Layout    x, y: c4; the rest flat [C], read as vec4s, zero past C
 // Bindings  0 params, 1 x, 2 weight, 3 bias, 4 mean, 5 invstd (RUNNING: the variance), 6 y
-// Constants RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; ROWS: rows of
+// Constants IMAGE: vec4f | vec4h; RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; ROWS: rows of
 //           an invocation; GROUP_ROWS: chunks of rows of a workgroup
 // Grid      pitch in x, chunks of rows in y, planes in z
 // Source    Ioffe and Szegedy, "Batch Normalization", 2015
@@ -19,12 +19,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read> mean: array<vec4f>;
 @group(0) @binding(5) var<storage, read> spread: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, ${GROUP_ROWS})
 fn main(
@@ -56,11 +56,11 @@ fn main(
   // The last rows are computed again where there are no more: cheaper than a branch.
   let row${k} = min(top + ${k}u, height + 1u);
   let at${k} = base + row${k} * pitch;
-  let value${k} = fma(x[at${k}] - center, scale, shift);
+  let value${k} = fma(vec4f(x[at${k}]) - center, scale, shift);
 //@if RELU
-  y[at${k}] = select(vec4f(), max(value${k}, vec4f()), row${k} - 1u < height);
+  y[at${k}] = ${IMAGE}(select(vec4f(), max(value${k}, vec4f()), row${k} - 1u < height));
 //@else
-  y[at${k}] = select(vec4f(), value${k}, row${k} - 1u < height);
+  y[at${k}] = ${IMAGE}(select(vec4f(), value${k}, row${k} - 1u < height));
 //@end
 //@end
 }

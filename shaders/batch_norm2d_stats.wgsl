@@ -6,7 +6,7 @@
 //           deviation
 // Layout    x: c4; partials: [plane][chunk][lane] of (mean, m2), two vec4s
 // Bindings  0 params, 1 x, 2 partials
-// Constants CHUNK_LANES: invocations of a chunk, divides 16; GROUP_CHUNKS: chunks of a workgroup
+// Constants IMAGE: vec4f | vec4h; CHUNK_LANES: invocations of a chunk, divides 16; GROUP_CHUNKS: chunks of a workgroup
 // Grid      chunks in y, planes in z
 // Source    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983
 
@@ -20,7 +20,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(${CHUNK_LANES}, ${GROUP_CHUNKS})
@@ -38,7 +38,7 @@ fn main(
   let rows = min(params.chunkRows, params.height - row);
   let base = (group.z * (params.height + 2u) + row + 1u) * pitch;
   let end = base + rows * pitch;
-  let pivot = x[base + clamp(local.x, 1u, width)];
+  let pivot = vec4f(x[base + clamp(local.x, 1u, width)]);
   var sum = vec4f();
   var squares = vec4f();
   // The pitch is a multiple of CHUNK_LANES, so that a lane walks memory in a straight line and its
@@ -47,7 +47,7 @@ fn main(
   for (var i = base + local.x; i < end; i += ${CHUNK_LANES}u) {
     // The border's distance to the pivot is not zero.
     let inside = column - 1u < width;
-    let d = select(vec4f(), x[i] - pivot, inside);
+    let d = select(vec4f(), vec4f(x[i]) - pivot, inside);
     sum += d;
     squares = fma(d, d, squares);
     column += ${CHUNK_LANES}u;

@@ -4,6 +4,7 @@
 //           0 for pixels that are ignored
 // Layout    logits, dx c4 [N, 1, H, W]; targets u32 [N, H, W]; dy [1]; total [1], the pixels counted
 // Bindings  0 params, 1 dy, 2 logits, 3 targets, 4 total, 5 dx
+// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
 struct Params {
@@ -24,10 +25,10 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> logits: array<${IMAGE}>;
 @group(0) @binding(3) var<storage, read> targets: array<u32>;
 @group(0) @binding(4) var<storage, read> total: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -44,11 +45,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (t < 2u && t != params.ignored) {
       let positive = t == 1u;
       // With the sign turned for positives neither end loses digits: p - 1 = -1 / (1 + exp(x)).
-      let z = select(logits[4u * at], -logits[4u * at], positive);
+      let x = f32(logits[at].x);
+      let z = select(x, -x, positive);
       let e = exp(-abs(z));
       let p = select(e, 1f, z >= 0f) / (1f + e);
       gradient = dy[0] / total[0] * select(p, -params.posWeight * p, positive);
     }
   }
-  dx[at] = vec4f(gradient, 0f, 0f, 0f);
+  dx[at] = ${IMAGE}(vec4f(gradient, 0f, 0f, 0f));
 }

@@ -2,11 +2,11 @@
 //
 // Formula   loss = t = 1: posWeight * softplus(-x); t = 0: softplus(x); other targets and `ignored`
 //           add nothing; softplus(x) = max(x, 0) + log(1 + exp(-|x|)), which cannot overflow
-// Layout    logits c4 [N, 1, H, W], read as floats; targets u32 [N, H, W]; partials
+// Layout    logits c4 [N, 1, H, W]; targets u32 [N, H, W]; partials
 //           [N, chunk of ROWS rows, W] of (sum of losses, number of pixels), which
 //           cross_entropy_finalise turns into their mean
 // Bindings  0 params, 1 logits, 2 targets, 3 partials
-// Constants ROWS
+// Constants IMAGE: vec4f | vec4h; ROWS
 // Grid      x columns, y chunks of ROWS rows, z images
 
 struct Params {
@@ -26,7 +26,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> logits: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec2f>;
 
@@ -50,7 +50,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var sum = vec2f();
   for (var y = id.y * ${ROWS}u; y < end; y++) {
     let t = targets[params.idsSkip + (id.z * params.height + y) * params.width + id.x];
-    let x = logits[4u * (id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u)];
+    let x = f32(logits[id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u].x);
     let positive = t == 1u;
     // The loss of a positive is that of a negative with the logit's sign turned.
     let z = select(x, -x, positive);

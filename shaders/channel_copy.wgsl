@@ -3,7 +3,7 @@
 // Formula   y[n,c] = x_s[n, c + shift_s] for the segment s with begin_s <= c < end_s, else 0
 // Layout    c4; the zero padding of the inputs is copied along
 // Bindings  0 params, 1 .. SEGMENTS inputs, last y
-// Constants SEGMENTS: number of inputs, 1 to 4
+// Constants IMAGE: vec4f | vec4h; SEGMENTS: number of inputs, 1 to 4
 // Grid      x over the vec4s of a plane, y over output planes of an image, z over images
 
 struct Segment {
@@ -21,9 +21,9 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..SEGMENTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<f32>;
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
 //@end
-@group(0) @binding(${SEGMENTS + 1}) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(${SEGMENTS + 1}) var<storage, read_write> y: array<${IMAGE}>;
 
 fn valueOf(image: u32, channel: u32, cell: u32) -> f32 {
   //@for s in 0..SEGMENTS
@@ -32,7 +32,7 @@ fn valueOf(image: u32, channel: u32, cell: u32) -> f32 {
     if (channel >= segment.begin && channel < segment.end) {
       let source = u32(i32(channel) + segment.shift);
       let plane = image * segment.planes + source / 4u;
-      return x${s}[(plane * params.planeSize + cell) * 4u + source % 4u];
+      return f32(x${s}[plane * params.planeSize + cell][source % 4u]);
     }
   }
   //@end
@@ -45,7 +45,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let channel = id.y * 4u;
-  y[(id.z * params.planes + id.y) * params.planeSize + id.x] = vec4f(
+  y[(id.z * params.planes + id.y) * params.planeSize + id.x] = ${IMAGE}(vec4f(
     $list(c in 0..4){ valueOf(id.z, channel + ${c}u, id.x) },
-  );
+  ));
 }

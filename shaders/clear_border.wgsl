@@ -3,6 +3,7 @@
 // Formula   y = 0 outside the image
 // Layout    c4
 // Bindings  0 params, 1 y
+// Constants IMAGE: vec4f | vec4h
 // Grid      y over rows, z over planes; the 8 lanes of a row share its cells
 
 struct Params {
@@ -12,7 +13,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -25,6 +26,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   // Cell 0 is the left border; the others of an image row follow the image.
   let skipped = select(params.width, 0u, whole);
   for (var cell = id.x; cell < cells; cell += 8u) {
-    y[start + cell + select(0u, skipped, cell > 0u)] = vec4f();
+    y[start + cell + select(0u, skipped, cell > 0u)] = ${IMAGE}(vec4f());
   }
 }

@@ -9,7 +9,7 @@
 //           Positions outside the input are moved to its border, which is zero.
 // Layout    inputs and output c4; packed as conv2d_direct_pack_weights leaves it
 // Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
-// Constants SEGMENTS 1 to 4; OUT_PLANES output planes and TILE_ROWS output rows an invocation
+// Constants IMAGE: vec4f | vec4h; SEGMENTS 1 to 4; OUT_PLANES output planes and TILE_ROWS output rows an invocation
 //           computes; HAS_BIAS
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases, y over
 //           the tiles of TILE_ROWS rows of a column in workgroups of 64, columns fastest, z images.
@@ -41,10 +41,10 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..SEGMENTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<vec4f>;
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
 //@end
 @group(0) @binding(${SEGMENTS + 1}) var<storage, read> weights: array<vec4f>;
-@group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<${IMAGE}>;
 //@if HAS_BIAS
 @group(0) @binding(${SEGMENTS + 3}) var<storage, read> bias: array<f32>;
 
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         $each(k in 0..OUT_PLANES){ let w${c}_${k} = weights[weight + ${c * OUT_PLANES + k}u]; }
         //@end
         //@for r in 0..TILE_ROWS
-        let v${r} = x${s}[start + cell${r}];
+        let v${r} = vec4f(x${s}[start + cell${r}]);
         $each(k in 0..OUT_PLANES){ sum${r}_${k} += $sum(c in 0..4){ v${r}.${lane(c)} * w${c}_${k} }; }
         //@end
         weight += ${4 * OUT_PLANES}u;
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         if (row < params.rows) {
           let inside = columnInside && row >= 1u && row <= params.height;
           y[(start + row) * params.pitch + outputColumn] =
-            select(vec4f(), sum${r}_${k}${HAS_BIAS ? ' + offset' : ''}, inside);
+            ${IMAGE}(select(vec4f(), sum${r}_${k}${HAS_BIAS ? ' + offset' : ''}, inside));
         }
       }
       //@end

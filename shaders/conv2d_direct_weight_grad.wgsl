@@ -13,7 +13,7 @@
 //           partials  [strip][output block][input plane][kernel row][tap group][tap][input lane]
 //                     [output plane of block], four output channels a vec4
 // Bindings  0 params, 1 input, 2 gradient, 3 partials
-// Constants OUT_PLANES; TAPS; PIXELS read at once, which share their columns if more than one and
+// Constants IMAGE: vec4f | vec4h; OUT_PLANES; TAPS; PIXELS read at once, which share their columns if more than one and
 //           then need strideX = dilationX = 1
 // Grid      x then y over tap groups (fastest), kernel rows, input planes, output blocks, strips
 
@@ -45,8 +45,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read> gradient: array<${IMAGE}>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -93,15 +93,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var inputX = firstX;
     for (var x = 0u; x < width; x += ${PIXELS}u) {
       //@for p in 0..PIXELS
-      $each(k in 0..OUT_PLANES){ let g${p}_${k} = gradient[gradient${k} + x + ${p}u]; }
+      $each(k in 0..OUT_PLANES){ let g${p}_${k} = vec4f(gradient[gradient${k} + x + ${p}u]); }
       //@end
       //@if PIXELS > 1
       //@for j in 0..PIXELS + TAPS - 1
-      let v${j} = input[inputRow + u32(clamp(inputX + ${j}, 0, lastX))];
+      let v${j} = vec4f(input[inputRow + u32(clamp(inputX + ${j}, 0, lastX))]);
       //@end
       //@else
       //@for t in 0..TAPS
-      let v${t} = input[inputRow + u32(clamp(inputX + ${t} * params.dilationX, 0, lastX))];
+      let v${t} = vec4f(input[inputRow + u32(clamp(inputX + ${t} * params.dilationX, 0, lastX))]);
       //@end
       //@end
       //@for t in 0..TAPS

@@ -20,7 +20,7 @@
 // Layout    inputs and output c4 (border and padding of the output are not written); packed as
 //           conv2d_gemm_pack_weights leaves it
 // Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
-// Constants SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
+// Constants IMAGE: vec4f | vec4h; SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
 //           CHANNEL_GROUPS; OUT_PLANES; ROWS, a multiple of 8; PIXELS; HAS_BIAS
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases,
 //           y tiles, z images
@@ -58,10 +58,10 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..SEGMENTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<vec4f>;
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
 //@end
 @group(0) @binding(${SEGMENTS + 1}) var<storage, read> packed: array<vec4f>;
-@group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<${IMAGE}>;
 //@if HAS_BIAS
 @group(0) @binding(${SEGMENTS + 3}) var<storage, read> bias: array<f32>;
 
@@ -82,11 +82,11 @@ fn inputAt(image: u32, wanted: u32, cell: u32) -> vec4f {
   var plane = min(wanted, params.inputPlanes - 1u);
   //@for s in 0..SEGMENTS - 1
   if (plane < params.planes[${s}]) {
-    return x${s}[(image * params.planes[${s}] + plane) * planeSize + cell];
+    return vec4f(x${s}[(image * params.planes[${s}] + plane) * planeSize + cell]);
   }
   plane -= params.planes[${s}];
   //@end
-  return x${SEGMENTS - 1}[(image * params.planes[${SEGMENTS - 1}] + plane) * planeSize + cell];
+  return vec4f(x${SEGMENTS - 1}[(image * params.planes[${SEGMENTS - 1}] + plane) * planeSize + cell]);
 }
 
 @compute @workgroup_size(${threads})
@@ -192,7 +192,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         params.pitch + 1u;
       //@for j in 0..PIXELS
       if (outputX + ${j}u * params.outputStrideX < params.width) {
-        y[start + outputX + ${j}u * params.outputStrideX] = sum${j}_${k}${HAS_BIAS ? ' + offset' : ''};
+        y[start + outputX + ${j}u * params.outputStrideX] = ${IMAGE}(sum${j}_${k}${HAS_BIAS ? ' + offset' : ''});
       }
       //@end
     }

@@ -18,7 +18,7 @@
 //           partials  [strip][slice][tap group][input plane][tap][input lane][output plane], four
 //                     output channels a vec4
 // Bindings  0 params, 1 input, 2 gradient, 3 partials
-// Constants TAPS_Y, TAPS_X (more than one only where the stride is 1); OUT_GROUPS, OUT_PLANES,
+// Constants IMAGE: vec4f | vec4h; TAPS_Y, TAPS_X (more than one only where the stride is 1); OUT_GROUPS, OUT_PLANES,
 //           IN_GROUPS, IN_PLANES; SLICES; TILE_H (a multiple of SLICES); TILE_W (a multiple of
 //           PIXELS); PIXELS read at once
 // Grid      x output blocks (fastest) times input blocks, y strips, z tap groups
@@ -56,8 +56,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> input: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read> gradient: array<${IMAGE}>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
 
 struct GradientPlane {
@@ -109,8 +109,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         let plane = min(firstOut + cell / ${TILE_H * TILE_W}u, params.gradientPlanes - 1u);
         let row = min(tileY + cell / ${TILE_W}u % ${TILE_H}u + 1u, params.gradientRows - 1u);
         let column = min(tileX + cell % ${TILE_W}u + 1u, params.gradientEnd);
-        nextGradient${i} = gradient[((image * params.gradientPlanes + plane) * params.gradientRows +
-          row) * params.gradientPitch + column];
+        nextGradient${i} = vec4f(gradient[((image * params.gradientPlanes + plane) * params.gradientRows +
+          row) * params.gradientPitch + column]);
       }
       //@end
       let originY = i32(tileY * params.strideY) + offsetY;
@@ -121,9 +121,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         let plane = min(firstIn + cell / ${windowH * windowW}u, params.planes - 1u);
         let row = originY + i32(cell / ${windowW}u % ${windowH}u * params.strideY);
         let column = originX + i32(cell % ${windowW}u * params.strideX);
-        nextInput${i} = input[((image * params.planes + plane) * params.inputRows +
+        nextInput${i} = vec4f(input[((image * params.planes + plane) * params.inputRows +
           u32(clamp(row, 0, i32(params.inputRows) - 1))) * params.inputPitch +
-          u32(clamp(column, 0, i32(params.inputEnd)))];
+          u32(clamp(column, 0, i32(params.inputEnd)))]);
       }
       //@end
     }

@@ -14,7 +14,7 @@
 //            four output channels a texel, blocks of 4*OUT_PLANES channels stacked in columns
 //   output   c4 planes; only pixels of the image are written
 // Bindings: 0 params, 1 input, 2 weights, 3 output, 4 bias [O] (with HAS_BIAS only)
-// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W, HAS_BIAS
+// Constants: IMAGE: vec4f | vec4h; TEXEL: format of the input; KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W, HAS_BIAS
 // Grid: x = block groups fastest, then tile groups; y = further tile groups. A workgroup's 16 lanes
 //   are lanePixels neighbouring tiles x (16 / lanePixels) neighbouring output blocks.
 
@@ -39,9 +39,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var input: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(1) var input: texture_storage_2d<${TEXEL}, read>;
 @group(0) @binding(2) var weights: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<${IMAGE}>;
 //@if HAS_BIAS
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 
@@ -133,7 +133,7 @@ fn main(
       if (y0 + ${y}u < endY) {
         //@for x in 0..TILE_W
         if (x0 + ${x}u < endX) {
-          output[at + ${y}u * pitch + ${x}u] = sum${k}_${y}_${x}${HAS_BIAS ? ' + offset' : ''};
+          output[at + ${y}u * pitch + ${x}u] = ${IMAGE}(sum${k}_${y}_${x}${HAS_BIAS ? ' + offset' : ''});
         }
         //@end
       }

@@ -13,7 +13,7 @@
 //   partials         [strip][output block][input plane][output plane of block][input lane],
 //                    four output channels a vec4
 // Bindings: 0 params, 1 input, 2 gradient, 3 partials
-// Constants: OUT_PLANES, TILE_H, TILE_W
+// Constants: TEXEL: format of the input; OUT_PLANES, TILE_H, TILE_W
 // Grid: x = input plane groups fastest, then output block groups; y = strip groups.
 
 struct Params {
@@ -38,8 +38,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var input: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(2) var gradient: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(1) var input: texture_storage_2d<${TEXEL}, read>;
+@group(0) @binding(2) var gradient: texture_storage_2d<${TEXEL}, read>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn origin(plane: u32, planesPerColumn: u32) -> vec2<u32> {

@@ -5,7 +5,7 @@
 //           with ADD what is there is added to
 // Layout    32-bit floats in memory order
 // Bindings  0 params, 1 x, 2 y
-// Constants ADD: 0 | 1
+// Constants TYPE: f32 | f16; ADD: 0 | 1
 // Grid      one invocation a value; x then y
 
 struct Params {
@@ -19,8 +19,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<${TYPE}>;
+@group(0) @binding(2) var<storage, read_write> y: array<${TYPE}>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let value = x[params.xFirst + row * params.xStride + i];
   let at = params.yFirst + row * params.yStride + i;
 //@if ADD
-  y[at] += value;
+  y[at] = ${TYPE}(f32(y[at]) + f32(value));
 //@else
   y[at] = value;
 //@end

@@ -5,7 +5,7 @@
 // Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s) or
 //           (m, 1 / s, slope, 0) as cross_entropy_forward left it; dy [1]; total [1]
 // Bindings  0 params, 1 dy, 2 logits, 3 normaliser, 4 total, 5 ids, 6 dx; WEIGHTED: 7 weight [K]
-// Constants WEIGHTED: 0 | 1; FOCAL: 0 | 1
+// Constants IMAGE: vec4f | vec4h; WEIGHTED: 0 | 1; FOCAL: 0 | 1
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
 struct Params {
@@ -26,7 +26,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> logits: array<vec4f>;
+@group(0) @binding(2) var<storage, read> logits: array<${IMAGE}>;
 //@if FOCAL
 @group(0) @binding(3) var<storage, read> normaliser: array<vec4f>;
 //@else
@@ -34,7 +34,7 @@ struct Params {
 //@end
 @group(0) @binding(4) var<storage, read> total: array<f32>;
 @group(0) @binding(5) var<storage, read> ids: array<u32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> dx: array<${IMAGE}>;
 //@if WEIGHTED
 @group(0) @binding(7) var<storage, read> weight: array<f32>;
 //@end
@@ -75,11 +75,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var channels = 4u * params.firstBlock + vec4u(0u, 1u, 2u, 3u);
   let end = min(params.blocks, params.firstBlock + params.partBlocks);
   for (var block = params.firstBlock; block < end; block++) {
-    let p = exp(logits[at] - statistics.x) * statistics.y;
+    let p = exp(vec4f(logits[at]) - statistics.x) * statistics.y;
     let gradient = factor * select(p, p - 1f, channels == vec4u(t));
     // Where the factor is 0 the exponential may be infinite, and their product no number.
     let valid = (channels < vec4u(params.classes)) & vec4<bool>(factor != 0f);
-    dx[at] = select(vec4f(), gradient, valid);
+    dx[at] = ${IMAGE}(select(vec4f(), gradient, valid));
     channels += vec4u(4u);
     at += params.planeSize;
   }

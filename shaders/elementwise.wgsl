@@ -3,7 +3,7 @@
 // Formula   y = OP(a, b), see the branches below
 // Layout    vec4s in memory order (flat or c4)
 // Bindings  0 params, 1 a, 2 b (two-operand ops only), last y
-// Constants OP: add | mul | scale | relu | relu_grad; OPERANDS: 1 | 2
+// Constants IMAGE: vec4f | vec4h; OP: add | mul | scale | relu | relu_grad; OPERANDS: 1 | 2
 // Grid      one invocation a vec4; x then y
 
 struct Params {
@@ -14,12 +14,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<${IMAGE}>;
 //@if OPERANDS == 2
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<${IMAGE}>;
+@group(0) @binding(3) var<storage, read_write> y: array<${IMAGE}>;
 //@else
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 //@end
 
 @compute @workgroup_size(64)
@@ -29,19 +29,19 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
 //@if OP == 'add'
-  y[i] = params.alpha * a[i] + params.beta * b[i];
+  y[i] = ${IMAGE}(params.alpha * vec4f(a[i]) + params.beta * vec4f(b[i]));
 //@end
 //@if OP == 'mul'
-  y[i] = a[i] * b[i];
+  y[i] = ${IMAGE}(vec4f(a[i]) * vec4f(b[i]));
 //@end
 //@if OP == 'scale'
-  y[i] = params.alpha * a[i];
+  y[i] = ${IMAGE}(params.alpha * vec4f(a[i]));
 //@end
 //@if OP == 'relu'
-  y[i] = max(a[i], vec4f());
+  y[i] = ${IMAGE}(max(vec4f(a[i]), vec4f()));
 //@end
 //@if OP == 'relu_grad'
   // a = gradient of the output, b = the output
-  y[i] = select(vec4f(), a[i], b[i] > vec4f());
+  y[i] = ${IMAGE}(select(vec4f(), vec4f(a[i]), vec4f(b[i]) > vec4f()));
 //@end
 }

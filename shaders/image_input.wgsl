@@ -3,7 +3,7 @@
 // Formula   y[n, c] = byte c of the pixel / 255
 // Layout    pixels u32 [N, H, W] flat, red in the lowest byte; y c4 [N, CHANNELS <= 4, H, W]
 // Bindings  0 params, 1 pixels, 2 y
-// Constants CHANNELS: 1..4, lanes past it are zero
+// Constants IMAGE: vec4f | vec4h; CHANNELS: 1..4, lanes past it are zero
 // Grid      x over the pitch, y over the rows with their border, z over the images
 
 struct Params {
@@ -15,7 +15,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> pixels: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -32,5 +32,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     value.${lane(c)} = 0.0;
 //@end
   }
-  y[(id.z * (params.height + 2u) + id.y) * params.pitch + id.x] = value;
+  y[(id.z * (params.height + 2u) + id.y) * params.pitch + id.x] = ${IMAGE}(value);
 }

@@ -5,6 +5,7 @@
 //           q of w in row-major order
 // Layout    dy, x, y, dx c4
 // Bindings  0 params, 1 dy, 2 x, 3 y, 4 dx
+// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows, z planes of the input; the border is written, too
 
 struct Params {
@@ -25,10 +26,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> y: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read> x: array<${IMAGE}>;
+@group(0) @binding(3) var<storage, read> y: array<${IMAGE}>;
+@group(0) @binding(4) var<storage, read_write> dx: array<${IMAGE}>;
 
 /** Number of whole strides in `length`, rounded up and at least 0. */
 fn strides(length: i32, stride: i32) -> i32 {
@@ -45,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let plane = id.z * params.inPlaneSize;
   var gradient = vec4f();
   if (row >= 0 && row < params.inHeight && column >= 0 && column < params.inWidth) {
-    let value = x[plane + u32(row + 1) * params.inPitch + u32(column + 1)];
+    let value = vec4f(x[plane + u32(row + 1) * params.inPitch + u32(column + 1)]);
     let firstI = strides(row + params.padY - params.kernelY + 1, params.strideY);
     let firstJ = strides(column + params.padX - params.kernelX + 1, params.strideX);
     let lastI = min((row + params.padY) / params.strideY, params.height - 1);
@@ -53,19 +54,19 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var i = firstI; i <= lastI; i++) {
       for (var j = firstJ; j <= lastJ; j++) {
         let window = id.z * params.planeSize + u32(i + 1) * params.pitch + u32(j + 1);
-        let largest = y[window];
+        let largest = vec4f(y[window]);
         var wins = value == largest;
         let left = j * params.strideX - params.padX;
         let right = min(left + params.kernelX, params.inWidth);
         for (var r = max(i * params.strideY - params.padY, 0); r <= row; r++) {
           let end = select(right, column, r == row);
           for (var c = max(left, 0); c < end; c++) {
-            wins &= x[plane + u32(r + 1) * params.inPitch + u32(c + 1)] != largest;
+            wins &= vec4f(x[plane + u32(r + 1) * params.inPitch + u32(c + 1)]) != largest;
           }
         }
-        gradient += select(vec4f(), dy[window], wins);
+        gradient += select(vec4f(), vec4f(dy[window]), wins);
       }
     }
   }
-  dx[plane + id.y * params.inPitch + id.x] = gradient;
+  dx[plane + id.y * params.inPitch + id.x] = ${IMAGE}(gradient);
 }

@@ -4,6 +4,7 @@
 // Formula   dx = dy at the first maximum of a window in row-major order, else 0
 // Layout    dy, x, dx c4
 // Bindings  0 params, 1 dy, 2 x, 3 dx
+// Constants IMAGE: vec4f | vec4h
 // Grid      x, y windows, shifted by one so that they cover the border; z planes
 
 struct Params {
@@ -17,9 +18,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read> x: array<${IMAGE}>;
+@group(0) @binding(3) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -39,11 +40,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var isB = vec4<bool>();
   var isC = vec4<bool>();
   if (id.x - 1u < params.width && id.y - 1u < params.height) {
-    g = dy[id.z * params.planeSize + id.y * params.pitch + id.x];
-    let a = x[plane + top * params.inPitch + left];
-    let b = x[plane + top * params.inPitch + right];
-    let c = x[plane + bottom * params.inPitch + left];
-    let d = x[plane + bottom * params.inPitch + right];
+    g = vec4f(dy[id.z * params.planeSize + id.y * params.pitch + id.x]);
+    let a = vec4f(x[plane + top * params.inPitch + left]);
+    let b = vec4f(x[plane + top * params.inPitch + right]);
+    let c = vec4f(x[plane + bottom * params.inPitch + left]);
+    let d = vec4f(x[plane + bottom * params.inPitch + right]);
     let largest = max(max(a, b), max(c, d));
     isA = a == largest;
     isB = b == largest;
@@ -56,15 +57,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let hasBottom = bottom < params.inRows;
   let hasRight = right < params.inPitch;
   if (hasTop && hasLeft) {
-    dx[plane + top * params.inPitch + left] = select(zero, g, isA);
+    dx[plane + top * params.inPitch + left] = ${IMAGE}(select(zero, g, isA));
   }
   if (hasTop && hasRight) {
-    dx[plane + top * params.inPitch + right] = select(zero, restB, isB);
+    dx[plane + top * params.inPitch + right] = ${IMAGE}(select(zero, restB, isB));
   }
   if (hasBottom && hasLeft) {
-    dx[plane + bottom * params.inPitch + left] = select(zero, restC, isC);
+    dx[plane + bottom * params.inPitch + left] = ${IMAGE}(select(zero, restC, isC));
   }
   if (hasBottom && hasRight) {
-    dx[plane + bottom * params.inPitch + right] = select(restC, zero, isC);
+    dx[plane + bottom * params.inPitch + right] = ${IMAGE}(select(restC, zero, isC));
   }
 }

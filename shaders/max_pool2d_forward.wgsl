@@ -4,7 +4,7 @@
 //           alike, of x; what lies outside the image never wins
 // Layout    x, y c4
 // Bindings  0 params, 1 x, 2 y
-// Constants PAIRS: 1 for kernel 2, stride 2 and no padding, which need no bounds | 0
+// Constants IMAGE: vec4f | vec4h; PAIRS: 1 for kernel 2, stride 2 and no padding, which need no bounds | 0
 // Grid      x pitch, y rows, z planes of the output; the border is written, too
 
 struct Params {
@@ -25,8 +25,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -42,7 +42,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@if PAIRS
     let at = plane + (2u * row + 1u) * params.inPitch + 2u * column + 1u;
     let below = at + params.inPitch;
-    largest = max(max(x[at], x[at + 1u]), max(x[below], x[below + 1u]));
+    largest = max(max(vec4f(x[at]), vec4f(x[at + 1u])), max(vec4f(x[below]), vec4f(x[below + 1u])));
 //@else
     let left = i32(column) * params.strideX - params.padX;
     let top = i32(row) * params.strideY - params.padY;
@@ -51,10 +51,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     largest = vec4f(-3.4e38f);
     for (var i = max(top, 0); i < bottom; i++) {
       for (var j = max(left, 0); j < right; j++) {
-        largest = max(largest, x[plane + u32(i + 1) * params.inPitch + u32(j + 1)]);
+        largest = max(largest, vec4f(x[plane + u32(i + 1) * params.inPitch + u32(j + 1)]));
       }
     }
 //@end
   }
-  y[id.z * params.planeSize + id.y * params.pitch + id.x] = largest;
+  y[id.z * params.planeSize + id.y * params.pitch + id.x] = ${IMAGE}(largest);
 }

@@ -3,6 +3,7 @@
 // Formula   y[i, j] = x[i - top, j - left] inside of x, else 0
 // Layout    x, y c4
 // Bindings  0 params, 1 x, 2 y
+// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows, z planes of the output; the border is written, too
 
 struct Params {
@@ -19,8 +20,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -35,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     id.x - 1u < params.width && id.y - 1u < params.height && column < params.inWidth &&
     row < params.inHeight
   ) {
-    value = x[id.z * params.inPlaneSize + (row + 1u) * params.inPitch + column + 1u];
+    value = vec4f(x[id.z * params.inPlaneSize + (row + 1u) * params.inPitch + column + 1u]);
   }
-  y[id.z * params.planeSize + id.y * params.pitch + id.x] = value;
+  y[id.z * params.planeSize + id.y * params.pitch + id.x] = ${IMAGE}(value);
 }

@@ -3,7 +3,7 @@
 // Formula   y = scale * g, where g is one scalar or the value of the element's channel
 // Layout    y: c4 (padding is written as zero) or flat
 // Bindings  0 params, 1 g (flat), 2 y
-// Constants SOURCE: scalar | channel (c4 only); LAYOUT: c4 | flat
+// Constants IMAGE: vec4f | vec4h; SOURCE: scalar | channel (c4 only); LAYOUT: c4 | flat
 // Grid      c4: pitch in x, rows in y, planes in z; flat: one invocation a vec4, x then y
 
 struct Params {
@@ -23,7 +23,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> g: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 //@if LAYOUT == 'flat'
 @compute @workgroup_size(64)
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let inside = i * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count);
-  y[i] = select(vec4f(), vec4f(params.scale * g[0].x), inside);
+  y[i] = ${IMAGE}(select(vec4f(), vec4f(params.scale * g[0].x), inside));
 }
 //@else
 @compute @workgroup_size(16, 4)
@@ -53,6 +53,6 @@ fn main(
   let pixel = id.x >= 1u && id.x <= params.width && id.y >= 1u && id.y <= params.height;
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
   let at = (group.z * (params.height + 2u) + id.y) * params.pitch + id.x;
-  y[at] = select(vec4f(), params.scale * value, channel & vec4<bool>(pixel));
+  y[at] = ${IMAGE}(select(vec4f(), params.scale * value, channel & vec4<bool>(pixel)));
 }
 //@end

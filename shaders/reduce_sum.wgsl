@@ -3,7 +3,7 @@
 // Formula   partial[plane][chunk][lane] = sum of x[plane][chunk] at lane, lane + CHUNK_LANES, ...
 // Layout    x: vec4s in memory order, in planes of `count`; padding is zero, so it is summed along
 // Bindings  0 params, 1 x, 2 partials
-// Constants TAIL: 1 where the last vec4 of the memory holds only `tail` values (flat tensors);
+// Constants IMAGE: vec4f | vec4h; TAIL: 1 where the last vec4 of the memory holds only `tail` values (flat tensors);
 //           CHUNK_LANES: invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup; UNROLL: reads
 //           of one pass through the loop
 // Grid      chunks in y, planes in z
@@ -17,7 +17,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(${CHUNK_LANES}, ${GROUP_CHUNKS})
@@ -37,14 +37,14 @@ fn main(
 //@if TAIL
   for (; i < end; i += ${CHUNK_LANES}u) {
     let inside = select(4u, params.tail, i + 1u == params.count);
-    sum += select(vec4f(), x[i], vec4u(0u, 1u, 2u, 3u) < vec4u(inside));
+    sum += select(vec4f(), vec4f(x[i]), vec4u(0u, 1u, 2u, 3u) < vec4u(inside));
   }
 //@else
   for (; i + ${CHUNK_LANES * (UNROLL - 1)}u < end; i += ${CHUNK_LANES * UNROLL}u) {
-    sum += $sum(k in 0..UNROLL){x[i + ${CHUNK_LANES * k}u]};
+    sum += $sum(k in 0..UNROLL){vec4f(x[i + ${CHUNK_LANES * k}u])};
   }
   for (; i < end; i += ${CHUNK_LANES}u) {
-    sum += x[i];
+    sum += vec4f(x[i]);
   }
 //@end
   partials[params.firstPartial + (group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x] = sum;

@@ -6,7 +6,7 @@
 //           with THRESHOLD (two classes): id = 1 where softmax(logits)_1 > threshold
 // Layout    logits c4 [N, K, h, w]; ids u8 [N, H, W], four of a row in a word, rows padded to words
 // Bindings  0 params, 1 .. PARTS logits, last ids
-// Constants THRESHOLD: 0 | 1; PARTS: bindings of the logits, more than one where a single image is
+// Constants IMAGE: vec4f | vec4h; THRESHOLD: 0 | 1; PARTS: bindings of the logits, more than one where a single image is
 //           too large for one
 // Grid      x over words of a row, y over rows, z over images
 
@@ -27,7 +27,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<vec4f>;
+@group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<${IMAGE}>;
 //@end
 @group(0) @binding(${PARTS + 1}) var<storage, read_write> ids: array<u32>;
 
@@ -59,8 +59,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@for s in 0..PARTS
     for (var b = ${s}u * params.part_blocks; b < min(blocks, ${s + 1}u * params.part_blocks); b++) {
       let start = (b - ${s}u * params.part_blocks) * plane;
-      let top = mix(logits${s}[row0 + start + x0], logits${s}[row0 + start + x1], fx);
-      let bottom = mix(logits${s}[row1 + start + x0], logits${s}[row1 + start + x1], fx);
+      let top = mix(vec4f(logits${s}[row0 + start + x0]), vec4f(logits${s}[row0 + start + x1]), fx);
+      let bottom = mix(vec4f(logits${s}[row1 + start + x0]), vec4f(logits${s}[row1 + start + x1]), fx);
       let value = mix(top, bottom, fy);
 //@if THRESHOLD
       best = select(0u, 1u, 1.0 / (1.0 + exp(value.x - value.y)) > params.threshold);

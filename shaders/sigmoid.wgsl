@@ -4,7 +4,7 @@
 // Layout    c4 (padding is written as zero, though sigmoid(0) is not) or flat; grad takes vec4s in
 //           memory order, where zero padding stays zero by itself
 // Bindings  0 params; forward: 1 x, 2 y; grad: 1 dy, 2 y, 3 dx
-// Constants OP: forward | grad; LAYOUT: c4 | flat, always flat for grad
+// Constants IMAGE: vec4f | vec4h; OP: forward | grad; LAYOUT: c4 | flat, always flat for grad
 // Grid      forward in c4: pitch in x, rows in y, planes in z; else one invocation a vec4, x then y
 
 struct Params {
@@ -23,9 +23,9 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if OP == 'grad'
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read> y: array<${IMAGE}>;
+@group(0) @binding(3) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -33,12 +33,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (i * 4u >= params.count) {
     return;
   }
-  let value = y[i];
-  dx[i] = dy[i] * value * (1.0 - value);
+  let value = vec4f(y[i]);
+  dx[i] = ${IMAGE}(vec4f(dy[i]) * value * (1.0 - value));
 }
 //@else
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 fn sigmoid(value: vec4f) -> vec4f {
   // exp of a positive number could overflow.
@@ -54,7 +54,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let inside = i * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count);
-  y[i] = select(vec4f(), sigmoid(x[i]), inside);
+  y[i] = ${IMAGE}(select(vec4f(), sigmoid(vec4f(x[i])), inside));
 }
 //@else
 @compute @workgroup_size(64)
@@ -70,7 +70,7 @@ fn main(
   let pixel = column - 1u < params.width && group.y - 1u < params.height;
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
   let at = (group.z * (params.height + 2u) + group.y) * params.pitch + column;
-  y[at] = select(vec4f(), sigmoid(x[at]), channel & vec4<bool>(pixel));
+  y[at] = ${IMAGE}(select(vec4f(), sigmoid(vec4f(x[at])), channel & vec4<bool>(pixel)));
 }
 //@end
 //@end

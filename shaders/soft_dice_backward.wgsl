@@ -5,7 +5,7 @@
 // Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; coefficients [block] of (A, B) as
 //           soft_dice_finalise left them; normaliser [N, H, W] of (m, 1 / s); dy [1]
 // Bindings  0 params, 1 dy, PARTS logits, ids, coefficients, PARTS dx; multiclass: normaliser
-// Constants BINARY: 0 | 1; PARTS: bindings of logits and dx, more than one where a single image is
+// Constants IMAGE: vec4f | vec4h; BINARY: 0 | 1; PARTS: bindings of logits and dx, more than one where a single image is
 //           too large for one
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
@@ -27,8 +27,8 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 2}) var<storage, read> logits${s}: array<vec4f>;
-@group(0) @binding(${PARTS + s + 4}) var<storage, read_write> dx${s}: array<vec4f>;
+@group(0) @binding(${s + 2}) var<storage, read> logits${s}: array<${IMAGE}>;
+@group(0) @binding(${PARTS + s + 4}) var<storage, read_write> dx${s}: array<${IMAGE}>;
 //@end
 @group(0) @binding(${PARTS + 2}) var<storage, read> ids: array<u32>;
 @group(0) @binding(${PARTS + 3}) var<storage, read> coefficients: array<array<vec4f, 2>>;
@@ -54,9 +54,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
 //@if BINARY
   counts = counts && t < 2u && t != params.ignored;
-  let p = 1f / (1f + exp(-logits0[first].x));
+  let p = 1f / (1f + exp(-vec4f(logits0[first]).x));
   let g = coefficients[0][0].x * f32(t) + coefficients[0][1].x;
-  dx0[first] = vec4f(select(0f, dy[0] * p * (1f - p) * g, counts), 0f, 0f, 0f);
+  dx0[first] = ${IMAGE}(vec4f(select(0f, dy[0] * p * (1f - p) * g, counts), 0f, 0f, 0f));
 //@else
   counts = counts && t < params.classes && t != params.ignored;
   var statistics = vec2f();
@@ -70,7 +70,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@for s in 0..PARTS
     for (var block = begin${s}; block < end${s}; block++) {
       let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
-      let p = exp(logits${s}[first + (block - begin${s}) * params.planeSize] - statistics.x) * statistics.y;
+      let p = exp(vec4f(logits${s}[first + (block - begin${s}) * params.planeSize]) - statistics.x) * statistics.y;
       let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
       mean += dot(select(vec4f(), p, channels < vec4u(params.classes)), a + coefficients[block][1]);
     }
@@ -80,10 +80,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var block = begin${s}; block < end${s}; block++) {
     let at = first + (block - begin${s}) * params.planeSize;
     let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
-    let p = exp(logits${s}[at] - statistics.x) * statistics.y;
+    let p = exp(vec4f(logits${s}[at]) - statistics.x) * statistics.y;
     let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
     let gradient = dy[0] * p * (a + coefficients[block][1] - mean);
-    dx${s}[at] = select(vec4f(), gradient, vec4<bool>(counts) & (channels < vec4u(params.classes)));
+    dx${s}[at] = ${IMAGE}(select(vec4f(), gradient, vec4<bool>(counts) & (channels < vec4u(params.classes))));
   }
 //@end
 //@end

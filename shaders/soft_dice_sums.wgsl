@@ -5,7 +5,7 @@
 // Layout    logits c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s) as
 //           cross_entropy_forward left it; partials [block, N, chunk of ROWS rows, W] of three vec4s
 // Bindings  0 params, 1 logits, 2 ids, 3 partials; multiclass: 4 normaliser
-// Constants ROWS; BINARY: 0 | 1
+// Constants IMAGE: vec4f | vec4h; ROWS; BINARY: 0 | 1
 // Grid      x columns, y chunks of ROWS rows, z planes
 
 struct Params {
@@ -26,7 +26,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
+@group(0) @binding(1) var<storage, read> logits: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read> ids: array<u32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<array<vec4f, 3>>;
 //@if !BINARY
@@ -47,7 +47,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var labelled = vec4f();
   for (var y = id.y * ${ROWS}u; y < end; y++) {
     let pixel = (n * params.height + y) * params.width + id.x;
-    let v = logits[id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u];
+    let v = vec4f(logits[id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u]);
     let t = ids[params.idsSkip + pixel];
 //@if BINARY
     let isClass = channels == vec4u(t - 1u);

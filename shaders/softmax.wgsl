@@ -4,7 +4,7 @@
 //           grad: dx_c = y_c * (dy_c - sum over k of dy_k y_k)
 // Layout    c4; lanes that are no channel take no part
 // Bindings  0 params; forward: x, y; grad: dy, y, dx; PARTS of each
-// Constants OP: forward | grad; PARTS: bindings of a tensor, more than one where a single image is
+// Constants IMAGE: vec4f | vec4h; OP: forward | grad; PARTS: bindings of a tensor, more than one where a single image is
 //           too large for one
 // Grid      pitch in x, rows in y, images in z
 
@@ -20,14 +20,14 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if OP == 'grad'
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> dy${s}: array<vec4f>;
-@group(0) @binding(${PARTS + s + 1}) var<storage, read> y${s}: array<vec4f>;
-@group(0) @binding(${2 * PARTS + s + 1}) var<storage, read_write> dx${s}: array<vec4f>;
+@group(0) @binding(${s + 1}) var<storage, read> dy${s}: array<${IMAGE}>;
+@group(0) @binding(${PARTS + s + 1}) var<storage, read> y${s}: array<${IMAGE}>;
+@group(0) @binding(${2 * PARTS + s + 1}) var<storage, read_write> dx${s}: array<${IMAGE}>;
 //@end
 //@else
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<vec4f>;
-@group(0) @binding(${PARTS + s + 1}) var<storage, read_write> y${s}: array<vec4f>;
+@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
+@group(0) @binding(${PARTS + s + 1}) var<storage, read_write> y${s}: array<${IMAGE}>;
 //@end
 
 fn channels_of(block: u32) -> vec4<bool> {
@@ -59,7 +59,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    total = fma(dy${s}[at], y${s}[at], total);
+    total = fma(vec4f(dy${s}[at]), vec4f(y${s}[at]), total);
     at += plane;
   }
 //@end
@@ -67,7 +67,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    dx${s}[at] = y${s}[at] * (dy${s}[at] - inner);
+    dx${s}[at] = ${IMAGE}(vec4f(y${s}[at]) * (vec4f(dy${s}[at]) - inner));
     at += plane;
   }
 //@end
@@ -77,7 +77,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    largest = max(largest, select(vec4f(-3.4e38), x${s}[at], channels_of(b)));
+    largest = max(largest, select(vec4f(-3.4e38), vec4f(x${s}[at]), channels_of(b)));
     at += plane;
   }
 //@end
@@ -86,7 +86,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    total += select(vec4f(), exp(x${s}[at] - top), channels_of(b));
+    total += select(vec4f(), exp(vec4f(x${s}[at]) - top), channels_of(b));
     at += plane;
   }
 //@end
@@ -96,7 +96,7 @@ fn main(
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
     let inside = channels_of(b) & vec4<bool>(pixel);
-    y${s}[at] = select(vec4f(), exp(x${s}[at] - top) * scale, inside);
+    y${s}[at] = ${IMAGE}(select(vec4f(), exp(vec4f(x${s}[at]) - top) * scale, inside));
     at += plane;
   }
 //@end

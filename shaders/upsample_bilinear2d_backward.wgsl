@@ -9,7 +9,7 @@
 //           for every output row: r, bits of v;
 //           for r = 0 .. H: number of output rows that read from a row before r
 // Bindings  0 params, 1 dy, 2 dx
-// Constants ROWS; TAPS: weights to hold in registers, or 0 for params.taps of them in a loop
+// Constants IMAGE: vec4f | vec4h; ROWS; TAPS: weights to hold in registers, or 0 for params.taps of them in a loop
 // Grid      x pitch, y chunks of ROWS rows, z planes of the input; the border is written, too
 
 struct Params {
@@ -27,8 +27,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -39,15 +39,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let endRow = min(params.height, firstRow + ${ROWS}u);
   let column = id.z * params.planeSize + id.x;
   if (firstRow == 0u) {
-    dx[column] = vec4f();
+    dx[column] = ${IMAGE}(vec4f());
   }
   if (endRow == params.height) {
-    dx[column + (endRow + 1u) * params.pitch] = vec4f();
+    dx[column + (endRow + 1u) * params.pitch] = ${IMAGE}(vec4f());
   }
   // Column 0 is border; its coordinate wraps and is no column of the image either.
   if (id.x - 1u >= params.width) {
     for (var row = firstRow; row < endRow; row++) {
-      dx[column + (row + 1u) * params.pitch] = vec4f();
+      dx[column + (row + 1u) * params.pitch] = ${IMAGE}(vec4f());
     }
     return;
   }
@@ -66,7 +66,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let v = bitcast<f32>(params.words[params.rowWords + 2u * i + 1u]);
     while (row < r) {
       if (row >= firstRow) {
-        dx[column + (row + 1u) * params.pitch] = current;
+        dx[column + (row + 1u) * params.pitch] = ${IMAGE}(current);
       }
       current = next;
       next = vec4f();
@@ -74,11 +74,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let at = left + (i + 1u) * params.outPitch;
 //@if TAPS > 0
-    let sum = $sum(t in 0..TAPS){u${t} * dy[at + ${t}u]};
+    let sum = $sum(t in 0..TAPS){u${t} * vec4f(dy[at + ${t}u])};
 //@else
     var sum = vec4f();
     for (var t = 0u; t < params.taps; t++) {
-      sum += bitcast<f32>(params.words[across + t + 1u]) * dy[at + t];
+      sum += bitcast<f32>(params.words[across + t + 1u]) * vec4f(dy[at + t]);
     }
 //@end
     current += (1f - v) * sum;
@@ -86,7 +86,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   while (row < endRow) {
     if (row >= firstRow) {
-      dx[column + (row + 1u) * params.pitch] = current;
+      dx[column + (row + 1u) * params.pitch] = ${IMAGE}(current);
     }
     current = next;
     next = vec4f();

@@ -8,7 +8,7 @@
 // Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
 //           row, computed by the host in double precision
 // Bindings  0 params, 1 x, 2 y
-// Constants ROWS
+// Constants IMAGE: vec4f | vec4h; ROWS
 // Grid      x pitch, y chunks of ROWS rows, z planes of the output; the border is written, too
 
 struct Params {
@@ -24,8 +24,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+@group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -36,16 +36,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let end = min(params.height, firstRow + ${ROWS}u);
   let column = id.z * params.planeSize + id.x;
   if (firstRow == 0u) {
-    y[column] = vec4f();
+    y[column] = ${IMAGE}(vec4f());
   }
   if (end == params.height) {
-    y[column + (end + 1u) * params.pitch] = vec4f();
+    y[column + (end + 1u) * params.pitch] = ${IMAGE}(vec4f());
   }
   var out = column + (firstRow + 1u) * params.pitch;
   // Column 0 is border; its coordinate wraps and is no column of the image either.
   if (id.x - 1u >= params.width) {
     for (var i = firstRow; i < end; i++) {
-      y[out] = vec4f();
+      y[out] = ${IMAGE}(vec4f());
       out += params.pitch;
     }
     return;
@@ -64,12 +64,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       if (down.x == held + 1u) {
         top = bottom;
       } else {
-        top = (1f - u) * x[at] + u * x[at + 1u];
+        top = (1f - u) * vec4f(x[at]) + u * vec4f(x[at + 1u]);
       }
-      bottom = (1f - u) * x[at + params.inPitch] + u * x[at + params.inPitch + 1u];
+      bottom = (1f - u) * vec4f(x[at + params.inPitch]) + u * vec4f(x[at + params.inPitch + 1u]);
       held = down.x;
     }
-    y[out] = (1f - v) * top + v * bottom;
+    y[out] = ${IMAGE}((1f - v) * top + v * bottom);
     out += params.pitch;
   }
 }

@@ -7,6 +7,7 @@
 // Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
 //           row, computed by the host in double precision
 // Bindings  0 params, 1 x, 2 taps, 3 y
+// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows, z planes of the output, border included
 
 struct Params {
@@ -19,9 +20,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read> taps: array<vec2u>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -37,9 +38,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let v = bitcast<f32>(down.y);
     let at = id.z * params.in_plane_size + (down.x + 1u) * params.in_pitch + across.x + 1u;
     let below = at + params.in_pitch;
-    let top = (1.0 - u) * x[at] + u * x[at + 1u];
-    let bottom = (1.0 - u) * x[below] + u * x[below + 1u];
+    let top = (1.0 - u) * vec4f(x[at]) + u * vec4f(x[at + 1u]);
+    let bottom = (1.0 - u) * vec4f(x[below]) + u * vec4f(x[below + 1u]);
     value = (1.0 - v) * top + v * bottom;
   }
-  y[id.z * params.plane_size + id.y * params.pitch + id.x] = value;
+  y[id.z * params.plane_size + id.y * params.pitch + id.x] = ${IMAGE}(value);
 }

@@ -7,6 +7,7 @@
 // Layout    values c4 [1, C, height, width]; area [blocks, ring_rows, area_width] vec4 without
 //           border, the blocks first_block and following of C; weights: columns, then rows
 // Bindings  0 params, 1 values, 2 weights, 3 placement [left, top, keep_x, keep_y, flip], 4 area
+// Constants IMAGE: vec4f | vec4h
 // Grid      x over the window's columns, y over its rows, z over the blocks of this area
 
 struct Params {
@@ -19,7 +20,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> values: array<vec4f>;
+@group(0) @binding(1) var<storage, read> values: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> placement: array<u32>;
 @group(0) @binding(4) var<storage, read_write> area: array<vec4f>;
@@ -36,7 +37,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let y = select(id.y, size.y - 1u - id.y, (flip & 2u) != 0u);
   let plane = (size.y + 2u) * params.pitch;
   let source = (params.first_block + id.z) * plane + (y + 1u) * params.pitch + x + 1u;
-  let value = weights[id.x] * weights[size.x + id.y] * values[source];
+  let value = weights[id.x] * weights[size.x + id.y] * vec4f(values[source]);
   let row = id.z * params.ring_rows + mapped.y % params.ring_rows;
   let slot = row * params.area_width + mapped.x;
   if (mapped.x < placement[2] || mapped.y < placement[3]) {

@@ -23,10 +23,19 @@ const dims = (
 
 Deno.test("conv texture: what does not fit is refused, and refused by fitsTextureFamily", () => {
   assertThrows(() => packedWeightGeometry(dims([64], 64, 4, 4), 2, 8), RangeError, "64");
-  assert(fitsTextureFamily(dims([64, 64], 64, 400, 600, 1), 8192));
-  assert(!fitsTextureFamily(dims([64], 64, 400, 600, 64), 8192), "too large a batch");
-  assert(!fitsTextureFamily(dims([4], 4, 9000, 10), 8192), "too high an image");
-  assert(!fitsTextureFamily(dims([1, 1, 1, 1, 1], 4, 4, 4), 8192), "too many inputs");
+  assert(fitsTextureFamily(dims([64, 64], 64, 400, 600, 1), { maxTextureDimension: 8192 }));
+  assert(
+    !fitsTextureFamily(dims([64], 64, 400, 600, 64), { maxTextureDimension: 8192 }),
+    "too large a batch",
+  );
+  assert(
+    !fitsTextureFamily(dims([4], 4, 9000, 10), { maxTextureDimension: 8192 }),
+    "too high an image",
+  );
+  assert(
+    !fitsTextureFamily(dims([1, 1, 1, 1, 1], 4, 4, 4), { maxTextureDimension: 8192 }),
+    "too many inputs",
+  );
 });
 
 Deno.test("conv texture: the plans cover every pixel, block and image, without empty workgroups", () => {

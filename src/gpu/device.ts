@@ -145,6 +145,11 @@ export class Gpu {
     return { family: this.kernelFamily, ...(tuned ? { tuning: this.tuning } : {}) };
   }
 
+  /** Whether images can be kept as 16-bit floats: the feature `shader-f16`. */
+  get supportsF16(): boolean {
+    return this.device.features.has("shader-f16");
+  }
+
   /** The device's limits. */
   get limits(): GPUSupportedLimits {
     return this.device.limits;

@@ -6,15 +6,20 @@ import { DeviceError } from "../errors.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
 import { expandTemplate } from "./template.ts";
 
+/** How images are kept unless a kernel says otherwise: a vec4 of a `c4` tensor, a staged texel. */
+const F32_CONSTANTS = { IMAGE: "vec4f", TEXEL: "rgba32float" } as const;
+
 /**
- * Compiles one kernel.
+ * Compiles one kernel. Besides those of `spec`, templates may use the constants IMAGE and TEXEL:
+ * the types of a vec4 and of a texel of images.
  * @throws {DeviceError} with the shader's name, line, column and the offending line of code.
  */
 export async function compileKernel(
   device: GPUDevice,
   spec: KernelSpec,
 ): Promise<GPUComputePipeline> {
-  const code = expandTemplate(spec.source, spec.constants);
+  const body = expandTemplate(spec.source, { ...F32_CONSTANTS, ...spec.constants });
+  const code = /\b(vec4h|f16)\b/.test(body) ? `enable f16;\n${body}` : body;
   // What is wrong with the code is told below; without the scope it would be told again, as the
   // error of whatever runs next.
   device.pushErrorScope("validation");

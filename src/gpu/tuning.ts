@@ -25,16 +25,19 @@ export interface Candidate {
 export interface TuningTarget {
   /** Which candidate a key uses; default: each family's favourite. */
   tuning?: Tuning;
+  /** Element type of images, which every key also tells; default f32. */
+  images?: "f32" | "f16";
   /** Filled with the names that every key could choose among, the favourite first. */
   choices?: Map<string, readonly string[]>;
 }
 
-/** The tuned candidate of a key, or the first one. */
+/** The tuned candidate of the key of a shape, or the first one. */
 export function choose<T extends Candidate>(
-  { tuning, choices }: TuningTarget,
-  key: string,
+  { tuning, choices, images }: TuningTarget,
+  shape: string,
   candidates: readonly [T, ...T[]],
 ): T {
+  const key = images === "f16" ? `f16 ${shape}` : shape;
   choices?.set(key, candidates.map(({ name }) => name));
   const name = tuning !== undefined && Object.hasOwn(tuning, key) ? tuning[key] : undefined;
   return candidates.find((candidate) => candidate.name === name) ?? candidates[0];

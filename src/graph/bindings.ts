@@ -85,9 +85,11 @@ export class Bindings {
       if (memory instanceof GPUBuffer) {
         queue.writeBuffer(memory, 0, new Float32Array(memory.size / 4).fill(value));
       } else {
-        const { width, height } = memory;
-        const texels = new Float32Array(width * height * 4).fill(value);
-        queue.writeTexture({ texture: memory }, texels, { bytesPerRow: width * 16 }, [
+        const { width, height, format } = memory;
+        const Texels = format === "rgba16float" ? Float16Array : Float32Array;
+        const texels = new Texels(width * height * 4).fill(value);
+        const bytesPerRow = width * 4 * Texels.BYTES_PER_ELEMENT;
+        queue.writeTexture({ texture: memory }, texels, { bytesPerRow }, [
           width,
           height,
         ]);

@@ -4,7 +4,7 @@
  * @module
  */
 import { ShapeError } from "../errors.ts";
-import { type DType, elementCount, type Layout, storageBytes } from "./layout.ts";
+import { type DType, elementCount, type ImageType, type Layout, storageBytes } from "./layout.ts";
 import type { LowerContext } from "./lower.ts";
 import { type Home, PersistentBuffer } from "./memory.ts";
 import type { StoredTensor } from "./store.ts";
@@ -34,13 +34,13 @@ export class Tensor {
     this.id = id;
     this.label = label;
     this.shape = [...spec.shape];
-    this.dtype = spec.dtype ?? "f32";
     this.layout = spec.layout ?? "flat";
+    this.dtype = spec.dtype ?? (this.layout === "c4" ? graph.images : "f32");
   }
 
   /** Bytes on the GPU. */
   get sizeBytes(): number {
-    return storageBytes(this.shape, this.layout);
+    return storageBytes(this.shape, this.layout, this.dtype);
   }
 
   /** For example `f32[2,64,400,600]`. */
@@ -53,7 +53,7 @@ export class Tensor {
 export interface TensorSpec {
   /** Sizes of at least 1, outermost first; [N, C, H, W] for images, empty for a scalar. */
   shape: readonly number[];
-  /** Default `f32`. */
+  /** Default `f32`; for images the graph's. */
   dtype?: DType;
   /** Default `flat`. */
   layout?: Layout;
@@ -147,6 +147,17 @@ export class Graph {
   #parameters = new Map<StoredTensor, Tensor>();
   #scope: string[] = [];
   #nextId = 0;
+  /** Element type of its images. */
+  readonly images: ImageType;
+
+  /**
+   * Starts empty.
+   * @param options.images how images are kept: `f16` halves their memory, on adapters with the
+   * feature `shader-f16`; sums and everything that is no image stay f32
+   */
+  constructor(options: { images?: ImageType } = {}) {
+    this.images = options.images ?? "f32";
+  }
 
   /** Declares an input that the host writes before a run. */
   input(label: string, spec: TensorSpec): Tensor {

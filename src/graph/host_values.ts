@@ -7,7 +7,7 @@ import type { Tensor } from "./graph.ts";
 import { elementCount, packC4 } from "./layout.ts";
 
 /** Row-major values; bytes stand for 32-bit words, four of them for one. */
-export type HostValues = Float32Array | Uint32Array | Uint8Array;
+export type HostValues = Float32Array | Float16Array | Uint32Array | Uint8Array;
 
 /**
  * `values` of `tensor` in its memory layout.
@@ -16,7 +16,7 @@ export type HostValues = Float32Array | Uint32Array | Uint8Array;
 export function deviceValues(tensor: Tensor, values: HostValues): HostValues {
   const { label, shape, layout, dtype } = tensor;
   // Words of the other type would pass for numbers of this one, and nobody would notice.
-  const wantsFloats = dtype === "f32" || layout === "c4";
+  const wantsFloats = dtype !== "u32";
   if (values instanceof Float32Array !== wantsFloats) {
     const kind = wantsFloats ? "a Float32Array" : "a Uint32Array or Uint8Array";
     throw new InputError(`Input "${label}" is ${tensor.describe()}; write ${kind}.`);
@@ -28,5 +28,5 @@ export function deviceValues(tensor: Tensor, values: HostValues): HostValues {
         `[${shape.join(",")}].`,
     );
   }
-  return layout === "c4" ? packC4(values, shape) : values;
+  return layout === "c4" ? packC4(values, shape, dtype) : values;
 }

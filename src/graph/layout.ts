@@ -3,8 +3,8 @@
  *
  * - `flat`: row-major 32-bit elements, rounded up to 16 bytes.
  * - `c4`: images [N, C, H, W] as planes of four channels (one vec4 a pixel) with a border of one
- *   pixel. C4 = ceil(C / 4), pitch = W + 2 rounded up to 16, a plane is (H + 2) rows of `pitch`
- *   vec4s; element (n, c, y, x) is lane c % 4 of vec4
+ *   pixel. C4 = ceil(C / 4), pitch = W + 2 rounded up to 16 (f16: to 32), a plane is (H + 2) rows
+ *   of `pitch` vec4s of 16 bytes (f16: 8); element (n, c, y, x) is lane c % 4 of vec4
  *   ((n * C4 + c / 4) * (H + 2) + y + 1) * pitch + x + 1.
  *
  * Border, pitch padding and lanes past C are always zero: 3x3 convolutions then need no bounds
@@ -15,10 +15,13 @@
 /** Memory layout of a tensor. */
 export type Layout = "flat" | "c4";
 
-/** Element type of a tensor. */
-export type DType = "f32" | "u32";
+/** Element type of a tensor; only images are kept as `f16`, and all arithmetic is in f32. */
+export type DType = "f32" | "f16" | "u32";
 
-/** Sizes of a `c4` tensor; counts are in vec4s of 16 bytes. */
+/** Element type of images. */
+export type ImageType = "f32" | "f16";
+
+/** Sizes of a `c4` tensor; counts are in vec4s. */
 export interface C4Geometry {
   batch: number;
   channels: number;
@@ -34,13 +37,30 @@ export interface C4Geometry {
   planeSize: number;
   /** batch * channelBlocks */
   planes: number;
+  /** Bytes of a vec4: 16, or 8 for f16. */
+  vectorBytes: number;
+}
+
+/** Bytes of a row must be a multiple of this, as buffer-to-texture copies demand. */
+const ROW_BYTES = 256;
+
+/** Bytes of four elements. */
+export function vectorBytesOf(dtype: DType): number {
+  return dtype === "f16" ? 8 : 16;
+}
+
+/** The WGSL type of four elements, which kernels of any layout get as constant IMAGE. */
+export function vectorTypeOf(dtype: DType): "vec4f" | "vec4h" {
+  return dtype === "f16" ? "vec4h" : "vec4f";
 }
 
 /** The geometry of a `c4` tensor of shape [N, C, H, W]. */
-export function c4Geometry(shape: readonly number[]): C4Geometry {
+export function c4Geometry(shape: readonly number[], dtype: DType): C4Geometry {
   const [batch = 1, channels = 1, height = 1, width = 1] = shape;
   const channelBlocks = Math.ceil(channels / 4);
-  const pitch = Math.ceil((width + 2) / 16) * 16;
+  const vectorBytes = vectorBytesOf(dtype);
+  const pitchUnit = ROW_BYTES / vectorBytes;
+  const pitch = Math.ceil((width + 2) / pitchUnit) * pitchUnit;
   const rows = height + 2;
   return {
     batch,
@@ -52,6 +72,7 @@ export function c4Geometry(shape: readonly number[]): C4Geometry {
     rows,
     planeSize: rows * pitch,
     planes: batch * channelBlocks,
+    vectorBytes,
   };
 }
 
@@ -61,25 +82,41 @@ export function elementCount(shape: readonly number[]): number {
 }
 
 /** Bytes a tensor takes on the GPU. */
-export function storageBytes(shape: readonly number[], layout: Layout): number {
+export function storageBytes(shape: readonly number[], layout: Layout, dtype: DType): number {
   if (layout === "flat") return Math.ceil(elementCount(shape) / 4) * 16;
-  const g = c4Geometry(shape);
-  return g.planes * g.planeSize * 16;
+  const g = c4Geometry(shape, dtype);
+  return g.planes * g.planeSize * g.vectorBytes;
 }
 
+/** `c4` memory as numbers. */
+export type C4Memory = Float32Array | Float16Array;
+
 /** NCHW values as `c4` memory; border and unused lanes are zero. */
-export function packC4(values: ArrayLike<number>, shape: readonly number[]): Float32Array {
-  const g = c4Geometry(shape);
-  const packed = new Float32Array(g.planes * g.planeSize * 4);
+export function packC4(
+  values: ArrayLike<number>,
+  shape: readonly number[],
+  dtype: DType,
+): C4Memory {
+  const g = c4Geometry(shape, dtype);
+  const packed = c4Memory(new ArrayBuffer(g.planes * g.planeSize * g.vectorBytes), dtype);
   eachRow(g, (source, target) => {
     for (let x = 0; x < g.width; x++) packed[target + x * 4] = values[source + x] ?? 0;
   });
   return packed;
 }
 
+/** Bytes of `c4` memory as numbers. */
+export function c4Memory(bytes: ArrayBuffer, dtype: DType): C4Memory {
+  return dtype === "f16" ? new Float16Array(bytes) : new Float32Array(bytes);
+}
+
 /** `c4` memory as NCHW values. */
-export function unpackC4(packed: Float32Array, shape: readonly number[]): Float32Array {
-  const g = c4Geometry(shape);
+export function unpackC4(
+  packed: ArrayLike<number>,
+  shape: readonly number[],
+  dtype: DType,
+): Float32Array {
+  const g = c4Geometry(shape, dtype);
   const values = new Float32Array(elementCount(shape));
   eachRow(g, (source, target) => {
     for (let x = 0; x < g.width; x++) values[source + x] = packed[target + x * 4] ?? 0;

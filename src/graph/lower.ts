@@ -7,7 +7,7 @@ import { InputError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { TuningTarget } from "../gpu/tuning.ts";
 import type { Node, Tensor } from "./graph.ts";
-import { c4Geometry, elementCount, stageGeometry } from "./layout.ts";
+import { c4Geometry, elementCount, type ImageType, stageGeometry, vectorTypeOf } from "./layout.ts";
 import {
   type BufferMemory,
   type Memory,
@@ -39,6 +39,8 @@ export interface LowerTarget extends TuningTarget {
   maxBufferBytes?: number;
   /** Storage buffers that a kernel may bind; default: no limit. */
   maxStorageBuffers?: number;
+  /** Element type of images; a graph sets it. Default f32. */
+  images?: ImageType;
   /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
   recompute?: boolean;
 }
@@ -77,7 +79,7 @@ export interface TextureCopyStep {
   readonly kind: "copy-to-texture";
   /** Label of the node that emitted it. */
   readonly label: string;
-  /** Buffer of vec4s, 16 bytes each. */
+  /** Buffer of vec4s of the texture's element type. */
   readonly source: BufferMemory;
   /** Start of the first row within `source`. */
   readonly offsetBytes: number;
@@ -113,8 +115,11 @@ export function lastUsesOf(
   return last;
 }
 
+/** What kernels that touch images are made with where those are f16; see `compileKernel`. */
+const F16_CONSTANTS = { IMAGE: vectorTypeOf("f16"), TEXEL: "rgba16float" } as const;
+
 /** Bytes of a part of tensors that are split as rows of vec4s. */
-const VECTOR_UNIT_BYTES = 256;
+export const VECTOR_UNIT_BYTES = 256;
 
 /** Collects the steps of the nodes. */
 export class LowerContext {
@@ -135,6 +140,11 @@ export class LowerContext {
   constructor(target: LowerTarget, lastUses: ReadonlyMap<Tensor, Node> = new Map()) {
     this.target = target;
     this.#lastUses = lastUses;
+  }
+
+  /** Element type of images. */
+  get images(): ImageType {
+    return this.target.images ?? "f32";
   }
 
   /** Emits the steps of `node`. */
@@ -173,8 +183,13 @@ export class LowerContext {
   }
 
   /** A temporary texture for this node's steps. */
-  scratchTexture(label: string, width: number, height: number): TextureMemory {
-    return { kind: "texture", label: `${this.#node}.${label}`, width, height };
+  scratchTexture(
+    label: string,
+    width: number,
+    height: number,
+    type: ImageType = "f32",
+  ): TextureMemory {
+    return { kind: "texture", label: `${this.#node}.${label}`, width, height, type };
   }
 
   /** A tensor as a view. */
@@ -276,7 +291,11 @@ export class LowerContext {
           "batch or scale.",
       );
     }
-    this.steps.push({ kind: "dispatch", label: this.#node, spec, operands: memories });
+    const kernel = this.images === "f16"
+      ? { ...spec.kernel, constants: { ...F16_CONSTANTS, ...spec.kernel.constants } }
+      : spec.kernel;
+    const step = { ...spec, kernel };
+    this.steps.push({ kind: "dispatch", label: this.#node, spec: step, operands: memories });
   }
 
   /** Emits a copy of `height` rows of `width` texels. */
@@ -297,13 +316,13 @@ export class LowerContext {
       known.step = this.steps.length;
       return known.texture;
     }
-    const geometries = views.map((view) => c4Geometry(view.shape));
+    const geometries = views.map((view) => c4Geometry(view.shape, this.images));
     const [first] = geometries;
     if (!first) throw new Error("Nothing to stage");
-    const { pitch, rows, batch } = first;
+    const { pitch, rows, batch, vectorBytes } = first;
     const planes = geometries.reduce((sum, g) => sum + g.planes, 0);
     const stack = stageGeometry(planes, rows, pitch, this.target.maxTextureDimension);
-    const texture = this.scratchTexture("staged", stack.width, stack.height);
+    const texture = this.scratchTexture("staged", stack.width, stack.height, this.images);
     let plane = 0;
     for (let n = 0; n < batch; n++) {
       views.forEach((view, i) => {
@@ -314,8 +333,8 @@ export class LowerContext {
           const count = Math.min(g.channelBlocks - done, stack.planesPerColumn - row);
           this.copyToTexture({
             source: view.memory,
-            offsetBytes: (n * g.channelBlocks + done) * g.planeSize * 16,
-            bytesPerRow: pitch * 16,
+            offsetBytes: (n * g.channelBlocks + done) * g.planeSize * vectorBytes,
+            bytesPerRow: pitch * vectorBytes,
             target: texture,
             x: Math.floor(plane / stack.planesPerColumn) * pitch,
             y: row * rows,

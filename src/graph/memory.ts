@@ -5,6 +5,7 @@
  */
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { type ImageType, vectorBytesOf } from "./layout.ts";
 
 /** A GPU buffer that outlives single runs: an input, or the arena of a parameter store. */
 export class PersistentBuffer {
@@ -137,24 +138,33 @@ export function wholeOf(memory: Memory): Memory {
   return memory.kind === "buffer" ? memory.within?.memory ?? memory : memory;
 }
 
-/** An rgba32float texture that steps read; always planned. */
+/** An rgba32float or rgba16float texture that steps read; always planned. */
 export interface TextureMemory {
   /** Tells it from a {@linkcode BufferMemory}. */
   readonly kind: "texture";
   /** The node's label and the texture's name, in errors. */
   readonly label: string;
-  /** Texels of 16 bytes. */
+  /** Texels. */
   readonly width: number;
   /** Rows of texels. */
   readonly height: number;
+  /** Element type of the texels. */
+  readonly type: ImageType;
 }
 
 /** Anything a step touches. */
 export type Memory = BufferMemory | TextureMemory;
 
-/** Bytes of a memory: 16 per texel for textures. */
+/** Bytes of a memory. */
 export function memoryBytes(memory: Memory): number {
-  return memory.kind === "buffer" ? memory.sizeBytes : memory.width * memory.height * 16;
+  return memory.kind === "buffer" ? memory.sizeBytes : textureBytes(memory);
+}
+
+/** Bytes of a texture. */
+export function textureBytes(
+  { width, height, type }: Pick<TextureMemory, "width" | "height" | "type">,
+): number {
+  return width * height * vectorBytesOf(type);
 }
 
 /** Bytes for people, in messages: `117 MiB`. */

@@ -4,7 +4,8 @@
  * in a dispatch; what no step touches together may lie side by side in one.
  * @module
  */
-import { ALIGNMENT_BYTES, type Memory, memoryBytes, wholeOf } from "./memory.ts";
+import type { ImageType } from "./layout.ts";
+import { ALIGNMENT_BYTES, type Memory, memoryBytes, textureBytes, wholeOf } from "./memory.ts";
 import type { Step } from "./lower.ts";
 
 /** A buffer of a plan. */
@@ -19,10 +20,12 @@ export interface BufferSlot {
 export interface TextureSlot {
   /** Tells it from a {@linkcode BufferSlot}. */
   kind: "texture";
-  /** Texels of 16 bytes, rgba32float. */
+  /** Texels. */
   width: number;
   /** Rows of texels. */
   height: number;
+  /** Element type of the texels. */
+  type: ImageType;
 }
 
 /** One allocation of a plan. */
@@ -104,7 +107,7 @@ export function planMemory(steps: readonly Step[], kept: ReadonlySet<Memory>): M
     slots: occupied.map(({ slot }) => slot),
     slotOf: new Map(all.map(({ memory, slot }) => [memory, slot])),
     offsetOf: new Map(all.map(({ memory, offsetBytes }) => [memory, offsetBytes])),
-    slotBytes: occupied.reduce((sum, { slot }) => sum + bytesOf(slot), 0),
+    slotBytes: occupied.reduce((sum, { slot }) => sum + slotBytes(slot), 0),
   };
 }
 
@@ -170,15 +173,22 @@ function textureCost(
   memory: Memory,
   present: readonly Placed[],
 ): Pick<Place, "offsetBytes" | "cost"> | undefined {
-  if (present.length > 0 || memory.kind !== "texture") return undefined;
-  const grown = Math.max(slot.width, memory.width) * Math.max(slot.height, memory.height) * 16;
-  const growth = grown - bytesOf(slot);
+  if (present.length > 0 || memory.kind !== "texture" || memory.type !== slot.type) {
+    return undefined;
+  }
+  const grown = textureBytes({
+    type: slot.type,
+    width: Math.max(slot.width, memory.width),
+    height: Math.max(slot.height, memory.height),
+  });
+  const growth = grown - slotBytes(slot);
   if (growth >= memoryBytes(memory)) return undefined;
-  return { offsetBytes: 0, cost: growth * 4 + bytesOf(slot) - memoryBytes(memory) };
+  return { offsetBytes: 0, cost: growth * 4 + slotBytes(slot) - memoryBytes(memory) };
 }
 
-function bytesOf(slot: Slot): number {
-  return slot.kind === "buffer" ? slot.sizeBytes : slot.width * slot.height * 16;
+/** Bytes of a slot. */
+export function slotBytes(slot: Slot): number {
+  return slot.kind === "buffer" ? slot.sizeBytes : textureBytes(slot);
 }
 
 function grow(slot: Slot, memory: Memory): void {
@@ -190,7 +200,7 @@ function grow(slot: Slot, memory: Memory): void {
 function newSlot(memory: Memory): Slot {
   return memory.kind === "buffer"
     ? { kind: "buffer", sizeBytes: memory.sizeBytes }
-    : { kind: "texture", width: memory.width, height: memory.height };
+    : { kind: "texture", width: memory.width, height: memory.height, type: memory.type };
 }
 
 function alignUp(bytes: number): number {

@@ -4,7 +4,15 @@
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
-import type { Slot } from "./plan.ts";
+import type { ImageType } from "./layout.ts";
+import { textureBytes } from "./memory.ts";
+import { type Slot, slotBytes } from "./plan.ts";
+
+const FORMATS = { f32: "rgba32float", f16: "rgba16float" } as const;
+
+function bytesOf({ width, height, format }: GPUTexture): number {
+  return textureBytes({ width, height, type: format === FORMATS.f16 ? "f16" : "f32" });
+}
 
 /** Buffers and textures that programs borrow for their slots. */
 export class MemoryPool {
@@ -26,7 +34,7 @@ export class MemoryPool {
   /** Bytes allocated so far. */
   get sizeBytes(): number {
     return this.#buffers.reduce((sum, b) => sum + b.size, 0) +
-      this.#textures.reduce((sum, t) => sum + t.width * t.height * 16, 0);
+      this.#textures.reduce((sum, t) => sum + bytesOf(t), 0);
   }
 
   /**
@@ -40,7 +48,7 @@ export class MemoryPool {
         known ??
           (slot.kind === "buffer"
             ? this.#newBuffer(slot.sizeBytes)
-            : this.#newTexture(slot.width, slot.height)),
+            : this.#newTexture(slot.width, slot.height, slot.type)),
       ]),
     );
   }
@@ -58,12 +66,13 @@ export class MemoryPool {
   /** The smallest free memory for each slot, the largest slots first. */
   #fit(slots: readonly Slot[]): [Slot, GPUBuffer | GPUTexture | undefined][] {
     const buffers = [...this.#buffers].sort((a, b) => a.size - b.size);
-    const textures = [...this.#textures].sort((a, b) => a.width * a.height - b.width * b.height);
+    const textures = [...this.#textures].sort((a, b) => bytesOf(a) - bytesOf(b));
     return [...slots].sort((a, b) => slotBytes(b) - slotBytes(a)).map((slot) => [
       slot,
-      slot.kind === "buffer"
-        ? takeFirst(buffers, (b) => b.size >= slot.sizeBytes)
-        : takeFirst(textures, (t) => t.width >= slot.width && t.height >= slot.height),
+      slot.kind === "buffer" ? takeFirst(buffers, (b) => b.size >= slot.sizeBytes) : takeFirst(
+        textures,
+        (t) => t.format === FORMATS[slot.type] && t.width >= slot.width && t.height >= slot.height,
+      ),
     ]);
   }
 
@@ -84,11 +93,11 @@ export class MemoryPool {
     return buffer;
   }
 
-  #newTexture(width: number, height: number): GPUTexture {
+  #newTexture(width: number, height: number, type: ImageType): GPUTexture {
     const texture = this.#gpu.device.createTexture({
       label: `pool texture ${this.#textures.length}`,
       size: [width, height],
-      format: "rgba32float",
+      format: FORMATS[type],
       usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
     });
     this.#textures.push(texture);
@@ -114,8 +123,4 @@ export function usableProgram<P extends { isEvicted: boolean; destroy(): void }>
 function takeFirst<T>(items: T[], fits: (item: T) => boolean): T | undefined {
   const index = items.findIndex(fits);
   return index < 0 ? undefined : items.splice(index, 1)[0];
-}
-
-function slotBytes(slot: Slot): number {
-  return slot.kind === "buffer" ? slot.sizeBytes : slot.width * slot.height * 16;
 }

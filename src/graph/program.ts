@@ -8,8 +8,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { Bindings } from "./bindings.ts";
 import { type Command, encodeCommands, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
-import { deviceValues } from "./host_values.ts";
-import { unpackC4 } from "./layout.ts";
+import { deviceValues, type HostValues } from "./host_values.ts";
+import { c4Memory, unpackC4 } from "./layout.ts";
 import type { LowerTarget } from "./lower.ts";
 import { History } from "./history.ts";
 import { type BufferMemory, mib } from "./memory.ts";
@@ -46,6 +46,12 @@ export interface CompileOptions {
  * @throws {DeviceError} when a shader does not compile or memory runs out.
  */
 export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
+  if (graph.images === "f16" && !gpu.supportsF16) {
+    throw new InputError(
+      `Compiling a graph with images of 16 bits: adapter "${gpu.description}" has no feature ` +
+        "shader-f16; use 32 bits.",
+    );
+  }
   const target = { ...lowerTarget(gpu), ...options.target };
   const plan = planProgram(graph, options.outputs, target);
   if (plan.plannedBytes > gpu.memoryBudgetBytes) {
@@ -239,8 +245,9 @@ export class Program {
       encodeCommands(encoder, this.#commands.slice(done, node.end));
       this.#gpu.device.queue.submit([encoder.finish()]);
       done = node.end;
-      for (const output of node.outputs) {
-        if (!visit(node, output, new Float32Array(await this.#readMemory(output)))) return;
+      for (const { tensor, memory } of node.outputs) {
+        const values = c4Memory(await this.#readMemory(memory), tensor.dtype);
+        if (!visit(node, memory, Float32Array.from(values))) return;
       }
     }
     this.#runs++;
@@ -251,7 +258,7 @@ export class Program {
     const { tensor, memory } = this.#output(name);
     const bytes = await this.#readMemory(memory);
     return tensor.layout === "c4"
-      ? unpackC4(new Float32Array(bytes), tensor.shape)
+      ? unpackC4(c4Memory(bytes, tensor.dtype), tensor.shape, tensor.dtype)
       : new Float32Array(bytes, 0, tensor.shape.reduce((a, b) => a * b, 1));
   }
 
@@ -337,7 +344,7 @@ export class Program {
     return await this.#gpu.readBuffer(buffer, offset, memory.sizeBytes);
   }
 
-  #writeRaw(tensor: Tensor, values: Float32Array | Uint32Array | Uint8Array): void {
+  #writeRaw(tensor: Tensor, values: HostValues): void {
     this.#gpu.check();
     if (!tensor.home) throw new Error(`${tensor.label} has no memory`);
     this.#gpu.device.queue.writeBuffer(

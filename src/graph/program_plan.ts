@@ -18,8 +18,8 @@ export interface PlannedNode {
   label: string;
   /** Number of steps up to and including its last one. */
   end: number;
-  /** Memories of its float outputs. */
-  outputs: BufferMemory[];
+  /** Its float outputs and where they lie. */
+  outputs: { tensor: Tensor; memory: BufferMemory }[];
 }
 
 /** What a program would do and need, known before anything runs. */
@@ -59,7 +59,7 @@ export function lowerTarget(gpu: Gpu): LowerTarget {
 export function planProgram(
   graph: Graph,
   outputs: Record<string, Tensor>,
-  target: LowerTarget,
+  device: LowerTarget,
 ): ProgramPlan {
   const tensors = Object.values(outputs);
   for (const [name, tensor] of Object.entries(outputs)) {
@@ -70,13 +70,14 @@ export function planProgram(
       );
     }
   }
+  const target = { ...device, images: graph.images };
   const recorded = rewrite(graph, tensors);
   const lowered = target.recompute === false ? recorded : recompute(recorded, tensors, target);
   const context = new LowerContext(target, lastUsesOf(lowered, tensors));
   const nodes = lowered.map((node): PlannedNode => {
     context.lower(node);
-    const floats = node.outputs.filter(({ dtype }) => dtype === "f32");
-    const outputs = floats.map((tensor) => context.memory(tensor));
+    const floats = node.outputs.filter(({ dtype }) => dtype !== "u32");
+    const outputs = floats.map((tensor) => ({ tensor, memory: context.memory(tensor) }));
     return { label: node.label, end: context.steps.length, outputs };
   });
   const { steps } = context;

@@ -48,7 +48,7 @@ function record(op: string, x: Tensor, attributes: Attributes): Tensor {
       `${op} got "${x.label}" ${x.describe()} (${x.layout}), expected an image in c4 layout.`,
     );
   }
-  const g = c4Geometry(x.shape);
+  const g = c4Geometry(x.shape, x.dtype);
   return x.graph.record({
     op,
     inputs: [x],

@@ -65,7 +65,7 @@ export function augment(
       const [source, mask, moves] = node.inputs;
       const [y, classes] = node.outputs;
       if (!source || !mask || !moves || !y || !classes) throw new Error("augment operands");
-      const { pitch, rows } = c4Geometry(y.shape);
+      const { pitch, rows } = c4Geometry(y.shape, y.dtype);
       context.split(batch, [source, mask, y, classes], (window) => {
         context.dispatch({
           kernel: { name: "augment", source: code, constants: { CHANNELS: channels } },

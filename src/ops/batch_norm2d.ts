@@ -103,7 +103,7 @@ function recordStats(
 function lowerStats(context: LowerContext, node: Node): void {
   const [x, runningMean, runningVar] = node.inputs;
   if (!x || !runningMean || !runningVar) throw new Error(`Node ${node.label} lacks inputs`);
-  const g = c4Geometry(x.shape);
+  const g = c4Geometry(x.shape, x.dtype);
   const { kernelFamily, maxBindingBytes } = context.target;
   const mostLength = maxBindingBytes / (g.planes * 32);
   const { chunkRows, chunks, length, grid, constants } = rowChunks(g, kernelFamily, mostLength);
@@ -144,7 +144,7 @@ function lowerNormalize(context: LowerContext, node: Node): void {
     throw new Error(`Node ${node.label} lacks inputs`);
   }
   const { relu, training, eps } = node.attributes;
-  const g = c4Geometry(x.shape);
+  const g = c4Geometry(x.shape, x.dtype);
   const { grid, constants } = mapGrid(g, context.target.kernelFamily);
   context.split(g.planes, [x, node.output], (window) => {
     context.dispatch({

@@ -51,7 +51,7 @@ export function batchNorm2dGradient(dy: Tensor, forward: Normalization): Normali
       outputs: [
         { shape: bias.shape },
         { shape: weight.shape },
-        ...(training ? [{ shape: [c4Geometry(x.shape).channelBlocks * 12] }] : []),
+        ...(training ? [{ shape: [c4Geometry(x.shape, x.dtype).channelBlocks * 12] }] : []),
       ],
       attributes,
       flops: 4 * elementCount(x.shape),
@@ -81,7 +81,7 @@ function lowerReduce(context: LowerContext, node: Node): void {
   const [dBias, dWeight, coefficients] = node.outputs;
   if (!dBias || !dWeight) throw new Error(`Node ${node.label} lacks outputs`);
   const family = context.target.kernelFamily;
-  const g = c4Geometry(x.shape);
+  const g = c4Geometry(x.shape, x.dtype);
   const mostLength = context.target.maxBindingBytes / (g.planes * 32);
   const chunked = planeChunks(g.planeSize, family, mostLength);
   const { chunkSize, chunks, length, grid, constants } = chunked;
@@ -123,7 +123,7 @@ function lowerReduce(context: LowerContext, node: Node): void {
 function lowerInput(context: LowerContext, node: Node): void {
   const { dy, x, weight, bias, mean, spread } = operands(node);
   const { MASK, RUNNING } = variant(node);
-  const g = c4Geometry(x.shape);
+  const g = c4Geometry(x.shape, x.dtype);
   const { grid, constants } = mapGrid(g, context.target.kernelFamily);
   const statistics = RUNNING ? [spread, weight] : node.inputs.slice(6);
   const IN_PLACE = context.overwrite(node, dy) ? 1 : 0;

@@ -6,7 +6,7 @@ import code from "../../shaders/channel_copy.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
-import { c4Geometry } from "../graph/layout.ts";
+import { c4Geometry, type ImageType } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
 import { rangesOf } from "../graph/windows.ts";
 import { imageDims } from "./conv_shape.ts";
@@ -98,11 +98,11 @@ function lowerChannelCopy(
   output: Tensor,
   segments: readonly Segment[],
 ): void {
-  const { batch, channelBlocks, planes } = c4Geometry(output.shape);
+  const { batch, channelBlocks, planes } = c4Geometry(output.shape, output.dtype);
   if (context.mostUnits(batch, [...inputs, output]) >= 1) {
     context.split(batch, [...inputs, output], (window) => {
       const [, ...sizes] = output.shape;
-      const spec = channelCopy([window.count, ...sizes], segments);
+      const spec = channelCopy([window.count, ...sizes], context.images, segments);
       context.dispatch(spec, [...inputs.map(window.of), window.of(output)]);
     });
     return;
@@ -110,18 +110,20 @@ function lowerChannelCopy(
   // One image at a time, as many output planes as need no more than can be bound of any input: a
   // range of planes may begin and end within planes of the input.
   const fits = context.mostUnits(planes, [output]);
-  const inputFits = inputs.map((x) => context.mostUnits(c4Geometry(x.shape).planes, [x]) - 1);
+  const inputFits = inputs.map((x) =>
+    context.mostUnits(c4Geometry(x.shape, x.dtype).planes, [x]) - 1
+  );
   const most = Math.min(fits, ...inputFits);
   const [, , ...sizes] = output.shape;
   for (let image = 0; image < batch; image++) {
     for (const { first, count } of rangesOf(channelBlocks, most)) {
       const firstPlanes = segments.map((s, i) => {
-        const last = c4Geometry(inputs[i]?.shape ?? []).channelBlocks - 1;
+        const last = c4Geometry(inputs[i]?.shape ?? [], context.images).channelBlocks - 1;
         const from = Math.max(s.begin, first * 4) + s.shift;
         return Math.min(last, Math.max(0, Math.floor(from / 4)));
       });
       const memories = inputs.map((x, i) => {
-        const g = c4Geometry(x.shape);
+        const g = c4Geometry(x.shape, x.dtype);
         const begin = firstPlanes[i] ?? 0;
         const range = {
           first: image * g.channelBlocks + begin,
@@ -136,14 +138,18 @@ function lowerChannelCopy(
         channels: s.channels,
       }));
       const range = { first: image * channelBlocks + first, count };
-      const spec = channelCopy([1, count * 4, ...sizes], moved);
+      const spec = channelCopy([1, count * 4, ...sizes], context.images, moved);
       context.dispatch(spec, [...memories, context.part(output, planes, range).memory]);
     }
   }
 }
 
-function channelCopy(shape: readonly number[], segments: readonly Segment[]): DispatchSpec {
-  const { channelBlocks, planeSize, batch } = c4Geometry(shape);
+function channelCopy(
+  shape: readonly number[],
+  images: ImageType,
+  segments: readonly Segment[],
+): DispatchSpec {
+  const { channelBlocks, planeSize, batch } = c4Geometry(shape, images);
   return {
     kernel: {
       name: "channel_copy",

@@ -15,7 +15,7 @@ import reduceSource from "../../shaders/conv2d_direct_weight_grad_reduce.wgsl" w
   type: "text",
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
-import { c4Geometry } from "../graph/layout.ts";
+import { c4Geometry, type ImageType } from "../graph/layout.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS, planesOf, segmentWords } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -30,7 +30,11 @@ export interface DirectDispatches {
 }
 
 /** y = conv(x, w) + bias for weights [O, I, kH, kW]. */
-export function directForward(shape: ConvShape, hasBias: boolean): DirectDispatches {
+export function directForward(
+  shape: ConvShape,
+  hasBias: boolean,
+  images: ImageType = "f32",
+): DirectDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
   const axes = ([0, 1] as const).map((axis) => forwardAxis(shape, axis));
   return direct({
@@ -48,6 +52,7 @@ export function directForward(shape: ConvShape, hasBias: boolean): DirectDispatc
       inputStride: taps,
     },
     hasBias,
+    images,
   });
 }
 
@@ -59,6 +64,7 @@ export function directInputGrad(
   shape: ConvShape,
   segment: number,
   hasBias: boolean,
+  images: ImageType = "f32",
 ): DirectDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
   const before = shape.inputChannels.slice(0, segment).reduce((sum, c) => sum + c, 0);
@@ -78,6 +84,7 @@ export function directInputGrad(
       inputStride: totalInputChannels(shape) * taps,
     },
     hasBias,
+    images,
   });
 }
 
@@ -131,6 +138,7 @@ interface Gather {
   /** Where the weight of an output and an input channel lies: the index of its first tap. */
   readonly weights: { first: number; outputStride: number; inputStride: number };
   readonly hasBias: boolean;
+  readonly images: ImageType;
 }
 
 /** Lanes of a gather's workgroup. */
@@ -152,8 +160,8 @@ function direct(g: Gather): DirectDispatches {
   const blocks = Math.ceil(outputPlanes / outPlanes);
   const packed = blocks * taps * inputPlanes * 4 * outPlanes;
   const packGrid = linearGrid(packed);
-  const input = c4Geometry([g.batch, 4, ...g.inputSize]);
-  const output = c4Geometry([g.batch, 4, ...g.outputSize]);
+  const input = c4Geometry([g.batch, 4, ...g.inputSize], g.images);
+  const output = c4Geometry([g.batch, 4, ...g.outputSize], g.images);
   const [axisY, axisX] = g.axes;
   const stepsX = Math.ceil(output.pitch / axisX.outputStride);
   const stepsY = Math.ceil(output.rows / axisY.outputStride);
@@ -258,6 +266,7 @@ export function directWeightGrad(
   shape: ConvShape,
   invocations: number,
   maxBindingBytes: number,
+  images: ImageType = "f32",
 ): DirectWeightGrad {
   const { batch, inputChannels, outputChannels } = shape;
   const [kh, kw] = shape.kernel;
@@ -269,8 +278,8 @@ export function directWeightGrad(
   const tapGroups = Math.ceil(kw / tapsAtOnce);
   const tasks = blocks * inputPlanes * kh * tapGroups;
   const stripVectors = tasks * tapsAtOnce * 4 * outPlanes;
-  const input = c4Geometry([batch, 4, ...shape.inputSize]);
-  const gradient = c4Geometry([batch, 4, ...shape.outputSize]);
+  const input = c4Geometry([batch, 4, ...shape.inputSize], images);
+  const gradient = c4Geometry([batch, 4, ...shape.outputSize], images);
   const rows = batch * gradient.height;
   const strips = Math.max(
     1,

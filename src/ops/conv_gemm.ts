@@ -94,8 +94,8 @@ interface Product {
 
 function gemm(g: Product, target: TuningTarget): GemmDispatches {
   const { tapsY, tapsX, inputStride, outputStride, phases } = g.groups;
-  const input = c4Geometry([g.batch, 4, ...g.inputSize]);
-  const output = c4Geometry([g.batch, 4, ...g.outputSize]);
+  const input = c4Geometry([g.batch, 4, ...g.inputSize], target.images ?? "f32");
+  const output = c4Geometry([g.batch, 4, ...g.outputSize], target.images ?? "f32");
   const inputPlanes = g.inputChannels.reduce((sum, c) => sum + planesOf(c), 0);
   const outputPlanes = planesOf(g.outputChannels);
   const height = Math.ceil(output.height / outputStride[0]);

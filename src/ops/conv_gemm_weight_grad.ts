@@ -44,8 +44,8 @@ export function gemmWeightGrad(
   const groups = forwardTaps(shape, MAX_SIDE * MAX_SIDE, MAX_SIDE);
   const { tapsY, tapsX, inputStride } = groups;
   const tapGroups = groups.phases.flat();
-  const input = c4Geometry([batch, 4, ...shape.inputSize]);
-  const gradient = c4Geometry([batch, 4, ...shape.outputSize]);
+  const input = c4Geometry([batch, 4, ...shape.inputSize], target.images ?? "f32");
+  const gradient = c4Geometry([batch, 4, ...shape.outputSize], target.images ?? "f32");
   const outputPlanes = planesOf(outputChannels);
   const allPlanes = inputChannels.reduce((sum, c) => sum + planesOf(c), 0);
   const stripVectors = tapGroups.length * allPlanes * tapsY * tapsX * 4 * outputPlanes;

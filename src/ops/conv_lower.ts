@@ -36,7 +36,7 @@ export type ConvFamily = "texture" | "direct" | "gemm";
 export function chooseConvFamily(target: LowerTarget, shape: ConvShape): ConvFamily {
   if (target.kernelFamily === "gpu") return "gemm";
   const dims = textureDims(shape);
-  return dims && fitsTextureFamily(dims, target.maxTextureDimension) ? "texture" : "direct";
+  return dims && fitsTextureFamily(dims, target) ? "texture" : "direct";
 }
 
 /** The texture family's view of a convolution; none where its kernels do not apply. */
@@ -89,7 +89,7 @@ function forward(context: LowerContext, { shape, inputs, weight, bias, output }:
     clearBorder(context, output);
     return;
   }
-  const spec = directForward(shape, bias !== undefined);
+  const spec = directForward(shape, bias !== undefined, context.images);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
   const memories = inputs.map((input) => input.memory);
@@ -143,7 +143,7 @@ function inputGrad(
     clearBorder(context, output);
     return;
   }
-  const spec = directInputGrad(shape, segment, bias !== undefined);
+  const spec = directInputGrad(shape, segment, bias !== undefined, context.images);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
   context.dispatch(spec.gather, [gradient.memory, packed, output.memory, ...biases]);
@@ -188,7 +188,7 @@ function weightGrad(
   }
   const spec = isGemm(context, shape)
     ? gemmWeightGrad(shape, maxBindingBytes, context.target)
-    : directWeightGrad(shape, BUSY_INVOCATIONS, maxBindingBytes);
+    : directWeightGrad(shape, BUSY_INVOCATIONS, maxBindingBytes, context.images);
   const partials = context.scratch("partials", spec.partialBytes);
   spec.accumulate.forEach((dispatch, i) => {
     const input = inputs[i];
@@ -206,7 +206,7 @@ function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   if (familyOf(1) !== "texture") return { bindsInputs: true, mostImages: shape.batch };
   const [height, width] = shape.inputSize;
   const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
-  const imageBytes = storageBytes([1, channels, height, width], "c4");
+  const imageBytes = storageBytes([1, channels, height, width], "c4", target.images ?? "f32");
   let mostImages = Math.min(shape.batch, Math.max(1, Math.floor(STAGED_BYTES / imageBytes)));
   while (familyOf(mostImages) !== "texture") mostImages = Math.ceil(mostImages / 2);
   return { bindsInputs: false, mostImages };

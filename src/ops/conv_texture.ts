@@ -33,6 +33,7 @@ import {
   segmentWords,
   splitGrid,
   stagingOf,
+  type StagingTarget,
 } from "./conv_texture_geometry.ts";
 import { forwardPlans, WEIGHT_GRAD_TILE, weightGradPlans } from "./conv_texture_tiles.ts";
 
@@ -44,9 +45,7 @@ export {
 } from "./conv_texture_geometry.ts";
 
 /** What the kernels of the family need to know of a device. */
-export interface TextureTarget extends TuningTarget {
-  /** Largest width and height of a texture, in texels. */
-  maxTextureDimension: number;
+export interface TextureTarget extends TuningTarget, StagingTarget {
   /** Bytes of the largest buffer range that one binding can hold; default: any. */
   maxBindingBytes?: number;
   /** Width of the processor's vectors as the adapter uses them, in bits; default 256. */
@@ -123,7 +122,7 @@ function convolution(
   const { batch, height, width, outputChannels } = dims;
   const { maxTextureDimension } = target;
   const inputPlanes = inputPlanesOf(dims);
-  const stage = stagingOf(batch * inputPlanes, height, width, maxTextureDimension);
+  const stage = stagingOf(batch * inputPlanes, height, width, target);
   const plan = choose(
     target,
     tuningKey("forward", dims),
@@ -208,13 +207,13 @@ export function textureWeightGrad(
   target: TextureTarget,
 ): WeightGradDispatches {
   const { batch, height, width, kernel } = dims;
-  const { maxTextureDimension, maxBindingBytes } = target;
+  const { maxBindingBytes } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(dims.outputChannels);
   const outPlanes = outPlanesOf(dims.outputChannels);
   const blocks = Math.ceil(gradientPlanes / outPlanes);
-  const input = stagingOf(batch * inputPlanes, height, width, maxTextureDimension);
-  const gradient = stagingOf(batch * gradientPlanes, height, width, maxTextureDimension);
+  const input = stagingOf(batch * inputPlanes, height, width, target);
+  const gradient = stagingOf(batch * gradientPlanes, height, width, target);
   const taps = kernel * kernel;
   const stripVectors = blocks * inputPlanes * outPlanes * 4 * taps;
   const stripBytes = stripVectors * 16;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { c4Geometry, stageGeometry } from "../graph/layout.ts";
+import { c4Geometry, type ImageType, stageGeometry } from "../graph/layout.ts";
 
 /** A convolution with stride 1 and as many output as input pixels (3x3 pad 1, or 1x1 pad 0). */
 export interface ConvDims {
@@ -17,7 +17,7 @@ export interface ConvDims {
   readonly kernel: 1 | 3;
 }
 
-/** Bytes of one rgba32float texel. */
+/** Bytes of one texel of weights, rgba32float. */
 const TEXEL_BYTES = 16;
 
 /** How many concatenated inputs the kernels can tell apart. */
@@ -41,17 +41,25 @@ export interface Staging {
   readonly planesPerColumn: number;
 }
 
+/** What staging depends on. */
+export interface StagingTarget {
+  /** Largest width and height of a texture, in texels. */
+  maxTextureDimension: number;
+  /** Element type of images; default f32. */
+  images?: ImageType;
+}
+
 /**
  * How `planes` planes of `height` x `width` pixels are staged.
- * @throws {RangeError} where they do not fit into a texture of `maxTextureDimension` squared
+ * @throws {RangeError} where they do not fit into a texture of the target
  */
 export function stagingOf(
   planes: number,
   height: number,
   width: number,
-  maxTextureDimension: number,
+  { maxTextureDimension, images = "f32" }: StagingTarget,
 ): Staging {
-  const { pitch, rows: planeRows } = c4Geometry([1, 1, height, width]);
+  const { pitch, rows: planeRows } = c4Geometry([1, 1, height, width], images);
   const { planesPerColumn } = stageGeometry(planes, planeRows, pitch, maxTextureDimension);
   return { pitch, planeRows, planesPerColumn };
 }
@@ -132,16 +140,16 @@ export function inputGradDims(dims: ConvDims, input: number): ConvDims {
 }
 
 /** Whether forward and both gradients of a convolution fit the texture family on a device. */
-export function fitsTextureFamily(dims: ConvDims, maxTextureDimension: number): boolean {
+export function fitsTextureFamily(dims: ConvDims, target: StagingTarget): boolean {
   if (dims.inputChannels.length > MAX_SEGMENTS) return false;
   try {
     const { batch, height, width } = dims;
-    stagingOf(batch * inputPlanesOf(dims), height, width, maxTextureDimension);
-    stagingOf(batch * planesOf(dims.outputChannels), height, width, maxTextureDimension);
+    stagingOf(batch * inputPlanesOf(dims), height, width, target);
+    stagingOf(batch * planesOf(dims.outputChannels), height, width, target);
     const adjoints = dims.inputChannels.map((_, input) => inputGradDims(dims, input));
     for (const convolution of [dims, ...adjoints]) {
-      packedWeightGeometry(convolution, 1, maxTextureDimension);
-      packedWeightGeometry(convolution, 2, maxTextureDimension);
+      packedWeightGeometry(convolution, 1, target.maxTextureDimension);
+      packedWeightGeometry(convolution, 2, target.maxTextureDimension);
     }
     return true;
   } catch (error) {

@@ -5,7 +5,7 @@
  * @module
  */
 import copySource from "../../shaders/copy_block.wgsl" with { type: "text" };
-import { c4Geometry } from "../graph/layout.ts";
+import { c4Geometry, type ImageType, vectorBytesOf } from "../graph/layout.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
 import {
@@ -68,7 +68,7 @@ export function splitForward(
   });
   for (let image = 0; image < batch; image++) {
     for (const outputs of channelRanges(context, output, true)) {
-      const result = channelsOf(output, image, outputs);
+      const result = channelsOf(context, output, image, outputs);
       for (let first = 0; first < pieces.length; first += MAX_SEGMENTS) {
         const some = pieces.slice(first, first + MAX_SEGMENTS);
         const counts = some.map(({ range }) => range.count);
@@ -76,10 +76,10 @@ export function splitForward(
           first: some[0]?.channel ?? 0,
           count: counts.reduce((sum, count) => sum + count, 0),
         };
-        addUp(context, result, first === 0, (target) =>
+        addUp(context, result, context.images, first === 0, (target) =>
           run({
             shape: { ...shape, batch: 1, inputChannels: counts, outputChannels: outputs.count },
-            inputs: some.map(({ view, range }) => channelsOf(view, image, range)),
+            inputs: some.map(({ view, range }) => channelsOf(context, view, image, range)),
             weight: cutWeight(context, job, outputs, channels),
             bias: bias && first === 0
               ? cut(context, bias, outputs.first, outputs.count, outputChannels)
@@ -105,10 +105,10 @@ export function splitInputGrad(
   const before = shape.inputChannels.slice(0, segment).reduce((sum, c) => sum + c, 0);
   for (let image = 0; image < shape.batch; image++) {
     for (const results of channelRanges(context, output, true)) {
-      const result = channelsOf(output, image, results);
+      const result = channelsOf(context, output, image, results);
       const channels = { first: before + results.first, count: results.count };
       channelRanges(context, gradient, limits.bindsInputs).forEach((outputs, i) => {
-        addUp(context, result, i === 0, (target) =>
+        addUp(context, result, context.images, i === 0, (target) =>
           run({
             shape: {
               ...shape,
@@ -116,7 +116,7 @@ export function splitInputGrad(
               inputChannels: [results.count],
               outputChannels: outputs.count,
             },
-            inputs: [channelsOf(gradient, image, outputs)],
+            inputs: [channelsOf(context, gradient, image, outputs)],
             weight: cutWeight(context, job, outputs, channels),
             bias: bias && i === 0
               ? cut(context, bias, results.first, results.count, shape.inputChannels[segment] ?? 0)
@@ -144,7 +144,7 @@ export function splitWeightGrad(
   }
   if (most >= 1) {
     rangesOf(shape.batch, most).forEach((range, i) => {
-      addUp(context, { memory: output, shape: [] }, i === 0, (target) =>
+      addUp(context, { memory: output, shape: [] }, "f32", i === 0, (target) =>
         run({
           shape: { ...shape, batch: range.count },
           inputs: inputs.map((view) => imagesOf(view, range)),
@@ -169,8 +169,8 @@ export function splitWeightGrad(
               inputChannels: [range.count],
               outputChannels: outputs.count,
             },
-            inputs: [channelsOf(view, image, range)],
-            gradient: channelsOf(gradient, image, outputs),
+            inputs: [channelsOf(context, view, image, range)],
+            gradient: channelsOf(context, gradient, image, outputs),
             output: part,
           });
           copyBlock(context, part, output, {
@@ -234,9 +234,12 @@ function imagesOf({ memory, shape }: ImageView, range: UnitRange): ImageView {
 
 /** Ranges of channels of an image that can be bound, or all of them where they need not be. */
 function channelRanges(context: LowerContext, view: ImageView, isBound: boolean): UnitRange[] {
-  const { channels, channelBlocks, planeSize } = c4Geometry(view.shape);
+  const { channels, channelBlocks, planeSize, vectorBytes } = c4Geometry(
+    view.shape,
+    context.images,
+  );
   if (!isBound) return [{ first: 0, count: channels }];
-  const plane = { memory: view.memory, unitBytes: planeSize * 16 };
+  const plane = { memory: view.memory, unitBytes: planeSize * vectorBytes };
   const most = mostUnits([plane], context.target.maxBindingBytes);
   if (most < 1) throw unitTooLarge(view.memory.label, [plane], context.target.maxBindingBytes);
   return rangesOf(channelBlocks, most).map(({ first, count }) => ({
@@ -245,14 +248,19 @@ function channelRanges(context: LowerContext, view: ImageView, isBound: boolean)
   }));
 }
 
-function channelsOf({ memory, shape }: ImageView, image: number, range: UnitRange): ImageView {
-  const { channelBlocks, planeSize } = c4Geometry(shape);
+function channelsOf(
+  context: LowerContext,
+  { memory, shape }: ImageView,
+  image: number,
+  range: UnitRange,
+): ImageView {
+  const { channelBlocks, planeSize, vectorBytes } = c4Geometry(shape, context.images);
   const planes = {
     first: image * channelBlocks + range.first / 4,
     count: Math.ceil(range.count / 4),
   };
   return {
-    memory: windowOfUnits({ memory, unitBytes: planeSize * 16 }, planes).memory,
+    memory: windowOfUnits({ memory, unitBytes: planeSize * vectorBytes }, planes).memory,
     shape: [1, range.count, ...shape.slice(2)],
   };
 }
@@ -261,6 +269,7 @@ function channelsOf({ memory, shape }: ImageView, image: number, range: UnitRang
 function addUp(
   context: LowerContext,
   result: ImageView,
+  type: ImageType,
   isFirst: boolean,
   run: (target: ImageView) => void,
 ): void {
@@ -271,9 +280,9 @@ function addUp(
   const { sizeBytes } = result.memory;
   const part = { memory: context.scratch("part", sizeBytes), shape: result.shape };
   run(part);
-  const length = sizeBytes / 4;
+  const length = sizeBytes * 4 / vectorBytesOf(type);
   const whole = { rows: 1, length, xFirst: 0, xStride: 0, yFirst: 0, yStride: 0, add: true };
-  copyBlock(context, part.memory, result.memory, whole);
+  copyBlock(context, part.memory, result.memory, whole, type);
 }
 
 /** The weights between some output and some input channels. */
@@ -325,11 +334,17 @@ interface Block {
   add: boolean;
 }
 
-function copyBlock(context: LowerContext, x: BufferMemory, y: BufferMemory, block: Block): void {
+function copyBlock(
+  context: LowerContext,
+  x: BufferMemory,
+  y: BufferMemory,
+  block: Block,
+  type: ImageType = "f32",
+): void {
   const { rows, length, xFirst, xStride, yFirst, yStride, add } = block;
   const { grid, stride } = linearGrid(rows * length);
   context.dispatch({
-    kernel: { name: "copy_block", source: copySource, constants: { ADD: add ? 1 : 0 } },
+    kernel: { name: "copy_block", source: copySource, constants: { ADD: add ? 1 : 0, TYPE: type } },
     params: [rows * length, stride, length, xFirst, xStride, yFirst, yStride],
     grid,
   }, [x, y]);

@@ -6,6 +6,7 @@ import code from "../../shaders/elementwise.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Attributes, InputGradients, NodeSpec, Tensor } from "../graph/graph.ts";
+import { vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
 import { linearGrid } from "./grid.ts";
 
 /** `alpha * a + beta * b` for tensors of one shape. */
@@ -52,8 +53,8 @@ function record(
 ): Tensor {
   const [x, other] = inputs;
   if (!x) throw new ShapeError(`${op} needs a tensor.`);
-  if (x.dtype !== "f32") {
-    throw new ShapeError(`${op} got "${x.label}" of type ${x.dtype}, expected f32.`);
+  if (x.dtype === "u32") {
+    throw new ShapeError(`${op} got "${x.label}" of type ${x.dtype}, expected f32 or f16.`);
   }
   if (other && (other.shape.join() !== x.shape.join() || other.layout !== x.layout)) {
     throw new ShapeError(
@@ -72,10 +73,14 @@ function record(
       const { alpha, beta } = node.attributes;
       context.splitVectors(operands, (window) => {
         const memories = operands.map(window.of);
-        const count = (memories[0]?.sizeBytes ?? 0) / 16;
+        const count = (memories[0]?.sizeBytes ?? 0) / vectorBytesOf(x.dtype);
         const { grid, stride } = linearGrid(count);
         context.dispatch({
-          kernel: { name: op, source: code, constants: { OP: op, OPERANDS: inputs.length } },
+          kernel: {
+            name: op,
+            source: code,
+            constants: { OP: op, OPERANDS: inputs.length, IMAGE: vectorTypeOf(x.dtype) },
+          },
           params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1))],
           grid,
         }, memories);

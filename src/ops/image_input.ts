@@ -29,7 +29,7 @@ export function imageInput(pixels: Tensor, channels = 3): Tensor {
     attributes: { channels },
     isCheap: true,
     lower(context, node) {
-      const { pitch, rows } = c4Geometry(node.output.shape);
+      const { pitch, rows } = c4Geometry(node.output.shape, node.output.dtype);
       context.split(batch, [pixels, node.output], (window) => {
         context.dispatch({
           kernel: { name: "image_input", source: code, constants: { CHANNELS: channels } },

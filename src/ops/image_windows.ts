@@ -32,7 +32,7 @@ export function splitImages(
   others: readonly Tensor[],
   emit: (window: ImageWindow) => void,
 ): void {
-  const { batch, channelBlocks, planes } = c4Geometry(images[0]?.shape ?? []);
+  const { batch, channelBlocks, planes } = c4Geometry(images[0]?.shape ?? [], context.images);
   const partBlocks = Math.min(channelBlocks, context.mostUnits(planes, images));
   const fits = context.mostUnits(batch, images) >= 1;
   if (fits || partBlocks < 1) {
@@ -77,7 +77,7 @@ export function splitBlocks(
   blocks: UnitRange,
   emit: (window: ImageWindow) => void,
 ): void {
-  const { batch, channelBlocks, planes } = c4Geometry(image.shape);
+  const { batch, channelBlocks, planes } = c4Geometry(image.shape, image.dtype);
   if (blocks.count === channelBlocks) {
     context.split(batch, [image, ...others], (window) => {
       emit({ ...window, parts: 1, partBlocks: channelBlocks, of: (t) => [window.of(t)] });

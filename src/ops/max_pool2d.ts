@@ -55,8 +55,8 @@ export function maxPool2d(x: Tensor, kernel: Extent, options: MaxPool2dOptions =
     Math.floor((h + 2 * ph - kh) / sh) + 1,
     Math.floor((w + 2 * pw - kw) / sw) + 1,
   ];
-  const input = c4Geometry(x.shape);
-  const output = c4Geometry(shape);
+  const input = c4Geometry(x.shape, x.dtype);
+  const output = c4Geometry(shape, x.dtype);
   const isPairs = [kh, kw, sh, sw].every((size) => size === 2) && ph === 0 && pw === 0;
   const words = [
     ...[output.width, output.height, output.pitch, output.planeSize],

@@ -45,8 +45,8 @@ export function pad2d(x: Tensor, { left, right, top, bottom }: Pad2dOptions): Te
     );
   }
   if (left === 0 && right === 0 && top === 0 && bottom === 0) return x;
-  const input = c4Geometry(x.shape);
-  const output = c4Geometry(shape);
+  const input = c4Geometry(x.shape, x.dtype);
+  const output = c4Geometry(shape, x.dtype);
   return x.graph.record({
     op: "pad2d",
     inputs: [x],

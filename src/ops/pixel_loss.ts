@@ -37,7 +37,7 @@ export function pixelLossGeometry(
   logits: Tensor,
   ignoreIndex: number | undefined,
 ): PixelLossGeometry {
-  const g = c4Geometry(logits.shape);
+  const g = c4Geometry(logits.shape, logits.dtype);
   const chunks = Math.ceil(g.height / ROWS);
   const ignored = ignoreIndex === undefined ? NO_CLASS : ignoreIndex >>> 0;
   return {
@@ -67,9 +67,9 @@ export function pixelLossGeometry(
  */
 export function checkPixelLoss(op: string, logits: Tensor, target: Tensor): void {
   const [n, , h, w] = logits.shape;
-  if (logits.layout !== "c4" || logits.dtype !== "f32") {
+  if (logits.layout !== "c4") {
     throw new ShapeError(
-      `${op} got logits "${logits.label}" ${logits.describe()} (${logits.layout}), expected f32 ` +
+      `${op} got logits "${logits.label}" ${logits.describe()} (${logits.layout}), expected ` +
         "[N, K, H, W] in c4 layout.",
     );
   }

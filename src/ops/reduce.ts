@@ -11,7 +11,7 @@ import sumCode from "../../shaders/reduce_sum.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits, type KernelSpec } from "../gpu/kernel_spec.ts";
 import type { Node, Tensor } from "../graph/graph.ts";
-import { c4Geometry, elementCount } from "../graph/layout.ts";
+import { c4Geometry, elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
 import { finishLanes, type PlaneChunks, planeChunks } from "./channel_chunks.ts";
@@ -36,7 +36,7 @@ export function channelSum(x: Tensor): Tensor {
     outputs: [{ shape: [x.shape[1] ?? 1] }],
     flops: elementCount(x.shape),
     lower(context, node) {
-      const g = c4Geometry(x.shape);
+      const g = c4Geometry(x.shape, x.dtype);
       lowerSum(context, node, { count: g.planeSize, images: g.batch, blocks: g.channelBlocks });
     },
     backward: ([dy]) => [dy && broadcast(dy, x, "channel", 1)],
@@ -62,7 +62,11 @@ function total(op: string, x: Tensor, scale: number): Tensor {
     attributes: { scale },
     flops: elementCount(x.shape),
     lower: (context, node) =>
-      lowerSum(context, node, { count: x.sizeBytes / 16, images: 1, blocks: 1 }),
+      lowerSum(context, node, {
+        count: x.sizeBytes / vectorBytesOf(x.dtype),
+        images: 1,
+        blocks: 1,
+      }),
     backward: ([dy]) => [dy && broadcast(dy, x, "scalar", scale)],
   }).output;
 }
@@ -90,7 +94,7 @@ function lowerSum(context: LowerContext, node: Node, { count, images, blocks }: 
   } else {
     context.splitVectors([x], (window) => {
       const memory = window.of(x);
-      const count = memory.sizeBytes / 16;
+      const count = memory.sizeBytes / vectorBytesOf(x.dtype);
       const chunks = planeChunks(count, kernelFamily, mostLength);
       parts.push({ memory, chunks, count, planes: 1 });
     });
@@ -106,7 +110,12 @@ function lowerSum(context: LowerContext, node: Node, { count, images, blocks }: 
       kernel: {
         name: "reduce_sum",
         source: sumCode,
-        constants: { ...constants, TAIL: tail < 4 && isLast ? 1 : 0, UNROLL: 8 },
+        constants: {
+          ...constants,
+          TAIL: tail < 4 && isLast ? 1 : 0,
+          UNROLL: 8,
+          IMAGE: vectorTypeOf(x.dtype),
+        },
       },
       params: [count, chunkSize, chunks, tail, firstPartial],
       grid: grid(planes),
@@ -134,11 +143,11 @@ function broadcast(dy: Tensor, x: Tensor, source: "scalar" | "channel", scale: n
     outputs: [{ shape, layout }],
     attributes: { scale },
     lower(context, node) {
-      const g = c4Geometry(shape);
+      const g = c4Geometry(shape, node.output.dtype);
       const kernel: KernelSpec = {
         name: "reduce_broadcast",
         source: broadcastCode,
-        constants: { SOURCE: source, LAYOUT: layout },
+        constants: { SOURCE: source, LAYOUT: layout, IMAGE: vectorTypeOf(node.output.dtype) },
       };
       const scaleBits = f32Bits(Number(node.attributes.scale));
       const y = node.output;
@@ -173,7 +182,7 @@ function broadcast(dy: Tensor, x: Tensor, source: "scalar" | "channel", scale: n
 }
 
 function expectFloat(op: string, x: Tensor): void {
-  if (x.dtype !== "f32") {
-    throw new ShapeError(`${op} got "${x.label}" of type ${x.dtype}, expected f32.`);
+  if (x.dtype === "u32") {
+    throw new ShapeError(`${op} got "${x.label}" of type ${x.dtype}, expected f32 or f16.`);
   }
 }

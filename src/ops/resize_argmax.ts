@@ -50,7 +50,7 @@ export function resizeArgmax(logits: Tensor, options: ResizeArgmaxOptions): Tens
       const [logits] = node.inputs;
       const ids = node.output;
       if (!logits) throw new Error("resize_argmax operands");
-      const { pitch } = c4Geometry(logits.shape);
+      const { pitch } = c4Geometry(logits.shape, logits.dtype);
       splitImages(context, [logits], [ids], (window) => {
         context.dispatch({
           kernel: {

@@ -5,7 +5,8 @@
 import code from "../../shaders/sigmoid.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../graph/graph.ts";
-import { c4Geometry, elementCount } from "../graph/layout.ts";
+import { c4Geometry, elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
+import { VECTOR_UNIT_BYTES } from "../graph/lower.ts";
 import { linearGrid } from "./grid.ts";
 
 /**
@@ -14,8 +15,8 @@ import { linearGrid } from "./grid.ts";
  * @throws {ShapeError} when `x` does not hold floats.
  */
 export function sigmoid(x: Tensor): Tensor {
-  if (x.dtype !== "f32") {
-    throw new ShapeError(`sigmoid got "${x.label}" of type ${x.dtype}, expected f32.`);
+  if (x.dtype === "u32") {
+    throw new ShapeError(`sigmoid got "${x.label}" of type ${x.dtype}, expected f32 or f16.`);
   }
   const y: Tensor = record("sigmoid", [x], x, (dy) => record("sigmoid_grad", [dy, y], x));
   return y;
@@ -33,7 +34,7 @@ function record(
     inputs,
     outputs: [{ shape, layout }],
     lower(context, node) {
-      const g = c4Geometry(shape);
+      const g = c4Geometry(shape, node.output.dtype);
       const operands = [...node.inputs, node.output];
       if (layout === "c4" && op === "sigmoid") {
         context.split(g.planes, operands, (window) => {
@@ -45,15 +46,22 @@ function record(
         });
         return;
       }
-      const values = layout === "c4" ? like.sizeBytes / 4 : elementCount(shape);
+      const { dtype } = node.output;
+      const valueBytes = vectorBytesOf(dtype) / 4;
+      const values = layout === "c4" ? like.sizeBytes / valueBytes : elementCount(shape);
+      const constants = {
+        OP: op === "sigmoid" ? "forward" : "grad",
+        LAYOUT: "flat",
+        IMAGE: vectorTypeOf(dtype),
+      };
       context.splitVectors(operands, (window) => {
         const memories = operands.map(window.of);
-        const words = (memories[0]?.sizeBytes ?? 0) / 4;
-        const { grid, stride } = linearGrid(words / 4);
-        const OP = op === "sigmoid" ? "forward" : "grad";
+        const held = (memories[0]?.sizeBytes ?? 0) / valueBytes;
+        const { grid, stride } = linearGrid(held / 4);
+        const before = window.first * VECTOR_UNIT_BYTES / valueBytes;
         context.dispatch({
-          kernel: { name: op, source: code, constants: { OP, LAYOUT: "flat" } },
-          params: [Math.min(words, values - window.first * 64), stride],
+          kernel: { name: op, source: code, constants },
+          params: [Math.min(held, values - before), stride],
           grid,
         }, memories);
       });

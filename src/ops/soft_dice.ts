@@ -63,7 +63,7 @@ function record(
   BINARY: 0 | 1,
 ): Tensor {
   const geometry = pixelLossGeometry(logits, ignoreIndex);
-  const { batch, channelBlocks, height, width, planes } = c4Geometry(logits.shape);
+  const { batch, channelBlocks, height, width, planes } = c4Geometry(logits.shape, logits.dtype);
   const [acrossGroups, chunkGroups] = geometry.forwardGrid(1);
   return logits.graph.record({
     op,

@@ -36,7 +36,7 @@ function record(
     outputs: [{ shape, layout: "c4" }],
     flops: 5 * elementCount(shape),
     lower(context, node) {
-      const g = c4Geometry(shape);
+      const g = c4Geometry(shape, context.images);
       const operands = [...node.inputs, node.output];
       splitImages(context, operands, [], (window) => {
         context.dispatch({

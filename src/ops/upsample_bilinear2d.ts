@@ -57,8 +57,8 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
   const factor = scaleFactor ?? 1;
   const [oh, ow] = size ?? [Math.floor(h * factor), Math.floor(w * factor)];
   const shape = [n, c, oh, ow];
-  const input = c4Geometry(x.shape);
-  const output = c4Geometry(shape);
+  const input = c4Geometry(x.shape, x.dtype);
+  const output = c4Geometry(shape, x.dtype);
   const rows = taps(h, oh, scaleFactor, alignCorners);
   const columns = taps(w, ow, scaleFactor, alignCorners);
 

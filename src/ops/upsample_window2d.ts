@@ -46,7 +46,7 @@ export function upsampleWindow2d(x: Tensor, taps: Tensor): Tensor {
     lower(context, node) {
       const [map, places] = node.inputs;
       if (!map || !places) throw new Error("upsample_window2d operands");
-      const [input, output] = [c4Geometry(map.shape), c4Geometry(shape)];
+      const [input, output] = [c4Geometry(map.shape, map.dtype), c4Geometry(shape, map.dtype)];
       context.split(output.planes, [map, node.output], (window) => {
         context.dispatch({
           kernel: { name: "upsample_window2d", source: code, constants: {} },

@@ -61,7 +61,7 @@ export function windowBlend(
     outputs: [],
     effect: true,
     lower(context) {
-      const { pitch } = c4Geometry(values.shape);
+      const { pitch } = c4Geometry(values.shape, values.dtype);
       for (const { memory, firstBlock, blocks } of area.chunks) {
         context.dispatch({
           kernel: { name: "window_blend", source: code, constants: {} },

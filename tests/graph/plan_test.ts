@@ -50,7 +50,13 @@ function randomProgram(seed: number): { steps: Step[]; kept: Set<Memory> } {
     const source = pick();
     if (below(4) === 0 && source.kind === "buffer") {
       const [width, height] = [16 * (1 + below(8)), 1 + below(300)];
-      const texture: Memory = { kind: "texture", label: `texture ${i}`, width, height };
+      const texture: Memory = {
+        kind: "texture",
+        label: `texture ${i}`,
+        width,
+        height,
+        type: "f32",
+      };
       steps.push(copy(source, texture));
       made.push(texture);
     } else {
@@ -150,7 +156,7 @@ Deno.test("plan: what no step touches together lies side by side, what one does 
 Deno.test("plan: persistent memory gets no slot and textures never share with buffers", () => {
   const home = { buffer: new PersistentBuffer("input", 256), offsetBytes: 0 };
   const input: BufferMemory = { ...buffer("input", 256), home };
-  const texture: Memory = { kind: "texture", label: "t", width: 16, height: 1 };
+  const texture: Memory = { kind: "texture", label: "t", width: 16, height: 1, type: "f32" };
   const y = buffer("y", 256);
   const plan = planMemory([copy(input, texture), dispatch(texture, y), dispatch(y)], new Set());
   assertEquals(plan.slotOf.has(input), false);

@@ -101,7 +101,12 @@ Deno.test("pool: slots of one call get different memory that fits, free memory i
   using gpu = await requestGpu();
   const pool = new MemoryPool(gpu);
   const buffer = (sizeBytes: number): Slot => ({ kind: "buffer", sizeBytes });
-  const texture = (width: number, height: number): Slot => ({ kind: "texture", width, height });
+  const texture = (width: number, height: number): Slot => ({
+    kind: "texture",
+    width,
+    height,
+    type: "f32",
+  });
   const first = [buffer(256), buffer(1024), texture(16, 8), texture(8, 16)];
   const taken = pool.take(first);
   assertEquals(new Set(taken.values()).size, 4);

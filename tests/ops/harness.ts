@@ -8,7 +8,14 @@ import { InputError } from "../../src/errors.ts";
 import { type Gpu, type KernelFamily, requestGpu } from "../../src/gpu/device.ts";
 import { backpropagate } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
-import { type Layout, packC4, unpackC4 } from "../../src/graph/layout.ts";
+import {
+  c4Memory,
+  elementCount,
+  type ImageType,
+  type Layout,
+  packC4,
+  unpackC4,
+} from "../../src/graph/layout.ts";
 import type { LowerTarget } from "../../src/graph/lower.ts";
 import { compile } from "../../src/graph/program.ts";
 import { lowerTarget, planProgram } from "../../src/graph/program_plan.ts";
@@ -75,18 +82,23 @@ export function testOps(cases: Iterable<OpCase>): void {
   testWindows();
 }
 
-/**
- * Runs one case and throws on the first difference beyond its tolerance; runs it again with the
- * smallest bindings possible, and throws where that changes anything.
- */
-export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
-  const graph = new Graph();
+/** A case recorded in a graph of its own. */
+interface Recorded {
+  graph: Graph;
+  outputs: Record<string, Tensor>;
+  /** What the reference says of the outputs of the same names. */
+  expected: Record<string, Array64>;
+}
+
+function recordCase(opCase: OpCase, images: ImageType): Recorded {
+  const graph = new Graph({ images });
   const tensors: Record<string, Tensor> = {};
-  for (const [name, { value, layout, dtype }] of Object.entries(opCase.inputs)) {
+  for (const [name, input] of Object.entries(opCase.inputs)) {
+    const { value, dtype } = input;
     tensors[name] = graph.input(name, {
       shape: value.shape.length ? value.shape : [1],
-      dtype: dtype ?? "f32",
-      layout: layout ?? (value.shape.length === 4 && dtype !== "u32" ? "c4" : "flat"),
+      ...(dtype ? { dtype } : {}),
+      layout: layoutOf(input),
     });
   }
   const y = opCase.record(tensors);
@@ -105,43 +117,104 @@ export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
       expected[`d${name}`] = reference;
     }
   }
-  const compute = async (target: Partial<LowerTarget>) => {
-    const program = await compile(gpu, graph, { outputs, target });
-    try {
-      program.fill(NaN);
-      for (const [name, { value, dtype }] of Object.entries(opCase.inputs)) {
-        program.write(name, dtype === "u32" ? Uint32Array.from(value.data) : f32(value));
-      }
-      if (opCase.outputGradient) program.write("dy", f32(opCase.outputGradient));
-      program.run();
-      const results = new Map<string, ArrayBuffer>();
-      for (const name of Object.keys(expected)) results.set(name, await program.readRaw(name));
-      return results;
-    } finally {
-      program.destroy();
+  return { graph, outputs, expected };
+}
+
+function layoutOf({ value, layout, dtype }: CaseInput): Layout {
+  return layout ?? (value.shape.length === 4 && dtype !== "u32" ? "c4" : "flat");
+}
+
+/** Runs a recorded case on poisoned memory; the memory of its outputs by name. */
+async function compute(
+  gpu: Gpu,
+  opCase: OpCase,
+  { graph, outputs, expected }: Recorded,
+  target: Partial<LowerTarget>,
+  written: (value: Array64, isImage: boolean) => Float32Array,
+): Promise<Map<string, ArrayBuffer>> {
+  const program = await compile(gpu, graph, { outputs, target });
+  try {
+    program.fill(NaN);
+    for (const [name, input] of Object.entries(opCase.inputs)) {
+      const { value, dtype } = input;
+      program.write(
+        name,
+        dtype === "u32" ? Uint32Array.from(value.data) : written(value, layoutOf(input) === "c4"),
+      );
     }
-  };
+    if (opCase.outputGradient) {
+      const isImage = outputs.y?.layout === "c4";
+      program.write("dy", written(opCase.outputGradient, isImage));
+    }
+    program.run();
+    const results = new Map<string, ArrayBuffer>();
+    for (const name of Object.keys(expected)) results.set(name, await program.readRaw(name));
+    return results;
+  } finally {
+    program.destroy();
+  }
+}
+
+/**
+ * Runs one case and throws on the first difference beyond its tolerance; runs it again with the
+ * smallest bindings possible, and throws where that changes anything; and both once more with
+ * images of 16 bits.
+ */
+export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
+  const recorded = recordCase(opCase, "f32");
+  const { graph, outputs, expected } = recorded;
   const check = (how: string, results: Map<string, ArrayBuffer>) => {
     for (const [name, raw] of results) {
       const reference = expected[name];
       assert(reference);
       const { forward = 1e-5, backward = 1e-4 } = opCase.tolerance ?? {};
       const bound = name === "y" ? forward : backward;
-      compare(`${opCase.name}${how}: ${name}`, tensor(outputs, name), raw, reference, bound);
+      const what = `${opCase.name}${how}: ${name}`;
+      compare(what, tensor(outputs, name), raw, reference.data, bound);
     }
   };
-  const whole = await compute({});
+  const whole = await compute(gpu, opCase, recorded, {}, f32);
   check("", whole);
+  await checkF16(gpu, opCase, recorded);
 
   checkedCases++;
   const maxBindingBytes = smallestBinding(lowerTarget(gpu), graph, outputs);
   if (maxBindingBytes === undefined) return;
   splitCases++;
-  const parts = await compute({ maxBindingBytes });
+  const parts = await compute(gpu, opCase, recorded, { maxBindingBytes }, f32);
   check(`, bound in windows of ${maxBindingBytes} bytes`, parts);
   if (opCase.partsReorderSums) return;
   for (const [name, raw] of parts) {
     assertEquals(new Uint32Array(raw), new Uint32Array(whole.get(name) ?? new ArrayBuffer()));
+  }
+}
+
+/**
+ * Images of 16 bits: the same inputs, rounded, must give what images of 32 bits give, which the
+ * reference has been asked about, up to the rounding of what is stored: 2^-11 of a value for each
+ * image between input and output, of which no op has more than three.
+ */
+const F16_BOUND = 3 * 2 ** -11;
+
+async function checkF16(gpu: Gpu, opCase: OpCase, f32Case: Recorded): Promise<void> {
+  const hasImages = [...f32Case.graph.nodes.flatMap((n) => [...n.inputs, ...n.outputs])]
+    .some((t) => t.layout === "c4");
+  if (!gpu.supportsF16 || !hasImages) return;
+  const rounded = (value: Array64, isImage: boolean) =>
+    isImage ? Float32Array.from(Float16Array.from(value.data)) : f32(value);
+  const exact = await compute(gpu, opCase, f32Case, {}, rounded);
+  const recorded = recordCase(opCase, "f16");
+  const { graph, outputs } = recorded;
+  const target = lowerTarget(gpu);
+  const maxBindingBytes = smallestBinding(target, graph, outputs);
+  const limits = maxBindingBytes === undefined ? [{}] : [{}, { maxBindingBytes }];
+  for (const limit of limits) {
+    const results = await compute(gpu, opCase, recorded, limit, rounded);
+    for (const [name, raw] of results) {
+      const reference = valuesOf(tensor(f32Case.outputs, name), exact.get(name));
+      const what = `${opCase.name}, images of 16 bits, ${JSON.stringify(limit)}: ${name}`;
+      compare(what, tensor(outputs, name), raw, reference, F16_BOUND);
+    }
   }
 }
 
@@ -172,27 +245,32 @@ export function smallestBinding(
   }
 }
 
+/** Values in row-major order of a tensor whose memory is `raw`. */
+function valuesOf(tensor: Tensor, raw: ArrayBuffer = new ArrayBuffer()): ArrayLike<number> {
+  const { layout, shape, dtype } = tensor;
+  if (dtype === "u32") return new Uint32Array(raw);
+  return layout === "c4" ? unpackC4(c4Memory(raw, dtype), shape, dtype) : new Float32Array(raw);
+}
+
 function compare(
   what: string,
   tensor: Tensor,
   raw: ArrayBuffer,
-  reference: Array64,
+  reference: ArrayLike<number>,
   bound: number,
 ): void {
-  let values: ArrayLike<number> = tensor.dtype === "u32"
-    ? new Uint32Array(raw)
-    : new Float32Array(raw);
+  const values = valuesOf(tensor, raw);
   if (tensor.layout === "c4") {
-    const packed = new Float32Array(raw);
-    values = unpackC4(packed, tensor.shape);
-    const clean = packC4(values, tensor.shape);
+    const packed = c4Memory(raw, tensor.dtype);
+    const clean = packC4(values, tensor.shape, tensor.dtype);
     const dirty = packed.findIndex((v, i) => v !== clean[i] && clean[i] === 0);
     assert(dirty < 0, `${what}: padding at float ${dirty} is ${packed[dirty]}, expected 0`);
   }
   let worst = 0;
   let largest = 0;
-  for (let i = 0; i < reference.data.length; i++) {
-    const r = reference.data[i] ?? NaN;
+  const count = elementCount(tensor.shape);
+  for (let i = 0; i < count; i++) {
+    const r = reference[i] ?? NaN;
     const v = values[i] ?? NaN;
     assert(Number.isFinite(v), `${what}: element ${i} is ${v}, expected ${r}`);
     worst = Math.max(worst, Math.abs(v - r));
