@@ -40,9 +40,9 @@ fn main(
   let target_at = params.skip + (group.z * params.height + group.y) * params.width + column;
 //@if OP == 'threshold'
 //@if CHANNELS == 1
-  let logit = x0[first].x;
+  let logit = f32(x0[first].x);
 //@else
-  let logit = x0[first].y - x0[first].x;
+  let logit = f32(x0[first].y) - f32(x0[first].x);
 //@end
   // exp of a positive number could overflow.
   let e = exp(-abs(logit));
@@ -51,7 +51,7 @@ fn main(
 //@else
   let channels = params.channels;
   var best = 0u;
-  var largest = x0[first].x;
+  var largest = f32(x0[first].x);
   var at = first;
   let partChannels = 4u * params.partBlocks;
 //@for s in 0..PARTS

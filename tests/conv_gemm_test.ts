@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { DispatchSpec } from "../src/gpu/kernel_spec.ts";
-import { expandTemplate } from "../src/gpu/template.ts";
+import { kernelCode } from "../src/gpu/pipeline.ts";
 import type { TuningTarget } from "../src/gpu/tuning.ts";
 import { Graph } from "../src/graph/graph.ts";
 import { compile } from "../src/graph/program.ts";
@@ -118,7 +118,7 @@ Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
   }
   for (const shape of [same([64, 64], 64, [400, 600], 2), same([64], 23, [9, 9], 1, 1), strided]) {
     for (const { kernel, grid, params } of dispatchesOf(shape)) {
-      const code = expandTemplate(kernel.source, kernel.constants);
+      const code = kernelCode(kernel);
       assert(!/\$|\/\/@/.test(code), kernel.name);
       const bytes = workgroupBytes(code);
       assert(bytes <= 16384, `${kernel.name} takes ${bytes} bytes of workgroup memory`);
@@ -142,8 +142,7 @@ Deno.test("conv gemm: the memory that tiles are judged by is what their shaders 
     tapsX: 3,
     maxSums: 100,
   };
-  const declared = ({ kernel }: DispatchSpec) =>
-    workgroupBytes(expandTemplate(kernel.source, kernel.constants));
+  const declared = ({ kernel }: DispatchSpec) => workgroupBytes(kernelCode(kernel));
   for (const tile of forwardTiles(problem)) {
     const run = (target: TuningTarget) => gemmForward(shape, false, target).gemm;
     assertEquals(declared(run(named(tile.name, run))), forwardBytes(tile, problem), tile.name);

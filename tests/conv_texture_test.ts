@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { DispatchSpec } from "../src/gpu/kernel_spec.ts";
-import { expandTemplate } from "../src/gpu/template.ts";
+import { kernelCode } from "../src/gpu/pipeline.ts";
 import {
   type ConvDims,
   fitsTextureFamily,
@@ -94,7 +94,7 @@ Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's li
         ];
       });
       for (const spec of specs) {
-        const code = expandTemplate(spec.kernel.source, spec.kernel.constants);
+        const code = kernelCode(spec.kernel);
         assert(!/\$|\/\/@/.test(code), spec.kernel.name);
         assert(spec.grid.every((n) => n >= 1 && n <= 65535), `${spec.kernel.name} ${spec.grid}`);
         assert(spec.params.every((word) => Number.isInteger(word) && word >= 0), spec.kernel.name);

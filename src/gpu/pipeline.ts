@@ -10,16 +10,23 @@ import { expandTemplate } from "./template.ts";
 const F32_CONSTANTS = { IMAGE: "vec4f", TEXEL: "rgba32float" } as const;
 
 /**
- * Compiles one kernel. Besides those of `spec`, templates may use the constants IMAGE and TEXEL:
+ * The WGSL of a kernel. Besides those of `spec`, templates may use the constants IMAGE and TEXEL:
  * the types of a vec4 and of a texel of images.
+ */
+export function kernelCode({ source, constants }: KernelSpec): string {
+  const body = expandTemplate(source, { ...F32_CONSTANTS, ...constants });
+  return /\b(vec4h|f16)\b/.test(body) ? `enable f16;\n${body}` : body;
+}
+
+/**
+ * Compiles one kernel.
  * @throws {DeviceError} with the shader's name, line, column and the offending line of code.
  */
 export async function compileKernel(
   device: GPUDevice,
   spec: KernelSpec,
 ): Promise<GPUComputePipeline> {
-  const body = expandTemplate(spec.source, { ...F32_CONSTANTS, ...spec.constants });
-  const code = /\b(vec4h|f16)\b/.test(body) ? `enable f16;\n${body}` : body;
+  const code = kernelCode(spec);
   // What is wrong with the code is told below; without the scope it would be told again, as the
   // error of whatever runs next.
   device.pushErrorScope("validation");

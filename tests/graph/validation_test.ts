@@ -3,7 +3,7 @@
  * the default limits, for every dispatch of whole train steps and predictions.
  */
 import { assert, assertEquals } from "@std/assert";
-import { expandTemplate } from "../../src/gpu/template.ts";
+import { kernelCode } from "../../src/gpu/pipeline.ts";
 import { parameterGradients } from "../../src/graph/autograd.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import type { DispatchStep, LowerTarget } from "../../src/graph/lower.ts";
@@ -44,7 +44,7 @@ function rangeOf(memory: Memory, plan: ProgramPlan["memory"], access: string): R
 
 /** What is wrong with a dispatch. */
 function problems({ spec, operands }: DispatchStep, plan: ProgramPlan): string[] {
-  const code = expandTemplate(spec.kernel.source, spec.kernel.constants);
+  const code = kernelCode(spec.kernel);
   const bindings = [...code.matchAll(/@binding\((\d+)\) var(?:<storage, (\w+)>)? \w+: ?(\w+)/g)]
     .sort((a, b) => Number(a[1]) - Number(b[1]));
   const found: string[] = [];
