@@ -84,6 +84,7 @@ export {
   type TrainerState,
   type TrainingBatch,
 } from "./train/trainer.ts";
+export { type BatchScore, Validator, type ValidatorOptions } from "./train/validator.ts";
 export { type ClockPart, RunClock } from "./train/run_clock.ts";
 export { LOSSES, type LossName } from "./train/losses.ts";
 export { type StepKind, type StepShape } from "./train/step.ts";

@@ -168,6 +168,7 @@ export class RunLog implements RunObserver {
       epoch,
       step: result.step,
       trainLoss: result.loss,
+      validLoss: result.validLoss,
       scores,
       classIoU: scores.classes.map(({ iou }) => iou),
       learningRate: result.learningRate,
@@ -242,10 +243,11 @@ export class RunLog implements RunObserver {
     this.#wroteMs = performance.now();
   }
 
-  #epochScalars({ epoch, trainLoss, scores, classIoU, seconds }: EpochRow) {
+  #epochScalars({ epoch, trainLoss, validLoss, scores, classIoU, seconds }: EpochRow) {
     const { meanIoU, meanDice, pixelAccuracy } = scores;
     return [
       ["Loss/epoch", trainLoss],
+      ...(validLoss === null ? [] : [["Loss/val", validLoss] as const]),
       ["Dice/val", meanDice],
       ["IoU/val", meanIoU],
       ["Accuracy/val", pixelAccuracy],

@@ -52,7 +52,8 @@ async function tellEpoch(log: RunLog, epoch: number, take = 0): Promise<EpochRes
   const matrix = new ConfusionMatrix(2);
   matrix.add(labels, predicted);
   const result: EpochResult = {
-    ...{ epoch, lastEpoch: 3, step: epoch * STEPS, loss: 1 / 3 / epoch + take, matrix },
+    ...{ epoch, lastEpoch: 3, step: epoch * STEPS, matrix },
+    ...{ loss: 1 / 3 / epoch + take, validLoss: 1 / 7 / epoch + take },
     ...{ scores: matrix.scores(), learningRate: 0.1 / epoch, best: true, last: epoch === 3 },
     ...{ trainImages: 2, trainMs: 1000 * epoch, validMs: 250 },
   };
@@ -89,7 +90,7 @@ Deno.test({
       const [head] = rowsOf(`${log.folder}/results.csv`);
       assertEquals(
         head,
-        "epoch,step,train_loss,mean_iou,mean_dice,pixel_accuracy,learning_rate,seconds," +
+        "epoch,step,train_loss,valid_loss,mean_iou,mean_dice,pixel_accuracy,learning_rate,seconds," +
           '"iou/sky, clear",iou/</table>road',
       );
       const events = (await eventFiles(log.folder)).flatMap(readEvents);
@@ -161,6 +162,47 @@ Deno.test({
       const fresh = await RunLog.open({ ...optionsIn(folder), resumed: lost });
       assert(fresh.folder.startsWith(`${folder}/runs/`) && fresh.folder !== first.folder);
       await fresh.ended(ended);
+    }),
+});
+
+Deno.test({
+  name:
+    "a run that a version without validation loss began goes on; a table of another set does not",
+  ignore,
+  fn: () =>
+    inFolder(async (folder) => {
+      const first = await RunLog.open(optionsIn(folder));
+      await tellEpoch(first, 1);
+      await tellEpoch(first, 2);
+      const results = `${first.folder}/results.csv`;
+      const older = rowsOf(results).map((row) => row.split(",").toSpliced(3, 1).join());
+      assertStringIncludes(older[0] ?? "", "train_loss,mean_iou");
+      Deno.writeTextFileSync(results, older.map((row) => `${row}\r\n`).join(""));
+
+      const resumed = { run: first.run, epoch: 2, step: 2 * STEPS };
+      const again = await RunLog.open({ ...optionsIn(folder), resumed });
+      await tellEpoch(again, 3);
+      await again.ended(ended);
+      const whole = await RunLog.open(optionsIn(`${folder}/other`));
+      for (const epoch of [1, 2, 3]) await tellEpoch(whole, epoch);
+      await whole.ended(ended);
+      const expected = rowsOf(`${whole.folder}/results.csv`).map((row, at) =>
+        at === 1 || at === 2 ? row.split(",").with(3, "").join() : row
+      );
+      assertEquals(rowsOf(results), expected);
+      const page = Deno.readTextFileSync(`${again.folder}/report.html`);
+      assertStringIncludes(page, "epoch 3: validation 0.0476<");
+      assert(!page.includes("epoch 2: validation "), "nobody knows it");
+
+      for (const change of [/valid_loss,/, /,"iou\/sky, clear"/]) {
+        const other = rowsOf(results).map((row) => row.replace(change, "x"));
+        Deno.writeTextFileSync(results, other.map((row) => `${row}\r\n`).join(""));
+        await assertRejects(
+          () => RunLog.open({ ...optionsIn(folder), resumed }),
+          InputError,
+          "move it away, or start a new run",
+        );
+      }
     }),
 });
 
