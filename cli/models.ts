@@ -1,7 +1,7 @@
 /** `deno task models`: which networks there are, and which is the best. @module */
 
 import { join } from "node:path";
-import { compareNames, isFile, isFolder, readBytes, shownPath } from "../src/data/files.ts";
+import { compareNames, isFile, isFolder, kindOf, readBytes, shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import { type CheckpointSummary, summariseCheckpoint } from "../src/io/checkpoint_summary.ts";
@@ -62,7 +62,7 @@ async function promote(o: Options, log: Log): Promise<number> {
 }
 
 async function named(file: string): Promise<CheckpointSummary> {
-  if (!await isFile(file)) {
+  if (await kindOf(file) === undefined) {
     throw new InputError(`${shownPath(file)} does not exist; see deno task models for what does`);
   }
   if (!file.toLowerCase().endsWith(ENDING)) {

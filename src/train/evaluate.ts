@@ -96,9 +96,13 @@ export async function evaluateSamples(
   return { scores: matrix.scores(), matrix, images };
 }
 
-/** Reads and decodes a photo. @throws {InputError} naming it. */
-export async function readPhoto(path: string): Promise<Photo> {
-  return await decodePhoto(await readBytes(path), shownPath(path));
+/**
+ * Reads and decodes a photo.
+ * @param flag The option that named it, for the message.
+ * @throws {InputError} naming it.
+ */
+export async function readPhoto(path: string, flag?: string): Promise<Photo> {
+  return await decodePhoto(await readBytes(path, flag), shownPath(path));
 }
 
 /** A photo as the network sees it: scaled by an area filter, RGBA. */
