@@ -6,6 +6,7 @@
 
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path";
 import { InputError } from "../errors.ts";
+import type { ByteSource } from "../io/byte_source.ts";
 
 /** The folder the user stands in: `deno task` itself always runs in the folder of deno.json. */
 export function userFolder(): string {
@@ -112,6 +113,30 @@ export async function readHead(path: string, count: number): Promise<Uint8Array<
     }
     return bytes.slice(0, length);
   });
+}
+
+/**
+ * Opens a file to be read in pieces, until it is disposed of.
+ * @throws InputError naming it.
+ */
+export async function openSource(path: string): Promise<ByteSource & Disposable> {
+  const { file, size } = await reading(path, undefined, async () => {
+    const file = await Deno.open(path);
+    return { file, size: (await file.stat()).size };
+  });
+  const read = async (start: number, end: number) => {
+    const bytes = new Uint8Array(end - start);
+    let length = 0;
+    try {
+      await file.seek(start, Deno.SeekMode.Start);
+      while (length < bytes.length) length += await file.read(bytes.subarray(length)) ?? NaN;
+    } catch (error) {
+      throw unreadable(shownPath(path), error);
+    }
+    if (length === bytes.length) return bytes;
+    throw new InputError(`${shownPath(path)} became shorter while it was read; try again`);
+  };
+  return { sizeBytes: size, read, [Symbol.dispose]: () => file.close() };
 }
 
 /** Reads by `read`, what can be read to its end. */
