@@ -45,7 +45,7 @@ const PHOTO_CHANNELS = [1, 3];
  * @throws {InputError} where it cannot be read or photos cannot be predicted with it.
  */
 export async function readModel(file: string): Promise<Checkpoint> {
-  const checkpoint = await readCheckpointFile(file);
+  const checkpoint = await readCheckpointFile(file, "--model");
   const { channels } = checkpoint.config;
   if (!PHOTO_CHANNELS.includes(channels)) {
     throw new InputError(

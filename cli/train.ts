@@ -85,7 +85,7 @@ export async function run(o: Options, context: Context): Promise<number> {
     );
   }
   const saved = o.resume === undefined ? undefined : await readSavedRun(o.resume, o.checkpoints);
-  const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load);
+  const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load, "--load");
   const source = saved?.file ?? o.load ?? "";
   // Other kernels and tiles round otherwise.
   const same = saved && {
