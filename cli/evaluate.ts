@@ -21,7 +21,7 @@ import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/
 import { choice, float, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import { flipsOf, Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
 import { Progress } from "./progress.ts";
 
 const options = {
@@ -68,6 +68,7 @@ export async function run(
   context: Context,
 ): Promise<number> {
   const { log } = context;
+  const averaged = flipsOf({ tta, flips });
   const checkpoint = await readModel(file);
   const dataset = await loadDataset(data, [split]);
   checkClasses(checkpoint, file, dataset);
@@ -77,7 +78,7 @@ export async function run(
   const used = scaleOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at scale ${used}`);
   const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);
-  const how = { scale: used, flips: tta ? flips : "none" } as const;
+  const how = { scale: used, flips: averaged };
   const evaluation = await scoreWithProgress(model, samples, how, dataset, split, gallery);
 
   const report = reportOf(evaluation, shownPath(file), split, dataset);
