@@ -25,6 +25,7 @@ export interface PlannedNode {
 
 /** Where a node leaves an output. */
 export interface PlannedOutput {
+  /** Its bytes on the GPU. */
   memory: BufferMemory;
   /** Floats that mean something: what follows in a `flat` memory may be anything. */
   count: number;
