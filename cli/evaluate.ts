@@ -22,7 +22,7 @@ import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/
 import { choice, float, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import { flipsOf, Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
 import { Progress } from "./progress.ts";
 import { keepScaled } from "./scaled_photos.ts";
 
@@ -70,6 +70,7 @@ export async function run(
   context: Context,
 ): Promise<number> {
   const { log } = context;
+  const averaged = flipsOf({ tta, flips });
   const checkpoint = await readModel(file);
   const dataset = await loadDataset(data, [split]);
   checkClasses(checkpoint, file, dataset);
@@ -82,7 +83,7 @@ export async function run(
   const disk = await PixelCache.open(data, used);
   // At other scales the masks are read as they are.
   await keepScaled(disk, used === 1 ? samples : samples.map(({ image }) => ({ image })));
-  const how = { disk, flips: tta ? flips : "none" } as const;
+  const how = { disk, flips: averaged };
   const evaluation = await scoreWithProgress(model, samples, how, dataset, split, gallery);
 
   const report = reportOf(evaluation, shownPath(file), split, dataset);

@@ -46,6 +46,7 @@ export { compile, type CompileOptions, Program } from "./graph/program.ts";
 export {
   lowerTarget,
   type PlannedNode,
+  type PlannedOutput,
   planProgram,
   type ProgramPlan,
 } from "./graph/program_plan.ts";

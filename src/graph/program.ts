@@ -226,7 +226,7 @@ export class Program {
 
   /**
    * Makes one run node by node and shows the memory of each float output as soon as it is computed,
-   * padding included: for finding out where a value comes from. Ends when `visit` returns false.
+   * zero padding included: for finding out where a value comes from. Ends when `visit` returns false.
    */
   async inspect(
     visit: (node: PlannedNode, output: BufferMemory, values: Float32Array) => boolean,
@@ -239,8 +239,9 @@ export class Program {
       encodeCommands(encoder, this.#commands.slice(done, node.end));
       this.#gpu.device.queue.submit([encoder.finish()]);
       done = node.end;
-      for (const output of node.outputs) {
-        if (!visit(node, output, new Float32Array(await this.#readMemory(output)))) return;
+      for (const { memory, count } of node.outputs) {
+        const bytes = await this.#readMemory(memory);
+        if (!visit(node, memory, new Float32Array(bytes, 0, count))) return;
       }
     }
     this.#runs++;

@@ -6,6 +6,7 @@
 import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Tensor } from "./graph.ts";
+import { elementCount } from "./layout.ts";
 import { lastUsesOf, LowerContext, type LowerTarget, type Step } from "./lower.ts";
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
@@ -18,8 +19,16 @@ export interface PlannedNode {
   label: string;
   /** Number of steps up to and including its last one. */
   end: number;
-  /** Memories of its float outputs. */
-  outputs: BufferMemory[];
+  /** Its float outputs. */
+  outputs: PlannedOutput[];
+}
+
+/** Where a node leaves an output. */
+export interface PlannedOutput {
+  /** Its bytes on the GPU. */
+  memory: BufferMemory;
+  /** Floats that mean something: what follows in a `flat` memory may be anything. */
+  count: number;
 }
 
 /** What a program would do and need, known before anything runs. */
@@ -76,7 +85,10 @@ export function planProgram(
   const nodes = lowered.map((node): PlannedNode => {
     context.lower(node);
     const floats = node.outputs.filter(({ dtype }) => dtype === "f32");
-    const outputs = floats.map((tensor) => context.memory(tensor));
+    const outputs = floats.map((tensor): PlannedOutput => ({
+      memory: context.memory(tensor),
+      count: tensor.layout === "flat" ? elementCount(tensor.shape) : tensor.sizeBytes / 4,
+    }));
     return { label: node.label, end: context.steps.length, outputs };
   });
   const { steps } = context;

@@ -6,6 +6,8 @@ import code from "../../shaders/elementwise.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Attributes, InputGradients, NodeSpec, Tensor } from "../graph/graph.ts";
+import { elementCount } from "../graph/layout.ts";
+import { VECTOR_UNIT_BYTES } from "../graph/lower.ts";
 import { linearGrid } from "./grid.ts";
 
 /** `alpha * a + beta * b` for tensors of one shape. */
@@ -73,10 +75,16 @@ function record(
       context.splitVectors(operands, (window) => {
         const memories = operands.map(window.of);
         const count = (memories[0]?.sizeBytes ?? 0) / 16;
+        const values = elementCount(x.shape) - window.first * (VECTOR_UNIT_BYTES / 4);
+        const tail = x.layout === "flat" ? values - (count - 1) * 4 : 4;
         const { grid, stride } = linearGrid(count);
         context.dispatch({
-          kernel: { name: op, source: code, constants: { OP: op, OPERANDS: inputs.length } },
-          params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1))],
+          kernel: {
+            name: op,
+            source: code,
+            constants: { OP: op, OPERANDS: inputs.length, TAIL: tail < 4 ? 1 : 0 },
+          },
+          params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1)), tail],
           grid,
         }, memories);
       });
