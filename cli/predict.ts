@@ -80,12 +80,6 @@ export async function run(
   const { log } = context;
   const { model: file, nosave, maskthreshold, viz } = settings;
   flipsOf(settings);
-  if (nosave && (settings.color || settings.overlay || settings.probabilities)) {
-    throw new UsageError(
-      "--nosave writes no masks, beside which --color, --overlay and --probabilities lie; leave " +
-        "out the one or the other",
-    );
-  }
   const planned = await planJobs({ ...settings, save: !nosave });
   const checkpoint = await readModel(file);
   const { classes } = checkpoint.info;
