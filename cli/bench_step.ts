@@ -8,14 +8,20 @@ import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 
+/** What the line of JSON means where it says nothing of channels. */
+const USUAL_CHANNELS = 64;
+
 const options = {
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 128, min: 4 }),
   width: int("pixels of a row", { default: 192, min: 4 }),
   model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
-  channels: int("channels of the first level", { default: 64, min: 1 }),
+  channels: int("channels of the first level", { default: USUAL_CHANNELS, min: 1 }),
   mode: choice("what to time", ["train", "infer"], { default: "train" }),
   steps: int("timed steps after the first one", { default: 5, min: 1 }),
+  precision: choice("how images are kept on the GPU; sums are made in 32 bits", ["f32", "f16"], {
+    default: "f32",
+  }),
   profile: flag("say where the time goes, by op and kernel"),
   json: flag("print one line of JSON instead of a table"),
 };
@@ -30,6 +36,7 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
   const result = await benchStep(gpu, {
     ...o,
     firstLevel: o.channels,
+    images: o.precision,
     ...(o.profile ? { profiledSteps: PROFILED_STEPS } : {}),
     onStep: () => rssBytes = Math.max(rssBytes, Deno.memoryUsage().rss),
   });
@@ -37,7 +44,8 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
     adapter: gpu.description,
     mode: o.mode,
     model: o.model,
-    channels: o.channels,
+    ...(o.channels === USUAL_CHANNELS ? {} : { channels: o.channels }),
+    ...(o.precision === "f32" ? {} : { precision: o.precision }),
     batch: o.batch,
     height: o.height,
     width: o.width,

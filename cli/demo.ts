@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Dataset, loadDataset, valueToClass } from "../src/data/dataset.ts";
 import { shownPath } from "../src/data/files.ts";
 import { prepareDataset } from "../src/data/prepare.ts";
-import { claimFolder } from "../src/demo/folder.ts";
+import { claimFolder, RUN_NAME } from "../src/demo/folder.ts";
 import { writeSamples } from "../src/demo/samples.ts";
 import { adamw } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
@@ -87,7 +87,9 @@ export async function run(
   const dataset = await loadDataset(data, ["train", "valid", "test"]);
 
   const timeLimitMs = Math.max(1, TRAINING_ENDS_MS - (performance.now() - startMs));
-  const network = await train(dataset, { epochs, seed, timeLimitMs, checkpoints }, context);
+  const runs = join(folder, "runs");
+  const asked = { scenes, epochs, seed };
+  const network = await train(dataset, { asked, timeLimitMs, checkpoints, runs }, context);
 
   const best = join(checkpoints, "best.safetensors");
   const checkpoint = await readModel(best);
@@ -107,11 +109,11 @@ export async function run(
 /** Trains and saves checkpoints. @returns the network in words */
 async function train(
   dataset: Dataset,
-  { epochs, seed, timeLimitMs, checkpoints }: {
-    epochs: number;
-    seed: number;
+  { asked, timeLimitMs, checkpoints, runs }: {
+    asked: Values<typeof options>;
     timeLimitMs: number;
     checkpoints: string;
+    runs: string;
   },
   context: Context,
 ): Promise<string> {
@@ -120,6 +122,7 @@ async function train(
   const config: UnetConfig = { ...NETWORK, channels, classes: classes.length };
   log.info(`Step 3 of 5: training a ${describe(config)}, as deno task train does`);
   using gpu = await openGpu(context);
+  const { epochs, seed } = asked;
   const settings: TrainingSettings = {
     dataset,
     net: new UNet(config, seed),
@@ -133,6 +136,16 @@ async function train(
     epochs,
     timeLimitMs,
     checkpoints,
+    logs: {
+      runs,
+      name: RUN_NAME,
+      options: {
+        ...asked,
+        ...{ batchSize: BATCH_SIZE, learningRate: LEARNING_RATE, scale: SCALE },
+        ...{ optimizer: "adamw", schedule: "cosine", loss: "ce", classWeights: "auto" },
+        clipValue: CLIP_VALUE,
+      },
+    },
   };
   await trainAndSave(gpu, settings, await openTrainingData(gpu, settings), { log });
   log.info(`Checkpoints in ${shownPath(checkpoints)}`);

@@ -148,6 +148,7 @@ What to look at:
   ${shown}/summary.png    photo, truth and prediction side by side: start here
   ${shown}/overlays       every test photo with its predicted mask laid over it
   ${shown}/predictions    the predicted masks: PNG files whose pixels hold class ids
+  ${shown}/runs           how training went: report.html in the folder of the run
   ${shown}/data           the drawn photos and masks, prepared as your own would be
   ${shown}/checkpoints    the trained network: best.safetensors
 

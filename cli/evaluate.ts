@@ -9,6 +9,7 @@ import {
   valueToClass,
 } from "../src/data/dataset.ts";
 import { shownPath } from "../src/data/files.ts";
+import { PixelCache } from "../src/data/pixel_cache.ts";
 import { InputError } from "../src/errors.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import type { Checkpoint } from "../src/io/checkpoint.ts";
@@ -21,8 +22,9 @@ import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/
 import { choice, float, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import { flipsOf, Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
 import { Progress } from "./progress.ts";
+import { keepScaled } from "./scaled_photos.ts";
 
 const options = {
   model: modelOption,
@@ -68,6 +70,7 @@ export async function run(
   context: Context,
 ): Promise<number> {
   const { log } = context;
+  const averaged = flipsOf({ tta, flips });
   const checkpoint = await readModel(file);
   const dataset = await loadDataset(data, [split]);
   checkClasses(checkpoint, file, dataset);
@@ -77,7 +80,10 @@ export async function run(
   const used = scaleOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at scale ${used}`);
   const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);
-  const how = { scale: used, flips: tta ? flips : "none" } as const;
+  const disk = await PixelCache.open(data, used);
+  // At other scales the masks are read as they are.
+  await keepScaled(disk, used === 1 ? samples : samples.map(({ image }) => ({ image })));
+  const how = { disk, flips: averaged };
   const evaluation = await scoreWithProgress(model, samples, how, dataset, split, gallery);
 
   const report = reportOf(evaluation, shownPath(file), split, dataset);
@@ -148,14 +154,15 @@ function samplesWithMasks(dataset: Dataset, split: SplitName, log: Log): readonl
 async function scoreWithProgress(
   model: Model,
   samples: readonly Sample[],
-  { scale, flips }: { readonly scale: number; readonly flips: Flips },
+  { disk, flips }: { readonly disk: PixelCache; readonly flips: Flips },
   { info }: Dataset,
   split: SplitName,
   gallery: Gallery | undefined,
 ): Promise<Evaluation> {
   using bar = new Progress({ label: `Evaluate ${split}`, total: samples.length });
   return await evaluateSamples(model.segmenter, samples, {
-    scale,
+    scale: disk.scale,
+    disk,
     flips,
     valueMap: valueToClass(info),
     classes: info.classes.length,

@@ -65,7 +65,7 @@ export async function run(
   if (await isSameFile(file, output)) {
     throw new UsageError(`${shownPath(output)} would overwrite the network itself`);
   }
-  const read = await readCheckpointFile(file);
+  const read = await readCheckpointFile(file, "--model");
   const checkpoint = dropBias ? withoutConvBias(read) : read;
   const bytes = format.encode(checkpoint);
   await writeFileAtomic(output, bytes);

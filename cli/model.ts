@@ -4,12 +4,13 @@
  */
 
 import { shownPath } from "../src/data/files.ts";
-import { InputError } from "../src/errors.ts";
+import { InputError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { type Checkpoint, networkOf } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
+import type { Flips } from "../src/nn/window_program.ts";
 import { choice, flag, path } from "./args.ts";
 import type { Context } from "./command.ts";
 import { type MostMemory, openGpu } from "./gpu.ts";
@@ -37,6 +38,16 @@ export const ttaOptions = {
   ),
 };
 
+/**
+ * The flips that those options ask for.
+ * @throws {UsageError} where some are chosen, but none are to be averaged over.
+ */
+export function flipsOf({ tta, flips }: { tta: boolean; flips: Exclude<Flips, "none"> }): Flips {
+  if (tta) return flips;
+  if (flips === "horizontal") return "none";
+  throw new UsageError(`--flips ${flips} says what --tta averages over; give --tta, too`);
+}
+
 /** Photos have red, green and blue; a network of one channel reads their red. */
 const PHOTO_CHANNELS = [1, 3];
 
@@ -45,7 +56,7 @@ const PHOTO_CHANNELS = [1, 3];
  * @throws {InputError} where it cannot be read or photos cannot be predicted with it.
  */
 export async function readModel(file: string): Promise<Checkpoint> {
-  const checkpoint = await readCheckpointFile(file);
+  const checkpoint = await readCheckpointFile(file, "--model");
   const { channels } = checkpoint.config;
   if (!PHOTO_CHANNELS.includes(channels)) {
     throw new InputError(

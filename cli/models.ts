@@ -1,15 +1,17 @@
 /** `deno task models`: which networks there are, and which is the best. @module */
 
 import { join } from "node:path";
-import { compareNames, isFile, isFolder, readBytes, shownPath } from "../src/data/files.ts";
+import { compareNames, isFile, isFolder, kindOf, readBytes, shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
+import { encodeSafetensorsCheckpoint } from "../src/io/checkpoint.ts";
+import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { type CheckpointSummary, summariseCheckpoint } from "../src/io/checkpoint_summary.ts";
 import { path, positional, positionalPath, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
 
-const ENDING = ".safetensors";
+const ENDING = /\.(safetensors|pth?)$/i;
 /** What `promote` writes. */
 const PROMOTED = "best.safetensors";
 
@@ -46,7 +48,9 @@ export async function run(o: Options, { log }: Context): Promise<number> {
 async function promote(o: Options, log: Log): Promise<number> {
   const chosen = o.file === undefined ? await best(o, log) : await named(o.file);
   const target = join(o.models, PROMOTED);
-  const bytes = await readBytes(chosen.path);
+  const bytes = chosen.format === "safetensors"
+    ? await readBytes(chosen.path)
+    : encodeSafetensorsCheckpoint(await readCheckpointFile(chosen.path));
   if (await isFile(target)) {
     const backup = `${target}.backup`;
     await writeFileAtomic(backup, await readBytes(target));
@@ -62,14 +66,8 @@ async function promote(o: Options, log: Log): Promise<number> {
 }
 
 async function named(file: string): Promise<CheckpointSummary> {
-  if (!await isFile(file)) {
+  if (await kindOf(file) === undefined) {
     throw new InputError(`${shownPath(file)} does not exist; see deno task models for what does`);
-  }
-  if (!file.toLowerCase().endsWith(ENDING)) {
-    throw new InputError(
-      `${shownPath(file)} is no ${ENDING} file; convert it first: deno task export -m ` +
-        `${shownPath(file)} -o checkpoints/model${ENDING}`,
-    );
   }
   return await summariseCheckpoint(file);
 }
@@ -108,9 +106,15 @@ async function findCheckpoints(
 
 const scoreOf = ({ info }: CheckpointSummary): number => info.metrics?.meanIoU ?? -1;
 
-/** Of files with one score, `best` names it best. */
-const rank = ({ path }: CheckpointSummary): number =>
-  /[\\/]best\.safetensors$/.test(path) ? 0 : /[\\/]last\.safetensors$/.test(path) ? 2 : 1;
+/** Of files with one score, `best` names it best; exports come after what they were made of. */
+const rank = ({ path, format }: CheckpointSummary): number =>
+  format === "pth"
+    ? 3
+    : /[\\/]best\.safetensors$/.test(path)
+    ? 0
+    : /[\\/]last\.safetensors$/.test(path)
+    ? 2
+    : 1;
 
 async function summaries(files: readonly string[], log: Log): Promise<CheckpointSummary[]> {
   const all: CheckpointSummary[] = [];
@@ -133,7 +137,7 @@ async function filesBelow(folder: string, depth: number): Promise<string[]> {
     if (name.startsWith(".")) continue;
     const inside = join(folder, name);
     if (isDirectory && depth > 0) files.push(...await filesBelow(inside, depth - 1));
-    else if (!isDirectory && name.toLowerCase().endsWith(ENDING)) files.push(inside);
+    else if (!isDirectory && ENDING.test(name)) files.push(inside);
   }
   return files.sort(compareNames);
 }
@@ -147,7 +151,7 @@ function listing(all: readonly CheckpointSummary[]): string {
     ...all.map(({ path, config, info, sizeBytes, written }) => [
       shownPath(path),
       ...[info.metrics?.meanIoU, info.metrics?.meanDice, info.metrics?.pixelAccuracy].map(share),
-      String(info.epoch),
+      info.epoch === 0 ? "-" : String(info.epoch),
       `${config.model} ${config.width} ${config.upsample}`,
       info.scale === undefined ? "-" : String(info.scale),
       `${(sizeBytes / 2 ** 20).toFixed(1)} MiB`,
@@ -187,9 +191,11 @@ function dateText(date: Date): string {
 /** The command. */
 export const command: Command = defineCommand({
   name: "models",
-  summary: "Lists checkpoints with their scores on the validation split, the best first. promote " +
-    `copies the best, or the one named, to models/${PROMOTED}; the model before it is kept beside ` +
-    "it as .backup.",
+  summary:
+    "Lists checkpoints and PyTorch's .pth files, with their scores on the validation split " +
+    "where they tell them, the best first. promote copies the best, or the one named, to " +
+    `models/${PROMOTED} (a .pth file is converted); the model before it is kept beside it as ` +
+    ".backup.",
   options,
   examples: [
     "deno task models",

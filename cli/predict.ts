@@ -9,7 +9,7 @@ import { predictPhoto } from "../src/train/evaluate.ts";
 import { flag, float, int, list, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import { flipsOf, Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
 import { FIGURE_FOLDER } from "./predict_figures.ts";
 import { type Job, planJobs, unfinished } from "./predict_files.ts";
 import { handsFor } from "./predict_hands.ts";
@@ -79,6 +79,7 @@ export async function run(
 ): Promise<number> {
   const { log } = context;
   const { model: file, nosave, maskthreshold, viz } = settings;
+  flipsOf(settings);
   const planned = await planJobs({ ...settings, save: !nosave });
   const checkpoint = await readModel(file);
   const { classes } = checkpoint.info;
@@ -165,16 +166,17 @@ async function predict(
   { input, outputs }: Job,
   { batch, width, height }: LoadedPhoto,
   classes: number,
-  { maskthreshold, tile, overlap, tta, flips }: Values<typeof options>,
+  settings: Values<typeof options>,
   bar: Bar,
 ): Promise<Uint8Array> {
+  const { maskthreshold, tile, overlap } = settings;
   const npy = outputs.probabilities === undefined
     ? undefined
     : await NpyFile.create(outputs.probabilities, [classes, height, width]);
   const wanted: PredictOptions = {
     size: [height, width],
     window: { side: tile ?? 0, ...(overlap === undefined ? {} : { overlap }) },
-    flips: tta ? flips : "none",
+    flips: flipsOf(settings),
     onProgress: (done, total) => bar.windowsDone(done, total),
     ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
     ...(npy

@@ -4,10 +4,8 @@
  * @module
  */
 
-import { shownPath } from "../src/data/files.ts";
 import type { Photo } from "../src/data/photo.ts";
 import { encodePng } from "../src/data/png_write.ts";
-import { InputError } from "../src/errors.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import type { PhotoBatch } from "../src/nn/segmenter.ts";
 import { colourMask, type Colours, overlay } from "../src/report/overlay.ts";
@@ -57,8 +55,7 @@ export interface SaveRequest {
 /** Reads, decodes and scales. @throws {InputError} naming a photo that cannot be read. */
 export async function loadPhoto(request: LoadRequest): Promise<LoadedPhoto> {
   const startMs = performance.now();
-  await checkRegular(request.input);
-  const photo = await readPhoto(request.input);
+  const photo = await readPhoto(request.input, "--input");
   const { width, height } = photo;
   return {
     width,
@@ -68,19 +65,6 @@ export async function loadPhoto(request: LoadRequest): Promise<LoadedPhoto> {
     preview: request.preview ? preview(photo) : undefined,
     spentMs: performance.now() - startMs,
   };
-}
-
-/** A pipe may never end, and a device never does. */
-async function checkRegular(path: string): Promise<void> {
-  const found = await Deno.stat(path).catch(() => undefined);
-  // What is missing or forbidden is told when it is read.
-  if (!found || found.isFile || found.isDirectory) return;
-  throw new InputError(
-    `cannot read ${
-      shownPath(path)
-    }: it is a pipe or a device, but photos must be files; save the ` +
-      "photo to a file first",
-  );
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { join } from "node:path";
-import { isFile, readBytes, shownPath } from "../src/data/files.ts";
+import { isFile, kindOf, readBytes, shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import { type Checkpoint, decodeCheckpoint, decodeResumeState } from "../src/io/checkpoint.ts";
 import { TRAINED } from "../src/io/resume_state.ts";
@@ -42,10 +42,10 @@ export interface SavedRun {
  */
 export async function readSavedRun(file: string | true, checkpoints: string): Promise<SavedRun> {
   const path = file === true ? await newest(checkpoints) : file;
-  if (!await isFile(path)) {
+  if (await kindOf(path) === undefined) {
     throw new InputError(`${shownPath(path)} does not exist; name a checkpoint to go on from`);
   }
-  const bytes = await readBytes(path);
+  const bytes = await readBytes(path, "--resume");
   const checkpoint = decodeCheckpoint(bytes, shownPath(path));
   const resume = decodeResumeState(bytes, shownPath(path));
   const settings = resume && parseSettings(resume.run.settings);

@@ -85,7 +85,7 @@ export async function run(o: Options, context: Context): Promise<number> {
     );
   }
   const saved = o.resume === undefined ? undefined : await readSavedRun(o.resume, o.checkpoints);
-  const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load);
+  const loaded = o.load === undefined ? undefined : await readCheckpointFile(o.load, "--load");
   const source = saved?.file ?? o.load ?? "";
   // Other kernels and tiles round otherwise.
   const same = saved && {
@@ -162,14 +162,10 @@ export async function run(o: Options, context: Context): Promise<number> {
 function conclude({ reason, state }: RunEnd, o: Options, { log }: Context): number {
   const folder = shownPath(o.checkpoints);
   if (reason === "interrupted") {
-    const flags = [
-      ...(o.checkpoints.endsWith("/checkpoints") ? [] : [`--checkpoints ${folder}`]),
-      ...(o.data.endsWith("/data") ? [] : [`--data ${shownPath(o.data)}`]),
-    ];
     log.info(
       `Interrupted in epoch ${state.epoch + 1} after batch ${state.batch}; saved ` +
         `${folder}/INTERRUPTED.safetensors. Go on with: ` +
-        ["deno task train --resume", ...flags].join(" "),
+        resumeCommand(o),
     );
     return INTERRUPTED_STATUS;
   }
@@ -178,6 +174,14 @@ function conclude({ reason, state }: RunEnd, o: Options, { log }: Context): numb
       "Next: deno task evaluate, deno task predict",
   );
   return 0;
+}
+
+/** What goes on with a run: the folders that the command would not look into by itself are named. */
+export function resumeCommand(folders: Pick<Options, "checkpoints" | "data" | "runs">): string {
+  const flags = (["checkpoints", "data", "runs"] as const)
+    .filter((name) => folders[name] !== resolveUserPath(name))
+    .map((name) => `--${name} ${shownPath(folders[name])}`);
+  return ["deno task train --resume", ...flags].join(" ");
 }
 
 /** A split without a labelled pixel would train on, and score, nothing. */

@@ -12,13 +12,13 @@ import { memoryBytes, mib } from "../src/graph/memory.ts";
 import { lowerTarget, type ProgramPlan } from "../src/graph/program_plan.ts";
 import { encodeCheckpoint } from "../src/io/checkpoint.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
-import { Segmenter } from "../src/nn/segmenter.ts";
 import { planBatches } from "../src/train/batches.ts";
 import { IGNORED } from "../src/train/metrics.ts";
 import { sampleSheet, seenBatch } from "../src/train/sample_sheet.ts";
 import { planStep } from "../src/train/step.ts";
 import type { TrainingBatch } from "../src/train/trainer.ts";
 import type { TrainingBatches } from "../src/train/training_batches.ts";
+import { Validator } from "../src/train/validator.ts";
 import type { Context } from "./command.ts";
 import { duration, Progress } from "./progress.ts";
 import {
@@ -96,15 +96,22 @@ export async function dryRun(
       `${duration(warm * batches.plan(1).length / 1000)} of training an epoch)`,
   );
 
-  using segmenter = new Segmenter(gpu, trainer.result, { pool: trainer.pool });
+  const { loss: name, classWeights } = settings;
+  using validator = new Validator(gpu, trainer.result, {
+    loss: name,
+    classWeights,
+    pool: trainer.pool,
+  });
   const [plan] = planBatches(data.valid.sizes, settings.batchSize, 0, 0);
   if (!plan) throw new InputError("the validation split has no images; run deno task data again");
   const started = performance.now();
-  await segmenter.predict(await data.valid.batch(plan));
+  const scored = await validator.score(await data.valid.batch(plan));
   const info = { ...checkpointInfo(settings), epoch: 0, step: 0 };
   const bytes = await encodeCheckpoint(gpu, trainer.result, info);
   log.info(
-    `A validation batch at scale ${scale} took ${seconds(performance.now() - started)}; weights ` +
+    `A validation batch at scale ${scale} took ${seconds(performance.now() - started)} (loss ${
+      scored.loss.toFixed(4)
+    }); weights ` +
       `take ${mib(bytes.byteLength)} in a checkpoint. Dry run complete: no checkpoint was written`,
   );
 }

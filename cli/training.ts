@@ -9,7 +9,6 @@ import { isFile, shownPath } from "../src/data/files.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { removeStaleTemporaries } from "../src/io/atomic_file.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
-import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import {
   type EpochResult,
@@ -21,6 +20,7 @@ import {
 import { type ClockPart, isDevicePart, RunClock } from "../src/train/run_clock.ts";
 import { CheckpointSaver } from "../src/train/run_saver.ts";
 import { newRunState } from "../src/train/run_state.ts";
+import { Validator } from "../src/train/validator.ts";
 import { keepEarlierBest } from "./earlier_best.ts";
 import type { Log } from "./log.ts";
 import { openRunLog } from "./run_log.ts";
@@ -70,7 +70,8 @@ export async function trainAndSave(
   const schedule = settings.schedule((state.lastEpoch - state.firstEpoch) * perEpoch, perEpoch);
   using trainer = openTrainer(gpu, settings, schedule.learningRate);
   if (resume) schedule.restore(state.schedule);
-  using segmenter = new Segmenter(gpu, trainer.result, { pool: trainer.pool });
+  const { loss, classWeights } = settings;
+  using validator = new Validator(gpu, trainer.result, { loss, classWeights, pool: trainer.pool });
   await using runLog = await openRunLog(gpu, settings, trainer.result, state);
   const stepsBefore = resume ? resume.checkpoint.info.step - state.trainer.step : before?.step ?? 0;
   const isFirstOfItsOwn = !resume && bestScore === undefined;
@@ -102,7 +103,7 @@ export async function trainAndSave(
   const end = await explainMemory(gpu, settings, train, () =>
     runTraining({
       trainer,
-      segmenter,
+      validator,
       batches,
       valid,
       schedule,
@@ -218,8 +219,10 @@ const bestFile = (checkpoints: string): string => `${checkpoints}/best.safetenso
 function epochLine(result: EpochResult): string {
   const { scores } = result;
   const rate = result.trainImages / (result.trainMs / 1000);
-  return `Epoch ${result.epoch}: loss ${result.loss.toFixed(4)}, validation mean IoU ` +
-    `${scores.meanIoU.toFixed(4)}, Dice ${scores.meanDice.toFixed(4)}, pixel accuracy ` +
+  return `Epoch ${result.epoch}: loss ${result.loss.toFixed(4)}, validation loss ` +
+    `${result.validLoss.toFixed(4)}, mean IoU ${scores.meanIoU.toFixed(4)}, Dice ${
+      scores.meanDice.toFixed(4)
+    }, pixel accuracy ` +
     `${scores.pixelAccuracy.toFixed(4)} (${duration(result.trainMs / 1000)} training, ` +
     `${rate.toFixed(1)} img/s, learning rate ${result.learningRate.toPrecision(3)})` +
     (result.best ? ", best so far" : "");

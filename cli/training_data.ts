@@ -4,7 +4,6 @@
  * @module
  */
 
-import { fillCache } from "../src/data/check.ts";
 import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
 import { shownPath, tablePath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
@@ -25,8 +24,8 @@ import { planStep } from "../src/train/step.ts";
 import { Trainer } from "../src/train/trainer.ts";
 import { type PairSource, TrainingBatches } from "../src/train/training_batches.ts";
 import type { RunLogSettings } from "./run_log.ts";
-import { Progress } from "./progress.ts";
 import type { SavedRun } from "./resume.ts";
+import { keepScaled } from "./scaled_photos.ts";
 
 /** What a training run is made of. */
 export interface TrainingSettings {
@@ -156,12 +155,7 @@ export async function openTrainingData(
   const problem = last && suggestFit(auto ? last : question, { scale, crop: crop !== undefined });
   if (problem !== undefined) throw new InputError(problem);
   await ensureFolder(checkpoints);
-  const pairs = [...dataset.train, ...dataset.valid].map(({ image, mask }) => ({
-    photo: image,
-    mask,
-  }));
-  using bar = new Progress({ label: `Scaling photos to ${scale}`, total: pairs.length });
-  await fillCache(pairs, disk, () => bar.advance(1));
+  await keepScaled(disk, [...dataset.train, ...dataset.valid]);
   return { train, valid, batchSize };
 }
 

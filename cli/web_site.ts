@@ -5,7 +5,15 @@
  */
 
 import { basename, join } from "node:path";
-import { compareNames, isFile, listFiles, readText, shownPath } from "../src/data/files.ts";
+import {
+  compareNames,
+  isFile,
+  kindOf,
+  listFiles,
+  readBytes,
+  readText,
+  shownPath,
+} from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import { MODEL_ENDINGS, SERVED_FOLDER, SERVED_LIST } from "../src/web/served.ts";
@@ -83,7 +91,11 @@ const FIRST = ["best.safetensors", "last.safetensors"];
 export async function listModels(folder: string): Promise<ServedModel[]> {
   const { files } = await listFiles(folder, MODEL_ENDINGS);
   const rank = (name: string) => (FIRST.indexOf(name) + FIRST.length + 1) % (FIRST.length + 1);
-  const names = files.map((file) => basename(file)).sort((a, b) =>
+  const kinds = await Promise.all(files.map(kindOf));
+  const names = files.filter((_, i) => kinds[i] === "file").map((file) => basename(file)).sort((
+    a,
+    b,
+  ) =>
     rank(a) - rank(b) || Number(/\d+/.exec(b)?.[0] ?? 0) - Number(/\d+/.exec(a)?.[0] ?? 0) ||
     compareNames(a, b)
   );
@@ -117,7 +129,7 @@ export async function writeSite(
     written.push(path);
   };
   for (const { name } of models) {
-    const bytes = await Deno.readFile(join(checkpoints ?? "", name));
+    const bytes = await readBytes(join(checkpoints ?? "", name));
     await write(SERVED_FOLDER + name, bytes);
   }
   await write(SERVED_LIST, list);

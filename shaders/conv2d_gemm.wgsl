@@ -23,7 +23,7 @@
 // Constants IMAGE: vec4f | vec4h; SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
 //           CHANNEL_GROUPS; OUT_PLANES; ROWS, a multiple of 8; PIXELS; HAS_BIAS
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases,
-//           y tiles, z images
+//           y columns of tiles, z rows of tiles of all images
 
 //@let threads = CHANNEL_GROUPS * ROWS
 //@let blockPlanes = CHANNEL_GROUPS * OUT_PLANES
@@ -50,7 +50,7 @@ struct Params {
   inputStrideY: u32,
   outputStrideX: u32,
   outputStrideY: u32,
-  tilesX: u32,
+  tilesY: u32, // rows of tiles of an image
   planes: array<u32, 4>, // of an image of each input
   // The first tap group of each phase and the end, then (offsetY, offsetX) of each group.
   table: array<i32>,
@@ -93,9 +93,9 @@ fn inputAt(image: u32, wanted: u32, cell: u32) -> vec4f {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let block = group.x % params.blocks;
   let phase = group.x / params.blocks;
-  let tileX = group.y % params.tilesX * ${PIXELS}u;
-  let tileY = group.y / params.tilesX * ${ROWS}u;
-  let image = group.z;
+  let tileX = group.y * ${PIXELS}u;
+  let tileY = group.z % params.tilesY * ${ROWS}u;
+  let image = group.z / params.tilesY;
 
   let channelGroup = thread / 8u % ${CHANNEL_GROUPS}u;
   let row = thread / ${8 * CHANNEL_GROUPS}u * 8u + thread % 8u;

@@ -1,9 +1,11 @@
-// Elementwise arithmetic on any layout whose padding is zero: every OP here maps zeros to zero.
+// Elementwise arithmetic on any layout. The padding of c4 is zero, which every OP here maps to zero;
+// what follows the last value of a flat tensor may be anything, and becomes zero.
 //
 // Formula   y = OP(a, b), see the branches below
 // Layout    vec4s in memory order (flat or c4)
 // Bindings  0 params, 1 a, 2 b (two-operand ops only), last y
-// Constants IMAGE: vec4f | vec4h; OP: add | mul | scale | relu | relu_grad; OPERANDS: 1 | 2
+// Constants IMAGE: vec4f | vec4h; OP: add | mul | scale | relu | relu_grad; OPERANDS: 1 | 2; TAIL: 1 where the last vec4
+//           holds only `tail` values (flat tensors)
 // Grid      one invocation a vec4; x then y
 
 struct Params {
@@ -11,6 +13,7 @@ struct Params {
   stride: u32, // invocations in a grid row
   alpha: f32,
   beta: f32,
+  tail: u32, // 1..4 values in the last vec4
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -29,19 +32,25 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
 //@if OP == 'add'
-  y[i] = ${IMAGE}(params.alpha * vec4f(a[i]) + params.beta * vec4f(b[i]));
+  let value = params.alpha * vec4f(a[i]) + params.beta * vec4f(b[i]);
 //@end
 //@if OP == 'mul'
-  y[i] = ${IMAGE}(vec4f(a[i]) * vec4f(b[i]));
+  let value = vec4f(a[i]) * vec4f(b[i]);
 //@end
 //@if OP == 'scale'
-  y[i] = ${IMAGE}(params.alpha * vec4f(a[i]));
+  let value = params.alpha * vec4f(a[i]);
 //@end
 //@if OP == 'relu'
-  y[i] = ${IMAGE}(max(vec4f(a[i]), vec4f()));
+  let value = max(vec4f(a[i]), vec4f());
 //@end
 //@if OP == 'relu_grad'
   // a = gradient of the output, b = the output
-  y[i] = ${IMAGE}(select(vec4f(), vec4f(a[i]), vec4f(b[i]) > vec4f()));
+  let value = select(vec4f(), vec4f(a[i]), vec4f(b[i]) > vec4f());
+//@end
+//@if TAIL
+  let inside = select(4u, params.tail, i + 1u == params.count);
+  y[i] = ${IMAGE}(select(vec4f(), value, vec4u(0u, 1u, 2u, 3u) < vec4u(inside)));
+//@else
+  y[i] = ${IMAGE}(value);
 //@end
 }

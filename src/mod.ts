@@ -26,7 +26,7 @@ export {
   Tensor,
   type TensorSpec,
 } from "./graph/graph.ts";
-export { type DType, type Layout } from "./graph/layout.ts";
+export { type DType, type ImageType, type Layout } from "./graph/layout.ts";
 export { History } from "./graph/history.ts";
 export {
   type BufferMemory,
@@ -46,6 +46,7 @@ export { compile, type CompileOptions, Program } from "./graph/program.ts";
 export {
   lowerTarget,
   type PlannedNode,
+  type PlannedOutput,
   planProgram,
   type ProgramPlan,
 } from "./graph/program_plan.ts";
@@ -84,6 +85,7 @@ export {
   type TrainerState,
   type TrainingBatch,
 } from "./train/trainer.ts";
+export { type BatchScore, Validator, type ValidatorOptions } from "./train/validator.ts";
 export { type ClockPart, RunClock } from "./train/run_clock.ts";
 export { LOSSES, type LossName } from "./train/losses.ts";
 export { type StepKind, type StepShape } from "./train/step.ts";

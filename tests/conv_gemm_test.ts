@@ -116,7 +116,13 @@ Deno.test("conv gemm: every tile fits WebGPU's default limits", () => {
       }
     }
   }
-  for (const shape of [same([64, 64], 64, [400, 600], 2), same([64], 23, [9, 9], 1, 1), strided]) {
+  const shapes = [
+    same([64, 64], 64, [400, 600], 2),
+    same([64], 23, [9, 9], 1, 1),
+    same([3], 4, [4000, 6000], 2),
+    strided,
+  ];
+  for (const shape of shapes) {
     for (const { kernel, grid, params } of dispatchesOf(shape)) {
       const code = kernelCode(kernel);
       assert(!/\$|\/\/@/.test(code), kernel.name);

@@ -6,6 +6,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { parameterGradients } from "../graph/autograd.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
+import type { ImageType } from "../graph/layout.ts";
 import type { ProfileEntry } from "../graph/profile.ts";
 import { compile } from "../graph/program.ts";
 import { type Optimizer, rmsprop } from "../nn/optimizers.ts";
@@ -28,6 +29,8 @@ export interface StepOptions extends BatchShape {
   steps: number;
   /** Channels of the first level. */
   firstLevel: number;
+  /** How images are kept; default f32. */
+  images?: ImageType;
   /** Default `unet-small`. */
   model?: UnetModel;
   /** Profiled steps after the timed ones; default none. */
@@ -104,7 +107,7 @@ export interface RecordedStep {
 export function recordStep(options: Omit<StepOptions, "steps">): RecordedStep {
   const { batch, height, width, mode, model = "unet-small" } = options;
   const net = new UNet({ classes: CLASSES, width: options.firstLevel, model }, WEIGHT_SEED);
-  const graph = new Graph();
+  const graph = new Graph(options.images ? { images: options.images } : {});
   const x = graph.input("image", { shape: [batch, 3, height, width], layout: "c4" });
   const logits = net.forward(x, { training: mode === "train" });
   const optimizer = rmsprop({ momentum: 0.9, weightDecay: 1e-8 });

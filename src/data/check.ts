@@ -64,9 +64,10 @@ export async function checkPairs(
   let savedMs = performance.now();
   const keep = async () => {
     for (const pair of fresh.splice(0)) await keepFacts(pair, facts);
-    if (performance.now() - savedMs < SAVE_EVERY_MS) return;
+    if (performance.now() - savedMs < SAVE_EVERY_MS) return true;
     await facts.save();
     savedMs = performance.now();
+    return true;
   };
   await runTasks(tasks, cache, workersFor(bytes, tasks.length), (task, { photo, mask }) => {
     const pair = { ...task.files, photoFacts: photo, ...(mask ? { maskFacts: mask } : {}) };
@@ -90,8 +91,8 @@ async function keepFacts(
 }
 
 /**
- * Makes the scaled images that are not on disk yet.
- * @param advance called after each pair, those that are there already included
+ * Makes the scaled images that are not on disk yet, until there is no room for more.
+ * @param advance called for each pair, whether or not there was anything to do
  */
 export async function fillCache(
   pairs: readonly PairFiles[],
@@ -109,7 +110,14 @@ export async function fillCache(
     tasks.push({ at, files, ...entries });
     bytes += await sizeOf(files.photo) + await sizeOf(files.mask);
   }
-  await runTasks(tasks, cache, workersFor(bytes, tasks.length), advance);
+  let left = tasks.length;
+  const done = () => {
+    left--;
+    advance();
+  };
+  const goOn = () => cache.hasRoom(0);
+  await runTasks(tasks, cache, workersFor(bytes, tasks.length), done, goOn);
+  while (left > 0) done();
 }
 
 /** The entries of a pair that the cache lacks. */
@@ -130,13 +138,13 @@ async function runTasks(
   cache: PixelCache | undefined,
   workers: number,
   done: (task: Task, result: PairResult) => void,
-  between: () => Promise<void> = () => Promise.resolve(),
+  /** Asked before each task. */
+  goOn: () => Promise<boolean>,
 ): Promise<void> {
   const byJob = new Map<PairJob, Task>();
   let at = 0;
   const next = async (): Promise<PairJob | undefined> => {
-    await between();
-    const task = tasks[at++];
+    const task = await goOn() ? tasks[at++] : undefined;
     if (task === undefined) return undefined;
     const { files: { photo, mask } } = task;
     const keep = cache !== undefined && await cache.hasRoom(0);

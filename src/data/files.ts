@@ -6,6 +6,7 @@
 
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path";
 import { InputError } from "../errors.ts";
+import type { ByteSource } from "../io/byte_source.ts";
 
 /** The folder the user stands in: `deno task` itself always runs in the folder of deno.json. */
 export function userFolder(): string {
@@ -36,28 +37,32 @@ export interface Listing {
   readonly others: readonly string[];
 }
 
-/** Whether `folder` is a folder that can be read. */
-export async function isFolder(folder: string): Promise<boolean> {
+/** What may lie at a path, links followed; what is neither file nor folder in words. */
+export type PathKind = "file" | "folder" | "a named pipe" | "a socket" | "a device";
+
+/** What lies at `path`; `undefined` for nothing. @throws InputError where that cannot be told. */
+export async function kindOf(path: string): Promise<PathKind | undefined> {
   try {
-    return (await Deno.stat(folder)).isDirectory;
+    const { isFile, isDirectory, isFifo, isSocket } = await Deno.stat(path);
+    if (isFile) return "file";
+    if (isDirectory) return "folder";
+    return isFifo ? "a named pipe" : isSocket ? "a socket" : "a device";
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return false;
+      return undefined;
     }
-    throw unreadable(folder, error);
+    throw unreadable(shownPath(path), error);
   }
+}
+
+/** Whether `folder` is a folder that can be read. */
+export async function isFolder(folder: string): Promise<boolean> {
+  return await kindOf(folder) === "folder";
 }
 
 /** Whether `file` is a file. */
 export async function isFile(file: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(file)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return false;
-    }
-    throw unreadable(file, error);
-  }
+  return await kindOf(file) === "file";
 }
 
 /** Lists the files of `folder` whose lower-case ending is among `endings` (`.png`). */
@@ -71,7 +76,7 @@ export async function listFiles(folder: string, endings: readonly string[]): Pro
       else others.push(entry.name);
     }
   } catch (error) {
-    throw unreadable(folder, error);
+    throw unreadable(shownPath(folder), error);
   }
   return { files: files.sort(compareNames), others: others.sort(compareNames) };
 }
@@ -86,18 +91,18 @@ export function stem(path: string): string {
   return basename(path, extname(path));
 }
 
-/** Reads a file. @throws InputError naming it. */
-export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return await Deno.readFile(path);
-  } catch (error) {
-    throw unreadable(path, error);
-  }
+/**
+ * Reads a file.
+ * @param flag the option that named it, for the message
+ * @throws InputError naming it.
+ */
+export async function readBytes(path: string, flag?: string): Promise<Uint8Array<ArrayBuffer>> {
+  return await reading(path, flag, () => Deno.readFile(path));
 }
 
 /** The first bytes of a file, at most `count`. @throws InputError naming it. */
 export async function readHead(path: string, count: number): Promise<Uint8Array<ArrayBuffer>> {
-  try {
+  return await reading(path, undefined, async () => {
     using file = await Deno.open(path);
     const bytes = new Uint8Array(count);
     let length = 0;
@@ -107,8 +112,50 @@ export async function readHead(path: string, count: number): Promise<Uint8Array<
       length += read;
     }
     return bytes.slice(0, length);
+  });
+}
+
+/**
+ * Opens a file to be read in pieces, until it is disposed of.
+ * @throws InputError naming it.
+ */
+export async function openSource(path: string): Promise<ByteSource & Disposable> {
+  const { file, size } = await reading(path, undefined, async () => {
+    const file = await Deno.open(path);
+    return { file, size: (await file.stat()).size };
+  });
+  const read = async (start: number, end: number) => {
+    const bytes = new Uint8Array(end - start);
+    let length = 0;
+    try {
+      await file.seek(start, Deno.SeekMode.Start);
+      while (length < bytes.length) length += await file.read(bytes.subarray(length)) ?? NaN;
+    } catch (error) {
+      throw unreadable(shownPath(path), error);
+    }
+    if (length === bytes.length) return bytes;
+    throw new InputError(`${shownPath(path)} became shorter while it was read; try again`);
+  };
+  return { sizeBytes: size, read, [Symbol.dispose]: () => file.close() };
+}
+
+/** Reads by `read`, what can be read to its end. */
+async function reading<T>(
+  path: string,
+  flag: string | undefined,
+  read: () => Promise<T>,
+): Promise<T> {
+  const kind = await kindOf(path);
+  // Opening a pipe waits for somebody who writes; a device may never end.
+  if (kind !== undefined && kind !== "file") {
+    const found = kind === "folder" ? "a folder" : `${kind}; save what it gives to a file first`;
+    const name = flag === undefined ? shownPath(path) : `${flag} ${shownPath(path)}`;
+    throw new InputError(`cannot read ${name}: a file is needed, and this is ${found}`);
+  }
+  try {
+    return await read();
   } catch (error) {
-    throw unreadable(path, error);
+    throw unreadable(shownPath(path), error);
   }
 }
 
@@ -125,8 +172,7 @@ export async function readText(path: string): Promise<string> {
   throw new InputError(`cannot read ${shownPath(path)}: it is not UTF-8 text; save it as UTF-8`);
 }
 
-function unreadable(path: string, error: unknown): Error {
-  const name = shownPath(path);
+function unreadable(name: string, error: unknown): Error {
   if (error instanceof Deno.errors.NotFound) return new InputError(`${name} does not exist`);
   if (error instanceof Deno.errors.PermissionDenied) {
     return new InputError(`cannot read ${name}: its permissions forbid it`);

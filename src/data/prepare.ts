@@ -154,7 +154,12 @@ export async function prepareDataset(
   }
   await writeTables(data, pairs, set, info);
   if (kept !== undefined) {
-    const files = found.files.flatMap(({ photo, mask }) => [photo, mask]);
+    // Scoring keeps test photos there, too.
+    const all = [
+      ...found.files,
+      ...testFiles.files.map((photo) => ({ photo, mask: testMasks.masks.get(stem(photo)) })),
+    ];
+    const files = all.flatMap(({ photo, mask }) => mask === undefined ? [photo] : [photo, mask]);
     await kept.keepOnly(await Promise.all(files.map((file) => kept.entry(file))));
   }
   return { info, train, valid, test, table, cache: kept, warnings, skipped: bad.problems };

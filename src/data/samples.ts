@@ -9,7 +9,7 @@ import type { Batch, ImageSize } from "../train/batches.ts";
 import type { Sample, ValueMap } from "./dataset.ts";
 import { readBytes, readHead, shownPath } from "./files.ts";
 import { decodeMask } from "./mask.ts";
-import { decodePhoto, imageSize } from "./photo.ts";
+import { decodePhoto, imageSize, type Photo } from "./photo.ts";
 import type { PixelCache } from "./pixel_cache.ts";
 import { resizeArea, resizeNearest, scaledSize } from "./resize.ts";
 
@@ -39,6 +39,7 @@ export class SampleSource {
   /** Scaled size of each sample, in order. */
   readonly sizes: readonly ImageSize[];
   readonly #samples: readonly Sample[];
+  readonly #scale: number;
   readonly #values: ValueMap;
   readonly #cache = new Map<number, Promise<ScaledPair>>();
   readonly #disk: PixelCache | undefined;
@@ -47,11 +48,13 @@ export class SampleSource {
   private constructor(
     samples: readonly Sample[],
     sizes: readonly ImageSize[],
+    scale: number,
     values: ValueMap,
     { disk, memoryBytes = DEFAULT_MEMORY_BYTES }: SampleOptions,
   ) {
     this.#samples = samples;
     this.sizes = sizes;
+    this.#scale = scale;
     this.#values = values;
     this.#disk = disk;
     this.#room = memoryBytes;
@@ -72,7 +75,7 @@ export class SampleSource {
       const { width, height } = await sizeOf(image);
       sizes.push(scaledSize(width, height, scale));
     }
-    return new SampleSource(samples, sizes, values, options);
+    return new SampleSource(samples, sizes, scale, values, options);
   }
 
   /** Number of samples. */
@@ -119,13 +122,12 @@ export class SampleSource {
 
   /** RGB of a photo at its scaled size. */
   async #photo(path: string, { width, height }: ImageSize): Promise<Uint8Array> {
-    const entry = await this.#disk?.entry(path);
-    const kept = await this.#disk?.read(entry);
-    if (kept?.kind === "photo" && kept.width === width && kept.height === height) return kept.data;
-    const photo = await decodePhoto(await readBytes(path), shownPath(path));
-    const scaled = resizeArea(photo, width, height);
-    await this.#disk?.write(entry, { ...scaled, kind: "photo" });
-    return scaled.data;
+    const photo = await scaledPhoto(path, this.#scale, this.#disk);
+    if (photo.width === width && photo.height === height) return photo.data;
+    throw new InputError(
+      `${shownPath(path)} is ${photo.width} x ${photo.height} once scaled, but was ${width} x ` +
+        `${height} when this run began; leave the photos alone while a run reads them, start again`,
+    );
   }
 
   /** Labels of a mask at the scaled size of its photo. */
@@ -148,6 +150,26 @@ export class SampleSource {
     await this.#disk?.write(entry, small);
     return this.#values.labelsOf(small, name);
   }
+}
+
+/**
+ * A photo scaled by an area filter: as it is kept on disk, else decoded, and kept from then on.
+ * @param disk of the same scale
+ * @throws {InputError} naming the file that cannot be read.
+ */
+export async function scaledPhoto(
+  path: string,
+  scale: number,
+  disk: PixelCache | undefined,
+): Promise<Photo> {
+  const entry = await disk?.entry(path);
+  const kept = await disk?.read(entry);
+  if (kept?.kind === "photo") return kept;
+  const photo = await decodePhoto(await readBytes(path), shownPath(path));
+  const { width, height } = scaledSize(photo.width, photo.height, scale);
+  const scaled = resizeArea(photo, width, height);
+  await disk?.write(entry, { ...scaled, kind: "photo" });
+  return scaled;
 }
 
 /** Size of a photo, from its first bytes where they tell; EXIF thumbnails may push it further. */

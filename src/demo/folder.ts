@@ -10,6 +10,9 @@ import { InputError } from "../errors.ts";
 import { writeFileAtomic } from "../io/atomic_file.ts";
 import { SCENE_FILE } from "./samples.ts";
 
+/** The name of the demo's training run; its folder is called TIME_NAME. */
+export const RUN_NAME = "demo";
+
 /** Tells that a demo made the folder. */
 const MARKER = ".made-by-demo";
 
@@ -25,6 +28,11 @@ const LEFTOVERS: readonly (readonly [folder: string, names: RegExp])[] = [
   [".", /^summary\.png$/],
 ];
 
+/** A run's folder, and what training writes into it. */
+const RUN_FOLDER = new RegExp(String.raw`^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_${RUN_NAME}(-\d+)?$`);
+const RUN_FILE =
+  /^(config\.json|results\.csv|losses\.csv|report\.html|best_images\.safetensors|events\.out\..*)$/;
+
 /**
  * Makes the folder, or clears it of what an earlier demo left.
  * @throws {InputError} where something stands there that no demo made; it is left untouched.
@@ -39,6 +47,7 @@ export async function claimFolder(folder: string): Promise<void> {
   }
   if (await isFile(marker)) {
     for (const [below, names] of LEFTOVERS) await clear(join(folder, below), names);
+    await clearRuns(join(folder, "runs"));
     return;
   }
   if (await isFolder(folder) && await holdsSomething(folder)) {
@@ -56,6 +65,16 @@ export async function claimFolder(folder: string): Promise<void> {
 async function holdsSomething(folder: string): Promise<boolean> {
   for await (const _ of Deno.readDir(folder)) return true;
   return false;
+}
+
+async function clearRuns(runs: string): Promise<void> {
+  if (!await isFolder(runs)) return;
+  for await (const { name, isDirectory } of Deno.readDir(runs)) {
+    if (!isDirectory || !RUN_FOLDER.test(name)) continue;
+    const run = join(runs, name);
+    await clear(run, RUN_FILE);
+    if (!await holdsSomething(run)) await Deno.remove(run);
+  }
 }
 
 async function clear(folder: string, names: RegExp): Promise<void> {

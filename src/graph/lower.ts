@@ -118,7 +118,7 @@ export function lastUsesOf(
 /** What kernels that touch images are made with where those are f16; see `compileKernel`. */
 const F16_CONSTANTS = { IMAGE: vectorTypeOf("f16"), TEXEL: "rgba16float" } as const;
 
-/** Bytes of a part of tensors that are split as rows of vec4s. */
+/** Bytes of a unit of {@linkcode LowerContext.splitVectors}. */
 export const VECTOR_UNIT_BYTES = 256;
 
 /** Collects the steps of the nodes. */
@@ -131,6 +131,7 @@ export class LowerContext {
   #memories = new Map<Tensor, BufferMemory>();
   #staged = new Map<string, { texture: TextureMemory; step: number }>();
   #numbers = new Map<unknown, number>();
+  #numbered = 0;
   #node = "";
 
   /**
@@ -162,7 +163,10 @@ export class LowerContext {
     const { output } = node;
     const mayTake = this.#lastUses.get(input) === node && !input.home && !output.home;
     if (!mayTake || input.sizeBytes !== output.sizeBytes) return false;
-    this.#memories.set(output, this.memory(input));
+    const memory = this.memory(input);
+    this.#memories.set(output, memory);
+    // A texture that was staged from the input must not pass for the output.
+    this.#numbers.delete(wholeOf(memory));
     return true;
   }
 
@@ -353,7 +357,7 @@ export class LowerContext {
   /** Tells windows of different memories, or different windows of one, from each other. */
   #keyOf(memory: BufferMemory): string {
     const object = memory.home?.buffer ?? wholeOf(memory);
-    const number = this.#numbers.get(object) ?? this.#numbers.size;
+    const number = this.#numbers.get(object) ?? this.#numbered++;
     this.#numbers.set(object, number);
     const offsetBytes = memory.within?.offsetBytes ?? memory.home?.offsetBytes ?? 0;
     return `${number}+${offsetBytes}:${memory.sizeBytes}`;

@@ -10,7 +10,7 @@ import { type Slot, slotBytes } from "./plan.ts";
 
 const FORMATS = { f32: "rgba32float", f16: "rgba16float" } as const;
 
-function bytesOf({ width, height, format }: GPUTexture): number {
+function bytesOf({ width, height, format }: Texture): number {
   return textureBytes({ width, height, type: format === FORMATS.f16 ? "f16" : "f32" });
 }
 
@@ -43,7 +43,7 @@ export class MemoryPool {
    */
   take(slots: readonly Slot[]): Map<Slot, GPUBuffer | GPUTexture> {
     return new Map(
-      this.#fit(slots).map(([slot, known]) => [
+      fit(slots, this.#buffers, this.#textures).map(([slot, known]) => [
         slot,
         known ??
           (slot.kind === "buffer"
@@ -53,27 +53,25 @@ export class MemoryPool {
     );
   }
 
-  /** Bytes that {@linkcode MemoryPool.take} would allocate for `slots`. */
-  lackingBytes(slots: readonly Slot[]): number {
-    return this.#fit(slots).reduce((sum, [slot, known]) => sum + (known ? 0 : slotBytes(slot)), 0);
+  /** Bytes that {@linkcode MemoryPool.take} would allocate for the slots of `programs`, in order. */
+  lackingBytes(...programs: readonly (readonly Slot[])[]): number {
+    const buffers: { size: number }[] = [...this.#buffers];
+    const textures: Texture[] = [...this.#textures];
+    let bytes = 0;
+    for (const slots of programs) {
+      for (const [slot, known] of fit(slots, buffers, textures)) {
+        if (known) continue;
+        bytes += slotBytes(slot);
+        if (slot.kind === "buffer") buffers.push({ size: slot.sizeBytes });
+        else textures.push({ ...slot, format: FORMATS[slot.type] });
+      }
+    }
+    return bytes;
   }
 
   /** Frees everything where {@linkcode MemoryPool.take} would make the pool larger than `mostBytes`. */
   makeRoom(slots: readonly Slot[], mostBytes: number): void {
     if (this.sizeBytes + this.lackingBytes(slots) > mostBytes) this.destroy();
-  }
-
-  /** The smallest free memory for each slot, the largest slots first. */
-  #fit(slots: readonly Slot[]): [Slot, GPUBuffer | GPUTexture | undefined][] {
-    const buffers = [...this.#buffers].sort((a, b) => a.size - b.size);
-    const textures = [...this.#textures].sort((a, b) => bytesOf(a) - bytesOf(b));
-    return [...slots].sort((a, b) => slotBytes(b) - slotBytes(a)).map((slot) => [
-      slot,
-      slot.kind === "buffer" ? takeFirst(buffers, (b) => b.size >= slot.sizeBytes) : takeFirst(
-        textures,
-        (t) => t.format === FORMATS[slot.type] && t.width >= slot.width && t.height >= slot.height,
-      ),
-    ]);
   }
 
   /** Frees everything; programs that borrowed from it must not run any more. */
@@ -118,6 +116,25 @@ export function usableProgram<P extends { isEvicted: boolean; destroy(): void }>
   program.destroy();
   programs.delete(key);
   return undefined;
+}
+
+type Texture = Pick<GPUTexture, "width" | "height" | "format">;
+
+/** The smallest free memory for each slot, the largest slots first. */
+function fit<B extends { size: number }, T extends Texture>(
+  slots: readonly Slot[],
+  buffers: readonly B[],
+  textures: readonly T[],
+): [Slot, B | T | undefined][] {
+  const freeBuffers = [...buffers].sort((a, b) => a.size - b.size);
+  const freeTextures = [...textures].sort((a, b) => bytesOf(a) - bytesOf(b));
+  return [...slots].sort((a, b) => slotBytes(b) - slotBytes(a)).map((slot) => [
+    slot,
+    slot.kind === "buffer"
+      ? takeFirst(freeBuffers, (b) => b.size >= slot.sizeBytes)
+      : takeFirst(freeTextures, (t) =>
+        t.format === FORMATS[slot.type] && t.width >= slot.width && t.height >= slot.height),
+  ]);
 }
 
 function takeFirst<T>(items: T[], fits: (item: T) => boolean): T | undefined {

@@ -232,7 +232,7 @@ export class Program {
 
   /**
    * Makes one run node by node and shows the memory of each float output as soon as it is computed,
-   * padding included: for finding out where a value comes from. Ends when `visit` returns false.
+   * zero padding included: for finding out where a value comes from. Ends when `visit` returns false.
    */
   async inspect(
     visit: (node: PlannedNode, output: BufferMemory, values: Float32Array) => boolean,
@@ -245,8 +245,8 @@ export class Program {
       encodeCommands(encoder, this.#commands.slice(done, node.end));
       this.#gpu.device.queue.submit([encoder.finish()]);
       done = node.end;
-      for (const { tensor, memory } of node.outputs) {
-        const values = c4Memory(await this.#readMemory(memory), tensor.dtype);
+      for (const { memory, dtype, count } of node.outputs) {
+        const values = c4Memory(await this.#readMemory(memory), dtype).subarray(0, count);
         if (!visit(node, memory, Float32Array.from(values))) return;
       }
     }

@@ -6,6 +6,7 @@
 import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Tensor } from "./graph.ts";
+import { type DType, elementCount, vectorBytesOf } from "./layout.ts";
 import { lastUsesOf, LowerContext, type LowerTarget, type Step } from "./lower.ts";
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
@@ -18,8 +19,18 @@ export interface PlannedNode {
   label: string;
   /** Number of steps up to and including its last one. */
   end: number;
-  /** Its float outputs and where they lie. */
-  outputs: { tensor: Tensor; memory: BufferMemory }[];
+  /** Its float outputs. */
+  outputs: PlannedOutput[];
+}
+
+/** Where a node leaves an output. */
+export interface PlannedOutput {
+  /** Its bytes on the GPU. */
+  memory: BufferMemory;
+  /** What it holds. */
+  dtype: DType;
+  /** Floats that mean something: what follows in a `flat` memory may be anything. */
+  count: number;
 }
 
 /** What a program would do and need, known before anything runs. */
@@ -77,7 +88,13 @@ export function planProgram(
   const nodes = lowered.map((node): PlannedNode => {
     context.lower(node);
     const floats = node.outputs.filter(({ dtype }) => dtype !== "u32");
-    const outputs = floats.map((tensor) => ({ tensor, memory: context.memory(tensor) }));
+    const outputs = floats.map((tensor): PlannedOutput => ({
+      memory: context.memory(tensor),
+      dtype: tensor.dtype,
+      count: tensor.layout === "flat"
+        ? elementCount(tensor.shape)
+        : tensor.sizeBytes * 4 / vectorBytesOf(tensor.dtype),
+    }));
     return { label: node.label, end: context.steps.length, outputs };
   });
   const { steps } = context;

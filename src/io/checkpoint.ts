@@ -108,20 +108,50 @@ export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, file: string): 
   return makeCheckpoint(config, new Map(own), { description: metadata[DESCRIPTION] }, file);
 }
 
+/** What a file says of its network beside the tensors. */
+export interface ToldInfo {
+  /** Its own description. */
+  readonly description: string | undefined;
+  /** What milesial/Pytorch-UNet saves beside the weights. */
+  readonly maskValues?: unknown;
+}
+
 /**
- * The checkpoint of a file's tensors. A network of one logit, whose class is where the sigmoid is
- * above a threshold, becomes the two-class network of the same answer: its logits are 0 and that
- * one, and softmax over [0, x] is sigmoid(x).
+ * What is known of a network. One of a single logit, whose class is where the sigmoid is above a
+ * threshold, counts as the two-class network of the same answer, see {@linkcode makeCheckpoint}.
  *
  * @param config As recognised from the tensors.
- * @param told The file's own description, else what milesial/Pytorch-UNet saves beside the weights.
+ * @param file Named in errors.
+ * @throws {InputError} where the description does not fit.
+ */
+export function describeNetwork(
+  config: UnetConfig,
+  { description, maskValues }: ToldInfo,
+  file: string,
+): Pick<Checkpoint, "config" | "info"> {
+  const classes = Math.max(2, config.classes);
+  const info = description === undefined
+    ? plainInfo(classes, maskValues)
+    : parseInfo(description, config.classes, file);
+  const [only] = info.classes;
+  if (info.classes.length === 1 && only) {
+    info.classes = [{ name: "background", color: [0, 0, 0] }, only];
+  }
+  return { config: { ...config, classes }, info };
+}
+
+/**
+ * The checkpoint of a file's tensors. A network of one logit becomes one of two classes: its logits
+ * are 0 and that one, and softmax over [0, x] is sigmoid(x).
+ *
+ * @param config As recognised from the tensors.
  * @param file Named in errors.
  * @throws {InputError} where a value is no finite number or the description does not fit.
  */
 export function makeCheckpoint(
   config: UnetConfig,
   tensors: ReadonlyMap<string, SafeTensor>,
-  told: { description: string | undefined; maskValues?: unknown },
+  told: ToldInfo,
   file: string,
 ): Checkpoint {
   const values = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]));
@@ -133,22 +163,15 @@ export function makeCheckpoint(
       );
     }
   }
-  const classes = Math.max(2, config.classes);
-  const info = told.description === undefined
-    ? plainInfo(classes, told.maskValues)
-    : parseInfo(told.description, config.classes, file);
-  if (config.classes > 1) return { config, info, tensors: values };
-  for (const name of ["outc.conv.weight", "outc.conv.bias"]) {
-    const one = values.get(name) ?? new Float32Array();
-    const two = new Float32Array(2 * one.length);
-    two.set(one, one.length);
-    values.set(name, two);
+  if (config.classes === 1) {
+    for (const name of ["outc.conv.weight", "outc.conv.bias"]) {
+      const one = values.get(name) ?? new Float32Array();
+      const two = new Float32Array(2 * one.length);
+      two.set(one, one.length);
+      values.set(name, two);
+    }
   }
-  const [only] = info.classes;
-  if (info.classes.length === 1 && only) {
-    info.classes = [{ name: "background", color: [0, 0, 0] }, only];
-  }
-  return { config: { ...config, classes }, info, tensors: values };
+  return { ...describeNetwork(config, told, file), tensors: values };
 }
 
 /** The network of a checkpoint. */

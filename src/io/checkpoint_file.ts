@@ -3,7 +3,7 @@
  * @module
  */
 import { extname } from "node:path";
-import { isFile, isFolder, readBytes, shownPath } from "../data/files.ts";
+import { kindOf, readBytes, shownPath } from "../data/files.ts";
 import { InputError } from "../errors.ts";
 import { writeFileAtomic } from "./atomic_file.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -12,18 +12,20 @@ import { decodeModel } from "./decode_model.ts";
 /**
  * Reads a network, safetensors or PyTorch's `.pth`, whatever the file is called.
  * @param path Absolute.
+ * @param flag The option that named it, for the message.
  * @throws {InputError} naming the file, when it is missing, of another format, damaged or no U-Net.
  */
-export async function readCheckpointFile(path: string): Promise<Checkpoint> {
-  if (!await isFile(path)) {
-    const found = await isFolder(path) ? "is a folder, not a checkpoint" : "does not exist";
+export async function readCheckpointFile(path: string, flag?: string): Promise<Checkpoint> {
+  const kind = await kindOf(path);
+  if (kind === undefined || kind === "folder") {
+    const found = kind === "folder" ? "is a folder, not a checkpoint" : "does not exist";
     throw new InputError(
       `${
         shownPath(path)
       } ${found}; train a network with deno task train, or name another checkpoint`,
     );
   }
-  return await decodeModel(await readBytes(path), shownPath(path));
+  return await decodeModel(await readBytes(path, flag), shownPath(path));
 }
 
 /**

@@ -1,42 +1,67 @@
 /**
- * What a checkpoint says of itself, from its first bytes: lists need no weights.
+ * What a checkpoint says of itself: lists need no weights, so none are read.
  * @module
  */
-import { readHead, shownPath } from "../data/files.ts";
+import { openSource, shownPath } from "../data/files.ts";
 import { InputError } from "../errors.ts";
 import { recognise, type UnetConfig } from "../nn/unet_spec.ts";
-import { type CheckpointInfo, DESCRIPTION, parseInfo, plainInfo } from "./checkpoint_info.ts";
+import type { ByteSource } from "./byte_source.ts";
+import { describeNetwork } from "./checkpoint.ts";
+import { type CheckpointInfo, DESCRIPTION } from "./checkpoint_info.ts";
+import { isPth } from "./decode_model.ts";
+import { summarisePth } from "./pth_checkpoint.ts";
 import { isResumeTensor } from "./resume_state.ts";
 
 /** A checkpoint without its weights. */
 export interface CheckpointSummary {
   /** Absolute. */
   readonly path: string;
+  /** By its content. */
+  readonly format: "safetensors" | "pth";
   readonly config: UnetConfig;
   readonly info: CheckpointInfo;
   readonly sizeBytes: number;
   readonly written: Date;
 }
 
+/** Enough to tell formats apart. */
+const START_BYTES = 16;
+
 /** Headers of networks are far smaller; a hostile length must not allocate. */
 const MOST_HEADER_BYTES = 2 ** 24;
 
 /**
- * Reads the header of a safetensors checkpoint.
+ * Reads what stands beside the weights of a checkpoint, safetensors or PyTorch's `.pth`, and looks
+ * whether the file has room for the weights.
  * @throws {InputError} naming the file when it is no checkpoint of a U-Net or not complete.
  */
 export async function summariseCheckpoint(path: string): Promise<CheckpointSummary> {
+  using source = await openSource(path);
   const file = shownPath(path);
+  const start = await source.read(0, Math.min(source.sizeBytes, START_BYTES));
+  const format = isPth(start, file) ? "pth" : "safetensors";
+  const summary = format === "pth"
+    ? await summarisePth(source, file)
+    : await summariseSafetensors(source, file);
+  const { mtime } = await Deno.stat(path);
+  const sizeBytes = source.sizeBytes;
+  return { path, format, ...summary, sizeBytes, written: mtime ?? new Date(0) };
+}
+
+async function summariseSafetensors(
+  source: ByteSource,
+  file: string,
+): Promise<Pick<CheckpointSummary, "config" | "info">> {
   const refuse = (found: string) =>
     new InputError(`${file} is no checkpoint that can be used: ${found}; remove it or train again`);
-  const { size, mtime } = await Deno.stat(path);
-  const length = await readHead(path, 8);
-  if (length.length < 8) throw refuse(`it has ${length.length} bytes`);
+  const size = source.sizeBytes;
+  if (size < 8) throw refuse(`it has ${size} bytes`);
+  const length = await source.read(0, 8);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
   if (headerBytes > Math.min(MOST_HEADER_BYTES, size - 8)) {
     throw refuse(`its header claims ${headerBytes} of its ${size} bytes`);
   }
-  const header = parse(await readHead(path, 8 + headerBytes));
+  const header = parse(await source.read(8, 8 + headerBytes));
   if (!isRecord(header)) throw refuse("its header is no JSON object");
   const shapes = new Map<string, number[]>();
   let end = 0;
@@ -50,17 +75,14 @@ export async function summariseCheckpoint(path: string): Promise<CheckpointSumma
   if (8 + headerBytes + end !== size) {
     throw refuse(`it has ${size} bytes, its header accounts for ${8 + headerBytes + end}`);
   }
-  const config = recognise(shapes, file);
   const told = isRecord(header.__metadata__) ? header.__metadata__[DESCRIPTION] : undefined;
-  const info = typeof told === "string"
-    ? parseInfo(told, config.classes, file)
-    : plainInfo(config.classes);
-  return { path, config, info, sizeBytes: size, written: mtime ?? new Date(0) };
+  const description = typeof told === "string" ? told : undefined;
+  return describeNetwork(recognise(shapes, file), { description }, file);
 }
 
 function parse(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes.subarray(8)));
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     return undefined;
   }

@@ -22,17 +22,26 @@ export async function decodeModel(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
 ): Promise<Checkpoint> {
-  const safetensors = bytes[SAFETENSORS_BRACE_AT] === OPENING_BRACE;
-  if (!safetensors && looksLikeOnnx(bytes)) {
+  if (!looksLikeSafetensors(bytes) && looksLikeOnnx(bytes)) {
     throw new InputError(
       `${file}: could not be read as a network: it looks like ONNX, which is written but not read; ` +
         "use the .safetensors or .pth file that it was made of",
     );
   }
-  if (pthContainer(bytes) || (!safetensors && /\.pth?$/i.test(file))) {
-    return await decodePth(bytes, file);
-  }
-  return decodeCheckpoint(bytes, file);
+  return isPth(bytes, file) ? await decodePth(bytes, file) : decodeCheckpoint(bytes, file);
+}
+
+/**
+ * Whether a file is to be read as PyTorch's.
+ * @param start The file or its first bytes.
+ */
+export function isPth(start: Uint8Array, file: string): boolean {
+  return pthContainer(start) !== undefined ||
+    (!looksLikeSafetensors(start) && /\.pth?$/i.test(file));
+}
+
+function looksLikeSafetensors(start: Uint8Array): boolean {
+  return start[SAFETENSORS_BRACE_AT] === OPENING_BRACE;
 }
 
 /** A ModelProto begins with its ir_version, field 1, of which there have been about a dozen. */

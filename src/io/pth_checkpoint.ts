@@ -4,11 +4,19 @@
  * @module
  */
 import { InputError } from "../errors.ts";
-import { recognise } from "../nn/unet_spec.ts";
-import { type Checkpoint, describeCheckpoint, makeCheckpoint, stateDict } from "./checkpoint.ts";
+import { recognise, type UnetConfig } from "../nn/unet_spec.ts";
+import { type ByteSource, memorySource } from "./byte_source.ts";
+import {
+  type Checkpoint,
+  describeCheckpoint,
+  describeNetwork,
+  makeCheckpoint,
+  stateDict,
+  type ToldInfo,
+} from "./checkpoint.ts";
 import { DESCRIPTION } from "./checkpoint_info.ts";
 import { PthTensor } from "./pth_globals.ts";
-import { parsePth } from "./pth_read.ts";
+import { parsePth, type PthFile } from "./pth_read.ts";
 import { encodePthTensors } from "./pth_write.ts";
 import type { SafeTensor } from "./safetensors.ts";
 
@@ -35,7 +43,39 @@ export async function decodePth(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
 ): Promise<Checkpoint> {
-  const { value, tensor, extra } = await parsePth(bytes, file);
+  const { pth, found, config, told } = await findNetwork(memorySource(bytes), file);
+  const tensors = new Map<string, SafeTensor>();
+  for (const [name, view] of found) tensors.set(name, await pth.tensor(view, name));
+  return makeCheckpoint(config, tensors, told, file);
+}
+
+/**
+ * What a file of `torch.save` says of its network. Its weights are not read; whether the file has
+ * room for them all is looked at.
+ * @param file Named in errors.
+ * @throws {InputError} as {@linkcode decodePth}
+ */
+export async function summarisePth(
+  source: ByteSource,
+  file: string,
+): Promise<Pick<Checkpoint, "config" | "info">> {
+  const { pth, found, config, told } = await findNetwork(source, file);
+  for (const [name, view] of found) pth.check(view, name);
+  return describeNetwork(config, told, file);
+}
+
+/** The network in a file, before any element of it is touched. */
+interface FoundNetwork {
+  readonly pth: PthFile;
+  /** By state_dict name. */
+  readonly found: ReadonlyMap<string, PthTensor>;
+  readonly config: UnetConfig;
+  readonly told: ToldInfo;
+}
+
+async function findNetwork(source: ByteSource, file: string): Promise<FoundNetwork> {
+  const pth = await parsePth(source, file);
+  const { value } = pth;
   const entries = findStateDict(value, file);
   const prefix = prefixOf(entries) ?? "";
   const found = new Map<string, PthTensor>();
@@ -43,16 +83,14 @@ export async function decodePth(
     if (typeof key !== "string" || !(entry instanceof PthTensor)) continue;
     found.set(key.startsWith(prefix) ? key.slice(prefix.length) : key, entry);
   }
-  // The shapes decide before any element is touched.
   const config = recognise(new Map([...found].map(([name, { shape }]) => [name, shape])), file);
-  const tensors = new Map<string, SafeTensor>();
-  for (const [name, view] of found) tensors.set(name, await tensor(view, name));
-  const description = await extra(DESCRIPTION_MEMBER, MOST_DESCRIPTION_BYTES);
-  return makeCheckpoint(config, tensors, {
+  const description = await pth.extra(DESCRIPTION_MEMBER, MOST_DESCRIPTION_BYTES);
+  const told = {
     description: description && new TextDecoder().decode(description),
     maskValues: entries.get("mask_values") ??
       (value instanceof Map ? value.get("mask_values") : undefined),
-  }, file);
+  };
+  return { pth, found, config, told };
 }
 
 /**

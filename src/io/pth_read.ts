@@ -9,6 +9,7 @@ import { InputError } from "../errors.ts";
 import { unpickle } from "./pickle.ts";
 import { pthGlobals, type PthStorage, type PthTensor, storageOf } from "./pth_globals.ts";
 import { elementBytes, type SafeTensor } from "./safetensors.ts";
+import type { ByteSource } from "./byte_source.ts";
 import { type Refuse, ZipArchive } from "./zip.ts";
 
 /** The value of a PyTorch file, and what its tensors hold. */
@@ -20,12 +21,20 @@ export interface PthFile {
   value: unknown;
   /** The elements of a tensor in row-major order; contiguous ones as a view of the file. */
   tensor: (tensor: PthTensor, name: string) => Promise<SafeTensor>;
+  /**
+   * Looks whether the elements of a tensor can be there, without reading them.
+   * @throws {InputError} where the file holds less, or more, than the tensor says.
+   */
+  check: (tensor: PthTensor, name: string) => void;
   /** The bytes of another member of the container, if there is one. */
   extra: (name: string, mostBytes: number) => Promise<Uint8Array<ArrayBuffer> | undefined>;
 }
 
 /** `data.pkl` of a U-Net has some ten thousand bytes. */
 const MOST_PICKLE_BYTES = 1 << 26;
+
+/** Those of a legacy file stand at its start, without their length: first so much of it is tried. */
+const LEGACY_PICKLES_BYTES = 1 << 20;
 
 /** A legacy file begins with this number as a pickle of its own. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -51,7 +60,7 @@ export function pthContainer(bytes: Uint8Array): "zip" | "legacy" | undefined {
  * @throws {InputError} If the file is damaged, is none of PyTorch's, or names anything but tensors
  *   and plain containers; the name is in the message.
  */
-export async function parsePth(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<PthFile> {
+export async function parsePth(source: ByteSource, file: string): Promise<PthFile> {
   const refuse: Refuse = (found) =>
     new InputError(
       `${file}: could not be read as a PyTorch file: ${found}; save or download it again`,
@@ -63,24 +72,30 @@ export async function parsePth(bytes: Uint8Array<ArrayBuffer>, file: string): Pr
       }, but only tensors and plain containers are allowed, so nothing was run; save the weights ` +
         "alone, with torch.save(model.state_dict(), FILE)",
     );
-  const reader = new PthReader(bytes, refuse, refuseGlobal);
-  const container = pthContainer(bytes);
-  if (container === "zip") return await reader.zip();
-  if (container === "legacy") return reader.legacy();
-  throw refuse("it begins like no file of torch.save");
+  const reader = () => new PthReader(source, refuse, refuseGlobal);
+  const start = await source.read(0, Math.min(source.sizeBytes, LEGACY_START.length));
+  const container = pthContainer(start);
+  if (container === "zip") return await reader().zip();
+  if (container !== "legacy") throw refuse("it begins like no file of torch.save");
+  try {
+    return await reader().legacy(LEGACY_PICKLES_BYTES);
+  } catch (error) {
+    if (!(error instanceof InputError) || source.sizeBytes <= LEGACY_PICKLES_BYTES) throw error;
+    return await reader().legacy(MOST_PICKLE_BYTES);
+  }
 }
 
 class PthReader {
   readonly #storages = new Map<string, PthStorage>();
 
   constructor(
-    readonly bytes: Uint8Array<ArrayBuffer>,
+    readonly source: ByteSource,
     readonly refuse: Refuse,
     readonly refuseGlobal: (name: string) => InputError,
   ) {}
 
   async zip(): Promise<PthFile> {
-    const archive = new ZipArchive(this.bytes, this.refuse);
+    const archive = await ZipArchive.open(this.source, this.refuse);
     const pickle = archive.names.find((name) => /^([^/]+\/)?data\.pkl$/.test(name));
     if (pickle === undefined) throw this.refuse("it is a zip archive without a member data.pkl");
     const folder = pickle.slice(0, -"data.pkl".length);
@@ -95,29 +110,34 @@ class PthReader {
     const { value } = this.#unpickle(await archive.read(pickle, MOST_PICKLE_BYTES), 0);
     // Checked and inflated once, however many tensors share it.
     const memory = new Map<PthStorage, Uint8Array<ArrayBuffer>>();
-    const tensor = async (tensor: PthTensor, name: string) => {
+    const check = (tensor: PthTensor, name: string) => {
       checkExtent(tensor, name, this.refuse);
-      const { key, dtype, elements } = tensor.storage;
-      const expected = elements * elementBytes[dtype];
-      const data = memory.get(tensor.storage) ??
-        await archive.read(`${folder}data/${key}`, expected);
-      memory.set(tensor.storage, data);
-      if (data.byteLength !== expected) {
+      const expected = storageBytes(tensor.storage);
+      const found = archive.sizeOf(`${folder}data/${tensor.storage.key}`);
+      if (found !== expected) {
         throw this.refuse(
-          `the memory of tensor ${shown(name)} has ${data.byteLength} bytes, ${expected} were ` +
-            "expected",
+          `the memory of tensor ${shown(name)} has ${found} bytes, ${expected} were expected`,
         );
       }
+    };
+    const tensor = async (tensor: PthTensor, name: string) => {
+      check(tensor, name);
+      const { storage } = tensor;
+      const data = memory.get(storage) ??
+        await archive.read(`${folder}data/${storage.key}`, storageBytes(storage));
+      memory.set(storage, data);
       return elementsOf(tensor, data);
     };
-    return { value, extra, tensor };
+    return { value, extra, check, tensor };
   }
 
-  legacy(): PthFile {
-    const { refuse } = this;
+  /** @param mostBytes How much of the file may be pickles. */
+  async legacy(mostBytes: number): Promise<PthFile> {
+    const { source, refuse } = this;
+    const bytes = await source.read(0, Math.min(source.sizeBytes, mostBytes));
     let at = 0;
     const next = (): unknown => {
-      const { value, end } = this.#unpickle(this.bytes, at);
+      const { value, end } = this.#unpickle(bytes, at);
       at = end;
       return value;
     };
@@ -131,43 +151,44 @@ class PthReader {
     const value = next();
     const keys = next();
     if (!Array.isArray(keys)) throw refuse("the list of its tensors' memory is missing");
-    const memory = this.#legacyMemory(keys, at);
+    const memory = await this.#legacyMemory(keys, at);
+    const startOf = (tensor: PthTensor, name: string) => {
+      checkExtent(tensor, name, refuse);
+      const start = memory.get(tensor.storage);
+      if (start === undefined) throw refuse(`the memory of tensor ${shown(name)} is missing`);
+      return start;
+    };
     return {
       value,
       extra: () => Promise.resolve(undefined),
-      tensor: (tensor, name) => {
-        checkExtent(tensor, name, refuse);
-        const data = memory.get(tensor.storage);
-        if (!data) throw refuse(`the memory of tensor ${shown(name)} is missing`);
-        return Promise.resolve(elementsOf(tensor, data));
+      check: startOf,
+      tensor: async (tensor, name) => {
+        const start = startOf(tensor, name);
+        return elementsOf(tensor, await source.read(start, start + storageBytes(tensor.storage)));
       },
     };
   }
 
-  /** Each storage: how many elements, then the elements. */
-  #legacyMemory(
-    keys: readonly unknown[],
-    start: number,
-  ): Map<PthStorage, Uint8Array<ArrayBuffer>> {
-    const { bytes, refuse } = this;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const memory = new Map<PthStorage, Uint8Array<ArrayBuffer>>();
+  /** Each storage: how many elements, then the elements. @returns where those start */
+  async #legacyMemory(keys: readonly unknown[], start: number): Promise<Map<PthStorage, number>> {
+    const { source, refuse } = this;
+    const memory = new Map<PthStorage, number>();
     let at = start;
     for (const key of keys) {
       const storage = typeof key === "string" ? this.#storages.get(key) : undefined;
       if (!storage) throw refuse(`it holds memory ${shown(key)} that no tensor uses`);
-      if (at + 8 > bytes.byteLength) throw refuse("it ends in the middle of its tensors");
-      const elements = view.getBigUint64(at, true);
-      const length = storage.elements * elementBytes[storage.dtype];
+      if (memory.has(storage)) throw refuse(`it holds memory ${shown(key)} twice`);
+      if (at + 8 > source.sizeBytes) throw refuse("it ends in the middle of its tensors");
+      const count = await source.read(at, at + 8);
+      const elements = new DataView(count.buffer, count.byteOffset).getBigUint64(0, true);
       if (elements !== BigInt(storage.elements)) {
         throw refuse(
           `memory ${shown(key)} has ${elements} elements, ${storage.elements} were expected`,
         );
       }
-      at += 8;
-      if (at + length > bytes.byteLength) throw refuse("it ends in the middle of its tensors");
-      memory.set(storage, bytes.subarray(at, at + length));
-      at += length;
+      memory.set(storage, at + 8);
+      at += 8 + storageBytes(storage);
+      if (at > source.sizeBytes) throw refuse("it ends in the middle of its tensors");
     }
     return memory;
   }
@@ -189,6 +210,8 @@ class PthReader {
     });
   }
 }
+
+const storageBytes = ({ dtype, elements }: PthStorage): number => elements * elementBytes[dtype];
 
 /** Whether all elements of a tensor lie inside its storage. */
 function checkExtent(tensor: PthTensor, name: string, refuse: Refuse): void {

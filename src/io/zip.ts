@@ -1,12 +1,13 @@
 /**
- * Zip archives in memory, as far as PyTorch's files need them: stored members are views of the
- * archive, deflated ones are inflated when asked for, and sizes that a hostile archive declares
- * never allocate anything.
+ * Zip archives, as far as PyTorch's files need them: of an archive in memory stored members are
+ * views, deflated ones are inflated when asked for, and sizes that a hostile archive declares never
+ * allocate anything.
  *
  * Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (6.3.10)
  * @module
  */
 import type { InputError } from "../errors.ts";
+import type { ByteSource } from "./byte_source.ts";
 import { crc32 } from "./crc32.ts";
 
 const LOCAL_HEADER = 0x04034b50;
@@ -19,6 +20,10 @@ const CENTRAL_HEADER_BYTES = 46;
 const END_BYTES = 22;
 const END64_BYTES = 56;
 const END64_LOCATOR_BYTES = 20;
+/** A comment may follow the end of the directory. */
+const MOST_COMMENT_BYTES = 0xffff;
+/** That of a training checkpoint has some ten thousand bytes. */
+const MOST_DIRECTORY_BYTES = 1 << 26;
 /** Stands in a 32-bit field whose value is in the zip64 extra field. */
 const IN_ZIP64 = 0xffffffff;
 const ZIP64_EXTRA = 1;
@@ -40,26 +45,26 @@ interface Member {
   offset: number;
 }
 
-/** A zip archive that was read. */
+/** A zip archive whose directory was read. */
 export class ZipArchive {
-  readonly #bytes: Uint8Array<ArrayBuffer>;
-  readonly #refuse: Refuse;
-  readonly #members: Map<string, Member>;
+  private constructor(
+    readonly source: ByteSource,
+    readonly refuse: Refuse,
+    readonly members: ReadonlyMap<string, Readonly<Member>>,
+  ) {}
 
   /**
    * Reads the archive's directory.
    * @param refuse Makes the error for what is wrong with the file.
    * @throws What `refuse` makes, if the directory is damaged.
    */
-  constructor(bytes: Uint8Array<ArrayBuffer>, refuse: Refuse) {
-    this.#bytes = bytes;
-    this.#refuse = refuse;
-    this.#members = readDirectory(bytes, refuse);
+  static async open(source: ByteSource, refuse: Refuse): Promise<ZipArchive> {
+    return new ZipArchive(source, refuse, await readDirectory(source, refuse));
   }
 
   /** Names of the members in the order of the directory. */
   get names(): string[] {
-    return [...this.#members.keys()];
+    return [...this.members.keys()];
   }
 
   /**
@@ -68,44 +73,68 @@ export class ZipArchive {
    * @throws What the archive's `refuse` makes, if the member is missing, too large or damaged.
    */
   async read(name: string, mostBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const member = this.#members.get(name);
-    const shown = JSON.stringify(name.slice(0, 100));
-    if (!member) throw this.#refuse(`it has no member ${shown}`);
+    const { member, shown } = this.#member(name);
     const { flags, method, packedBytes, sizeBytes, crc } = member;
-    if (flags & ENCRYPTED) throw this.#refuse(`its member ${shown} is encrypted`);
+    if (flags & ENCRYPTED) throw this.refuse(`its member ${shown} is encrypted`);
     if (sizeBytes > mostBytes) {
-      throw this.#refuse(
+      throw this.refuse(
         `its member ${shown} has ${sizeBytes} bytes, at most ${mostBytes} were expected`,
       );
     }
-    const packed = this.#packed(member, shown, packedBytes);
+    const packed = await this.#packed(member, shown, packedBytes);
     let data: Uint8Array<ArrayBuffer> | undefined;
     if (method === STORED) data = packed;
     else if (method === DEFLATED) data = await inflate(packed, sizeBytes);
-    else throw this.#refuse(`its member ${shown} is packed by method ${method}, which is unknown`);
+    else throw this.refuse(`its member ${shown} is packed by method ${method}, which is unknown`);
     if (data?.byteLength !== sizeBytes || crc32(data) !== crc) {
-      throw this.#refuse(`its member ${shown} is damaged (size or checksum)`);
+      throw this.refuse(`its member ${shown} is damaged (size or checksum)`);
     }
     return data;
   }
 
-  #packed({ offset }: Member, shown: string, packedBytes: number): Uint8Array<ArrayBuffer> {
-    const bytes = this.#bytes;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (
-      offset + LOCAL_HEADER_BYTES > bytes.byteLength ||
-      view.getUint32(offset, true) !== LOCAL_HEADER
-    ) {
-      throw this.#refuse(`its member ${shown} is not where the directory says`);
+  /**
+   * The bytes that a member has once it is read, after a look at whether they can be there.
+   * @throws What the archive's `refuse` makes, if it is missing or reaches past the end of the file.
+   */
+  sizeOf(name: string): number {
+    const { member: { offset, packedBytes, sizeBytes }, shown } = this.#member(name);
+    if (offset + LOCAL_HEADER_BYTES + packedBytes > this.source.sizeBytes) {
+      throw this.#beyond(shown);
+    }
+    return sizeBytes;
+  }
+
+  #member(name: string): { member: Readonly<Member>; shown: string } {
+    const member = this.members.get(name);
+    const shown = JSON.stringify(name.slice(0, 100));
+    if (!member) throw this.refuse(`it has no member ${shown}`);
+    return { member, shown };
+  }
+
+  #beyond(shown: string): InputError {
+    return this.refuse(`its member ${shown} reaches past the end of the file`);
+  }
+
+  async #packed(
+    { offset }: Pick<Member, "offset">,
+    shown: string,
+    packedBytes: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { source } = this;
+    const end = offset + LOCAL_HEADER_BYTES;
+    const view = end > source.sizeBytes ? undefined : viewOf(await source.read(offset, end));
+    if (view?.getUint32(0, true) !== LOCAL_HEADER) {
+      throw this.refuse(`its member ${shown} is not where the directory says`);
     }
     // The local header repeats name and extra field, not always of the directory's length.
-    const start = offset + LOCAL_HEADER_BYTES + view.getUint16(offset + 26, true) +
-      view.getUint16(offset + 28, true);
-    if (start + packedBytes > bytes.byteLength) {
-      throw this.#refuse(`its member ${shown} reaches past the end of the file`);
-    }
-    return bytes.subarray(start, start + packedBytes);
+    const start = end + view.getUint16(26, true) + view.getUint16(28, true);
+    if (start + packedBytes > source.sizeBytes) throw this.#beyond(shown);
+    return await source.read(start, start + packedBytes);
   }
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 /** The inflated bytes, or `undefined` if they are damaged or more than `sizeBytes`. */
@@ -142,17 +171,25 @@ async function inflate(
   return data;
 }
 
-function readDirectory(bytes: Uint8Array<ArrayBuffer>, refuse: Refuse): Map<string, Member> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { count, start, sizeBytes } = directoryPlace(view, refuse);
-  if (start + sizeBytes > bytes.byteLength || count * CENTRAL_HEADER_BYTES > sizeBytes) {
+async function readDirectory(
+  source: ByteSource,
+  refuse: Refuse,
+): Promise<Map<string, Member>> {
+  const { count, start, sizeBytes } = await directoryPlace(source, refuse);
+  if (start + sizeBytes > source.sizeBytes || count * CENTRAL_HEADER_BYTES > sizeBytes) {
     throw refuse(`its directory of ${count} members does not lie inside the file`);
   }
+  if (sizeBytes > MOST_DIRECTORY_BYTES) {
+    throw refuse(
+      `its directory has ${sizeBytes} bytes, at most ${MOST_DIRECTORY_BYTES} were expected`,
+    );
+  }
+  const bytes = await source.read(start, start + sizeBytes);
+  const view = viewOf(bytes);
   const members = new Map<string, Member>();
-  const end = start + sizeBytes;
-  let at = start;
+  let at = 0;
   for (let i = 0; i < count; i++) {
-    if (at + CENTRAL_HEADER_BYTES > end || view.getUint32(at, true) !== CENTRAL_HEADER) {
+    if (at + CENTRAL_HEADER_BYTES > sizeBytes || view.getUint32(at, true) !== CENTRAL_HEADER) {
       throw refuse(`its directory is damaged at member ${i} of ${count}`);
     }
     const flags = view.getUint16(at + 8, true);
@@ -160,7 +197,7 @@ function readDirectory(bytes: Uint8Array<ArrayBuffer>, refuse: Refuse): Map<stri
     const extraBytes = view.getUint16(at + 30, true);
     const next = at + CENTRAL_HEADER_BYTES + nameBytes + extraBytes +
       view.getUint16(at + 32, true);
-    if (next > end) throw refuse(`its directory is damaged at member ${i} of ${count}`);
+    if (next > sizeBytes) throw refuse(`its directory is damaged at member ${i} of ${count}`);
     const nameStart = at + CENTRAL_HEADER_BYTES;
     const encoding = flags & UTF8_NAME ? "utf-8" : "latin1";
     const name = new TextDecoder(encoding).decode(
@@ -211,33 +248,36 @@ function wideSizes(
   return fields;
 }
 
-function directoryPlace(
-  view: DataView,
+async function directoryPlace(
+  source: ByteSource,
   refuse: Refuse,
-): { count: number; start: number; sizeBytes: number } {
-  const end = findEnd(view);
+): Promise<{ count: number; start: number; sizeBytes: number }> {
+  const most = END64_LOCATOR_BYTES + END_BYTES + MOST_COMMENT_BYTES;
+  const tailStart = Math.max(0, source.sizeBytes - most);
+  const tail = viewOf(await source.read(tailStart, source.sizeBytes));
+  const end = findEnd(tail);
   if (end === undefined) {
     throw refuse("the directory at its end is missing; it was cut off while copying or saving");
   }
   const place = {
-    count: view.getUint16(end + 10, true),
-    sizeBytes: view.getUint32(end + 12, true),
-    start: view.getUint32(end + 16, true),
+    count: tail.getUint16(end + 10, true),
+    sizeBytes: tail.getUint32(end + 12, true),
+    start: tail.getUint32(end + 16, true),
   };
   const locator = end - END64_LOCATOR_BYTES;
-  if (locator < 0 || view.getUint32(locator, true) !== END64_LOCATOR) return place;
-  const end64 = Number(view.getBigUint64(locator + 8, true));
-  if (end64 + END64_BYTES > locator || view.getUint32(end64, true) !== END64) {
-    throw refuse("its zip64 directory is damaged");
-  }
-  const wide = (field: number) => Number(view.getBigUint64(end64 + field, true));
+  if (locator < 0 || tail.getUint32(locator, true) !== END64_LOCATOR) return place;
+  const end64 = Number(tail.getBigUint64(locator + 8, true));
+  const view = end64 + END64_BYTES > tailStart + locator
+    ? undefined
+    : viewOf(await source.read(end64, end64 + END64_BYTES));
+  if (view?.getUint32(0, true) !== END64) throw refuse("its zip64 directory is damaged");
+  const wide = (field: number) => Number(view.getBigUint64(field, true));
   return { count: wide(32), sizeBytes: wide(40), start: wide(48) };
 }
 
-/** Searched from the end: a comment of up to 64 KiB may follow. */
+/** Searched from the end, for the comment's sake. */
 function findEnd(view: DataView): number | undefined {
-  const last = view.byteLength - END_BYTES;
-  for (let at = last; at >= Math.max(0, last - 0xffff); at--) {
+  for (let at = view.byteLength - END_BYTES; at >= 0; at--) {
     if (
       view.getUint32(at, true) === END &&
       at + END_BYTES + view.getUint16(at + 20, true) === view.byteLength

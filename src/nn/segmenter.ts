@@ -172,9 +172,9 @@ export class Segmenter {
     const plan = chooseWindows(this.#gpu, this.#net, photos, options);
     if (!plan) return undefined;
     this.#dropWindows();
-    const { plans, plannedBytes } = plan.plans();
+    const { plans, plannedBytes, besidesBytes } = plan.plans();
     checkBudget(plannedBytes, this.#gpu.memoryBudgetBytes);
-    for (const each of plans) this.#makeRoom(each, plan.area.sizeBytes);
+    this.#makeRoom(plans, besidesBytes);
     const program = await WindowProgram.compile(this.#gpu, this.#net, plan, this.#pool);
     this.#windows = { key, program };
     this.#plannedBytes = Math.max(this.#plannedBytes, plannedBytes);
@@ -199,7 +199,7 @@ export class Segmenter {
       const { graph, ids } = photoGraph(this.#net, photos, size, threshold);
       const outputs = { ids };
       const plan = planProgram(graph, outputs, lowerTarget(this.#gpu));
-      this.#makeRoom(plan);
+      this.#makeRoom([plan]);
       this.#plannedBytes = Math.max(this.#plannedBytes, plan.plannedBytes);
       program = await compile(this.#gpu, graph, {
         outputs,
@@ -217,16 +217,17 @@ export class Segmenter {
   }
 
   /**
-   * Starts with an empty pool where `plan` would make it hold too much: photos of ever larger sizes
+   * Starts with an empty pool where `plans` would make it hold too much: photos of ever larger sizes
    * would each leave memory behind that the next is too large for.
-   * @param besidesBytes Memory that it needs outside of the pool.
+   * @param besidesBytes Memory that they need outside of the pool.
    */
-  #makeRoom({ memory }: ProgramPlan, besidesBytes = 0): void {
+  #makeRoom(plans: readonly ProgramPlan[], besidesBytes = 0): void {
     // A shared pool has others to think of; it keeps to the budget by itself.
     if (!this.#ownsPool) return;
-    const kept = [...this.#programs.values()].map(({ plan }) => plan.memory.slotBytes);
-    const largestBytes = Math.max(memory.slotBytes, ...kept);
-    const heldBytes = this.#pool.sizeBytes + this.#pool.lackingBytes(memory.slots);
+    const kept = [...this.#programs.values()].map(({ plan }) => plan);
+    const largestBytes = Math.max(...[...plans, ...kept].map(({ memory }) => memory.slotBytes));
+    const slots = plans.map(({ memory }) => memory.slots);
+    const heldBytes = this.#pool.sizeBytes + this.#pool.lackingBytes(...slots);
     const mostBytes = Math.min(
       MOST_HELD * largestBytes,
       this.#gpu.memoryBudgetBytes - besidesBytes,

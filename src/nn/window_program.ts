@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
-import type { MemoryPool } from "../graph/pool.ts";
+import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { areaArgmax } from "../ops/area_argmax.ts";
@@ -180,10 +180,11 @@ export class WindowPlan {
   }
 
   /**
-   * The plans of its programs and the bytes that all of them take together, parameters included.
+   * The plans of its programs, in the order in which they are compiled, the bytes that all of them
+   * take together in a pool that was empty, and what of it lies outside of the pool.
    * @throws {InputError} when one exceeds the device's limits.
    */
-  plans(): { plans: ProgramPlan[]; plannedBytes: number } {
+  plans(): { plans: ProgramPlan[]; plannedBytes: number; besidesBytes: number } {
     const target = lowerTarget(this.#gpu);
     const sizes = new Map<string, readonly [number, number]>();
     for (const { length: height } of this.rows) {
@@ -196,11 +197,13 @@ export class WindowPlan {
     );
     const band = this.bandGraph();
     const last = planProgram(band.graph, band.outputs, target);
-    const largest = Math.max(...windows.map(({ plannedBytes }) => plannedBytes));
-    return {
-      plans: [...windows, last],
-      plannedBytes: largest + last.plannedBytes - this.area.sizeBytes,
-    };
+    const plans = [...windows, last];
+    // Windows of several sizes fit each other's memory badly: together they need more than the
+    // largest, and no program may push another one out of the pool.
+    const pooledBytes = new MemoryPool(this.#gpu).lackingBytes(...plans.map((p) => p.memory.slots));
+    const besides = (plan: ProgramPlan) => plan.plannedBytes - plan.memory.slotBytes;
+    const besidesBytes = Math.max(...windows.map(besides)) + besides(last) - this.area.sizeBytes;
+    return { plans, plannedBytes: pooledBytes + besidesBytes, besidesBytes };
   }
 }
 

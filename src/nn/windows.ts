@@ -15,13 +15,14 @@ export interface AxisWindow {
 
 /** How windows lie along an axis. */
 export interface WindowLayout {
-  /** Pixels of a window; rounded down to a multiple of `multiple`. */
+  /** Pixels of a window; rounded down to a multiple of `multiple`, but at least two of them. */
   window: number;
   /** Least share of a window that its neighbour covers, too: 0 to below 1. */
   overlap: number;
   /**
    * Windows start at multiples of this: the network's pooling cells then are those of the whole
-   * image. The last window ends with the image and may be shorter by less than this.
+   * image. The last window ends with the image and may be shorter by less than this, so that every
+   * window of a longer image holds at least one whole cell.
    */
   multiple: number;
 }
@@ -36,7 +37,7 @@ const DEVIATION = 1 / 16;
 /** The windows over `length` pixels, in order; one over everything where that is not longer. */
 export function axisWindows(length: number, layout: WindowLayout): AxisWindow[] {
   const { multiple, overlap } = layout;
-  const window = Math.max(multiple, Math.floor(layout.window / multiple) * multiple);
+  const window = Math.max(2, Math.floor(layout.window / multiple)) * multiple;
   if (length <= window) {
     return [{ start: 0, length, weights: new Float32Array(length).fill(1) }];
   }

@@ -6,11 +6,8 @@
 import code from "../../shaders/arena_blend.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../graph/graph.ts";
-import type { PersistentBuffer } from "../graph/memory.ts";
+import { ALIGNMENT_BYTES, type PersistentBuffer } from "../graph/memory.ts";
 import { linearGrid } from "./grid.ts";
-
-/** Offsets of storage bindings are multiples of this. */
-const ALIGNMENT_BYTES = 256;
 
 /**
  * Records `target = k[0] target + k[1] source` over two arenas of one size, in place.

@@ -122,7 +122,7 @@ function gemm(g: Product, target: TuningTarget): GemmDispatches {
   const taps = tapsY * tapsX;
   const packed = blocks * groups.length * chunks * tile.planes * taps * 4 * blockPlanes;
   const packGrid = linearGrid(packed);
-  const tilesX = Math.ceil(width / PIXELS);
+  const tilesY = Math.ceil(height / tile.rows);
   return {
     packedBytes: Math.max(1, packed) * 16,
     pack: {
@@ -179,11 +179,12 @@ function gemm(g: Product, target: TuningTarget): GemmDispatches {
         inputStride[0],
         outputStride[1],
         outputStride[0],
-        tilesX,
+        tilesY,
         ...Array.from({ length: MAX_SEGMENTS }, (_, s) => planesOf(g.inputChannels[s] ?? 0)),
         ...groupTable(g.groups),
       ],
-      grid: [blocks * phases.length, tilesX * Math.ceil(height / tile.rows), g.batch],
+      // Rows and columns apart: all tiles of a photo of 24 megapixels are too many for one dimension.
+      grid: [blocks * phases.length, Math.ceil(width / PIXELS), g.batch * tilesY],
     },
   };
 }

@@ -76,7 +76,7 @@ export function splitForward(
           first: some[0]?.channel ?? 0,
           count: counts.reduce((sum, count) => sum + count, 0),
         };
-        addUp(context, result, context.images, first === 0, (target) =>
+        addUpImages(context, result, first === 0, (target) =>
           run({
             shape: { ...shape, batch: 1, inputChannels: counts, outputChannels: outputs.count },
             inputs: some.map(({ view, range }) => channelsOf(context, view, image, range)),
@@ -108,7 +108,7 @@ export function splitInputGrad(
       const result = channelsOf(context, output, image, results);
       const channels = { first: before + results.first, count: results.count };
       channelRanges(context, gradient, limits.bindsInputs).forEach((outputs, i) => {
-        addUp(context, result, context.images, i === 0, (target) =>
+        addUpImages(context, result, i === 0, (target) =>
           run({
             shape: {
               ...shape,
@@ -142,19 +142,21 @@ export function splitWeightGrad(
     run(job);
     return;
   }
+  const rowLength = totalInputChannels(shape) * tapsOf(shape);
   if (most >= 1) {
+    const length = shape.outputChannels * rowLength;
     rangesOf(shape.batch, most).forEach((range, i) => {
-      addUp(context, { memory: output, shape: [] }, "f32", i === 0, (target) =>
+      const runPart = (target: BufferMemory) =>
         run({
           shape: { ...shape, batch: range.count },
           inputs: inputs.map((view) => imagesOf(view, range)),
           gradient: imagesOf(gradient, range),
-          output: target.memory,
-        }));
+          output: target,
+        });
+      addUp(context, output, length, "f32", i === 0, runPart);
     });
     return;
   }
-  const rowLength = totalInputChannels(shape) * tapsOf(shape);
   for (let image = 0; image < shape.batch; image++) {
     for (const outputs of channelRanges(context, gradient, true)) {
       let before = 0;
@@ -265,24 +267,44 @@ function channelsOf(
   };
 }
 
-/** Lets `run` compute into `result`, or into scratch memory that is then added to it. */
-function addUp(
+/** Lets `run` compute images into `result`, or into scratch memory that is then added to it. */
+function addUpImages(
   context: LowerContext,
-  result: ImageView,
-  type: ImageType,
+  { memory, shape }: ImageView,
   isFirst: boolean,
   run: (target: ImageView) => void,
+): void {
+  const length = memory.sizeBytes * 4 / vectorBytesOf(context.images);
+  addUp(
+    context,
+    memory,
+    length,
+    context.images,
+    isFirst,
+    (target) => run({ memory: target, shape }),
+  );
+}
+
+/**
+ * The same for any memory of `length` values. What follows them is left alone: nobody writes it in
+ * scratch memory, and in the arena of gradients it must stay zero.
+ */
+function addUp(
+  context: LowerContext,
+  result: BufferMemory,
+  length: number,
+  type: ImageType,
+  isFirst: boolean,
+  run: (target: BufferMemory) => void,
 ): void {
   if (isFirst) {
     run(result);
     return;
   }
-  const { sizeBytes } = result.memory;
-  const part = { memory: context.scratch("part", sizeBytes), shape: result.shape };
+  const part = context.scratch("part", result.sizeBytes);
   run(part);
-  const length = sizeBytes * 4 / vectorBytesOf(type);
   const whole = { rows: 1, length, xFirst: 0, xStride: 0, yFirst: 0, yStride: 0, add: true };
-  copyBlock(context, part.memory, result.memory, whole, type);
+  copyBlock(context, part, result, whole, type);
 }
 
 /** The weights between some output and some input channels. */

@@ -6,7 +6,8 @@ import code from "../../shaders/elementwise.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Attributes, InputGradients, NodeSpec, Tensor } from "../graph/graph.ts";
-import { vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
+import { elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
+import { VECTOR_UNIT_BYTES } from "../graph/lower.ts";
 import { linearGrid } from "./grid.ts";
 
 /** `alpha * a + beta * b` for tensors of one shape. */
@@ -73,15 +74,23 @@ function record(
       const { alpha, beta } = node.attributes;
       context.splitVectors(operands, (window) => {
         const memories = operands.map(window.of);
-        const count = (memories[0]?.sizeBytes ?? 0) / vectorBytesOf(x.dtype);
+        const vectorBytes = vectorBytesOf(x.dtype);
+        const count = (memories[0]?.sizeBytes ?? 0) / vectorBytes;
+        const before = window.first * VECTOR_UNIT_BYTES * 4 / vectorBytes;
+        const tail = x.layout === "flat" ? elementCount(x.shape) - before - (count - 1) * 4 : 4;
         const { grid, stride } = linearGrid(count);
         context.dispatch({
           kernel: {
             name: op,
             source: code,
-            constants: { OP: op, OPERANDS: inputs.length, IMAGE: vectorTypeOf(x.dtype) },
+            constants: {
+              OP: op,
+              OPERANDS: inputs.length,
+              TAIL: tail < 4 ? 1 : 0,
+              IMAGE: vectorTypeOf(x.dtype),
+            },
           },
-          params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1))],
+          params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1)), tail],
           grid,
         }, memories);
       });

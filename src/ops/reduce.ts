@@ -12,7 +12,7 @@ import { ShapeError } from "../errors.ts";
 import { f32Bits, type KernelSpec } from "../gpu/kernel_spec.ts";
 import type { Node, Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
-import type { LowerContext } from "../graph/lower.ts";
+import { type LowerContext, VECTOR_UNIT_BYTES } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
 import { finishLanes, type PlaneChunks, planeChunks } from "./channel_chunks.ts";
 import { linearGrid } from "./grid.ts";
@@ -157,7 +157,10 @@ function broadcast(dy: Tensor, x: Tensor, source: "scalar" | "channel", scale: n
         context.splitVectors([y], (window) => {
           const memory = window.of(y);
           const { grid, stride } = linearGrid(memory.sizeBytes / 16);
-          const count = Math.min(memory.sizeBytes / 4, elementCount(shape) - window.first * 64);
+          const count = Math.min(
+            memory.sizeBytes / 4,
+            elementCount(shape) - window.first * (VECTOR_UNIT_BYTES / 4),
+          );
           context.dispatch({ kernel, params: [scaleBits, count, stride], grid }, [dy, memory]);
         });
         return;

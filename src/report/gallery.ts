@@ -58,11 +58,13 @@ const BEST = 3;
 const ERROR_COLOUR = [255, 220, 0] as const;
 
 /** An image that is kept: no larger than a page shows it, the photo in RGB. */
-interface Kept {
+export interface KeptImage {
   readonly name: string;
   readonly meanIoU: number;
   readonly photo: Picture;
+  /** Class ids, 255 where ignored. */
   readonly truth: Uint8Array;
+  /** Class ids. */
   readonly predicted: Uint8Array;
 }
 
@@ -70,17 +72,27 @@ interface Kept {
 export class Gallery {
   readonly #classes: number;
   /** The lowest scores first. */
-  #images: Kept[] = [];
-  #count = 0;
+  readonly #images: KeptImage[];
+  #count: number;
 
-  /** For ids 0 to `classes` - 1. */
-  constructor(classes: number) {
+  /**
+   * For ids 0 to `classes` - 1.
+   * @param earlier What another gallery came to; default: nothing.
+   */
+  constructor(classes: number, earlier?: Pick<Gallery, "count" | "kept">) {
     this.#classes = classes;
+    this.#images = [...earlier?.kept ?? []];
+    this.#count = earlier?.count ?? 0;
   }
 
   /** Images offered so far. */
   get count(): number {
     return this.#count;
+  }
+
+  /** The images kept so far, the lowest scores first. */
+  get kept(): readonly KeptImage[] {
+    return this.#images;
   }
 
   /** Scores an image, mean IoU over its own classes, and keeps it where it is among the extremes. */
@@ -112,7 +124,7 @@ export class Gallery {
 function keep(
   { name, photo, width, height, truth, predicted }: ScoredImage,
   meanIoU: number,
-): Kept {
+): KeptImage {
   const scale = Math.min(1, PAGE_SIDE / Math.max(width, height));
   const [w, h] = [Math.round(width * scale) || 1, Math.round(height * scale) || 1];
   const map = (data: Uint8Array) => resizeNearest({ width, height, data }, w, h).data.slice();
@@ -126,7 +138,7 @@ function keep(
   };
 }
 
-function pageImage({ name, meanIoU, photo, truth, predicted }: Kept, colours: DrawnColours) {
+function pageImage({ name, meanIoU, photo, truth, predicted }: KeptImage, colours: DrawnColours) {
   const { width, height } = photo;
   const layer = (colourAt: (at: number) => DrawnColours[number]) => {
     const data = new Uint8Array(width * height * 4);

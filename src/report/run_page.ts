@@ -86,8 +86,11 @@ function tilesOf({ epochs }: RunPage, best: EpochRow | undefined): string {
 }
 
 function charts({ epochs, steps }: RunPage, best: EpochRow | undefined): string {
-  const line = (value: (row: EpochRow) => number) =>
-    epochs.map((row): Point => [row.epoch, value(row)]);
+  const line = (value: (row: EpochRow) => number | null) =>
+    epochs.flatMap((row): Point[] => {
+      const y = value(row);
+      return y !== null && Number.isFinite(y) ? [[row.epoch, y]] : [];
+    });
   const first = epochs[0]?.epoch ?? 1;
   const x = [first - 1, epochs.at(-1)?.epoch ?? 1] as const;
   const mark = best && { x: best.epoch, name: `best epoch: ${best.epoch}` };
@@ -96,10 +99,11 @@ function charts({ epochs, steps }: RunPage, best: EpochRow | undefined): string 
   return `<div class="charts">${
     [
       lineChart({
-        title: "Training loss",
+        title: "Loss",
         series: [
           { name: "step", colour: 1, faint: true, points: stepLine(steps, (row) => row.loss) },
-          { name: "mean of the epoch", colour: 1, points: line((row) => row.trainLoss) },
+          { name: "training", colour: 1, points: line((row) => row.trainLoss) },
+          { name: "validation", colour: 2, points: line((row) => row.validLoss) },
         ],
         ...{ x, format: four, mark },
       }),
@@ -167,17 +171,28 @@ function scoredSections(
 function epochTable(epochs: readonly EpochRow[], best: EpochRow | undefined): string {
   const cell = (text: string) => `<td class="num">${text}</td>`;
   const rows = epochs.map((row) => {
-    const { epoch, step, trainLoss, scores, learningRate, seconds } = row;
+    const { epoch, step, trainLoss, validLoss, scores, learningRate, seconds } = row;
+    const { meanIoU, meanDice, pixelAccuracy } = scores;
     const values = [
       ...[String(epoch), String(step)],
-      ...[trainLoss, scores.meanIoU, scores.meanDice, scores.pixelAccuracy].map((v) =>
-        v.toFixed(4)
+      ...[trainLoss, validLoss, meanIoU, meanDice, pixelAccuracy].map((value) =>
+        value === null ? "-" : value.toFixed(4)
       ),
       ...[String(Number(learningRate.toPrecision(4))), seconds.toFixed(1)],
     ];
     return `<tr${row === best ? ' class="best"' : ""}>${values.map(cell).join("")}</tr>`;
   });
-  const heads = ["epoch", "step", "loss", "mean IoU", "mean Dice", "accuracy", "rate", "seconds"];
+  const heads = [
+    "epoch",
+    "step",
+    "loss",
+    "validation loss",
+    "mean IoU",
+    "mean Dice",
+    "accuracy",
+    "rate",
+    "seconds",
+  ];
   return `<details><summary>All epochs</summary><div class="scroll"><table id="epochs"><thead><tr>${
     heads.map((head) => `<th class="num">${head}</th>`).join("")
   }</tr></thead><tbody>${rows.join("\n")}</tbody></table></div></details>`;

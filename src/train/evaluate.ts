@@ -6,9 +6,10 @@
 import type { Sample, ValueMap } from "../data/dataset.ts";
 import { readBytes, shownPath } from "../data/files.ts";
 import { decodePhoto, type Photo } from "../data/photo.ts";
+import type { PixelCache } from "../data/pixel_cache.ts";
 import { prefetch } from "../data/prefetch.ts";
 import { resizeArea, scaledSize } from "../data/resize.ts";
-import { rgbToRgba } from "../data/samples.ts";
+import { rgbToRgba, scaledPhoto } from "../data/samples.ts";
 import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
 import type { Flips } from "../nn/window_program.ts";
@@ -19,6 +20,8 @@ import { ConfusionMatrix, type Scores } from "./metrics.ts";
 export interface EvaluateOptions {
   /** Photos are scaled by this before the network sees them. */
   readonly scale: number;
+  /** Keeps photos of this scale; default: every photo is decoded. */
+  readonly disk?: PixelCache;
   /** From the masks' values to class ids. */
   readonly valueMap: ValueMap;
   /** Classes of the network. */
@@ -67,16 +70,16 @@ interface Truth {
 export async function evaluateSamples(
   segmenter: Predictor,
   samples: readonly Sample[],
-  { scale, valueMap, classes, flips = "none", onProgress, onPrediction }: EvaluateOptions,
+  { scale, disk, valueMap, classes, flips = "none", onProgress, onPrediction }: EvaluateOptions,
 ): Promise<Evaluation> {
   const matrix = new ConfusionMatrix(classes);
   const images: ImageScore[] = [];
   const load = async ({ image, mask }: Sample) => {
-    const photo = await readPhoto(image);
+    const { width, height, data } = await scaledPhoto(image, scale, disk);
     return {
       image,
-      photo: scalePhoto(photo, scale),
-      truth: await readTruth(image, mask, valueMap),
+      photo: { batch: 1, width, height, pixels: rgbToRgba(data) },
+      truth: await readTruth(image, mask, valueMap, disk),
     };
   };
   for await (const { image, photo, truth } of prefetch(samples, load)) {
@@ -93,9 +96,13 @@ export async function evaluateSamples(
   return { scores: matrix.scores(), matrix, images };
 }
 
-/** Reads and decodes a photo. @throws {InputError} naming it. */
-export async function readPhoto(path: string): Promise<Photo> {
-  return await decodePhoto(await readBytes(path), shownPath(path));
+/**
+ * Reads and decodes a photo.
+ * @param flag The option that named it, for the message.
+ * @throws {InputError} naming it.
+ */
+export async function readPhoto(path: string, flag?: string): Promise<Photo> {
+  return await decodePhoto(await readBytes(path, flag), shownPath(path));
 }
 
 /** A photo as the network sees it: scaled by an area filter, RGBA. */
@@ -151,10 +158,17 @@ async function readTruth(
   image: string,
   mask: string | undefined,
   valueMap: ValueMap,
+  disk: PixelCache | undefined,
 ): Promise<Truth> {
   if (mask === undefined) {
     throw new InputError(`${shownPath(image)} has no mask to compare its prediction with`);
   }
   const name = shownPath(mask);
+  // Scaled masks are for training.
+  const kept = disk?.scale === 1 ? await disk.read(await disk.entry(mask)) : undefined;
+  if (kept && kept.kind !== "photo") {
+    const { width, height } = kept;
+    return { width, height, labels: valueMap.labelsOf(kept, name) };
+  }
   return valueMap.read(await readBytes(mask), name);
 }

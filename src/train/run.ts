@@ -5,7 +5,6 @@
  */
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
-import type { Segmenter } from "../nn/segmenter.ts";
 import { type ImageSize, planBatches } from "./batches.ts";
 import { type FaultStep, findFault } from "./fault.ts";
 import { ConfusionMatrix, IGNORED } from "./metrics.ts";
@@ -17,6 +16,7 @@ import type { Schedule } from "./schedule.ts";
 import type { StepShape } from "./step.ts";
 import type { GroupPosition, Trainer } from "./trainer.ts";
 import type { TrainingBatches } from "./training_batches.ts";
+import type { Validator } from "./validator.ts";
 
 export { type EpochResult, observeAll, type RunEnd, type RunObserver } from "./run_events.ts";
 
@@ -37,7 +37,8 @@ export interface RunSaver {
 /** What a run works on and with. */
 export interface RunOptions {
   trainer: Trainer;
-  segmenter: Segmenter;
+  /** Of {@linkcode Trainer.result}, with the loss of the trainer. */
+  validator: Validator;
   batches: TrainingBatches;
   valid: SampleSource;
   schedule: Schedule;
@@ -62,6 +63,9 @@ interface Run extends RunOptions {
   events: Required<RunObserver>;
   clock: RunClock;
 }
+
+/** What an epoch's validation came to. */
+type Validation = Pick<EpochResult, "matrix" | "validLoss">;
 
 /**
  * Trains from `options.state` to its last epoch.
@@ -96,11 +100,12 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     const learningRate = schedule.learningRate;
     const { images, batchCount } = await trainEpoch(run, epoch);
     const trained = performance.now();
-    const matrix = await validate(run, epoch);
-    if (!matrix) {
+    const validation = await validate(run, epoch);
+    if (!validation) {
       await events.saved(await saver.interrupted(currentState(run)), undefined);
       return await end("interrupted");
     }
+    const { matrix, validLoss } = validation;
     const scores = matrix.scores();
     // Before that, the running statistics and with them these scores say little.
     const settled = state.freezeEpoch === null || trainer.frozenStatistics;
@@ -118,6 +123,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
       lastEpoch: state.lastEpoch,
       step: trainer.step,
       loss,
+      validLoss,
       scores,
       matrix,
       learningRate,
@@ -311,22 +317,29 @@ async function notFinite(
 }
 
 /**
- * Scores of the validation split at the training scale; `undefined` where the run is to stop.
+ * Scores and loss of the validation split at the training scale; `undefined` where the run is to
+ * stop.
  */
-async function validate(run: Run, epoch: number): Promise<ConfusionMatrix | undefined> {
-  const { segmenter, valid, classes, events, state, clock, stopRequested } = run;
+async function validate(run: Run, epoch: number): Promise<Validation | undefined> {
+  const { validator, valid, classes, events, state, clock, stopRequested } = run;
   if (stopRequested?.()) return undefined;
   const matrix = new ConfusionMatrix(classes);
+  let [lossSum, images] = [0, 0];
   events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
   for (const plan of planBatches(valid.sizes, run.batches.batchSize, 0, 0)) {
     const batch = await clock.wait("photos of validation", valid.batch(plan));
-    const predicted = await clock.wait("GPU, validation", segmenter.predict(batch));
+    const { predicted, loss } = await clock.wait("GPU, validation", validator.score(batch));
     clock.do("counting pixels", () => matrix.add(batch.labels, predicted));
+    // A batch without any truth has no loss, and its 0 would flatter the others.
+    if (batch.labels.some((label) => label !== IGNORED)) {
+      lossSum += loss * batch.batch;
+      images += batch.batch;
+    }
     events.imagesScored({ ...batch, indices: plan.indices, predicted });
     events.advance("valid", batch.batch, undefined);
     if (stopRequested?.()) return undefined;
   }
-  if (matrix.counts.some((count) => count > 0)) return matrix;
+  if (images > 0) return { matrix, validLoss: lossSum / images };
   throw new InputError(
     "Validation found no pixel with a class: every mask of the validation split is ignored " +
       "throughout; check the masks and --ignore, and run deno task data again.",

@@ -16,6 +16,13 @@ export interface EpochResult {
   step: number;
   /** Mean loss over the epoch's batches. */
   loss: number;
+  /**
+   * The loss of training on the validation split: of the network that is scored and saved (a running
+   * average of the weights where there is one), by running batch-norm statistics, on whole images at
+   * the training scale as they are. The mean over the split's batches, each counting as many times
+   * as it has images; a batch without a labelled pixel counts nothing.
+   */
+  validLoss: number;
   /** Of the validation split, at the training scale. */
   scores: Scores;
   /** What the scores come from. */

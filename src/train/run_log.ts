@@ -4,13 +4,14 @@
  * @module
  */
 import { basename, join } from "node:path";
-import { writeFileAtomic } from "../io/atomic_file.ts";
+import { removeStaleTemporaries, writeFileAtomic } from "../io/atomic_file.ts";
 import type { Message } from "../io/protobuf.ts";
 import { EventFile } from "../io/tfevents_file.ts";
 import { Gallery } from "../report/gallery.ts";
 import { type Colours, drawnColours } from "../report/overlay.ts";
 import { bestEpoch, runPage, type ScoredEpoch } from "../report/run_page.ts";
 import type { PageClass } from "../report/scores.ts";
+import { type EpochImages, readBestImages, writeBestImages } from "./best_images.ts";
 import type { EpochResult, RunEnd, RunObserver, ScoredBatch, StepResult } from "./run_events.ts";
 import { makeRunFolder, reopenRunFolder, type RunConfig } from "./run_folder.ts";
 import { type EpochRow, openEpochTable, openStepTable, type StepRow } from "./run_table.ts";
@@ -85,6 +86,7 @@ export class RunLog implements RunObserver {
     options: RunLogOptions,
     epochs: Table<EpochRow>,
     steps: Table<StepRow>,
+    best: EpochImages | undefined,
   ) {
     this.folder = folder;
     this.#options = options;
@@ -92,6 +94,7 @@ export class RunLog implements RunObserver {
     this.#steps = steps;
     const { resumed, classes } = options;
     this.#gallery = new Gallery(classes.length);
+    this.#scored = best && scoredEpoch(best, classes);
     this.#events = new EventFile(folder, (resumed?.step ?? 0) + 1);
     // TensorBoard wants one graph a run.
     if (resumed === undefined) this.#events.addGraph(options.graph());
@@ -111,11 +114,17 @@ export class RunLog implements RunObserver {
       now,
     });
     const folder = again ?? await makeRunFolder(runs, name, config, now);
+    await removeStaleTemporaries(folder);
     const names = classes.map((item) => item.name);
     const epochs = await openEpochTable(join(folder, "results.csv"), names, resumed?.epoch ?? 0);
     const steps = await openStepTable(join(folder, "losses.csv"), resumed?.step ?? 0);
     const found = again === undefined ? { ...options, resumed: undefined } : options;
-    return new RunLog(folder, found, epochs, steps);
+    const best = await readBestImages(folder, classes.length);
+    const row = bestEpoch(epochs.rows);
+    // The file may be of an epoch that is to be made again.
+    const isBest = best?.epoch === row?.epoch &&
+      best?.matrix.scores().meanIoU === row?.scores.meanIoU;
+    return new RunLog(folder, found, epochs, steps, isBest ? best : undefined);
   }
 
   /** The name that {@linkcode RunLogOptions.resumed} takes. */
@@ -168,6 +177,7 @@ export class RunLog implements RunObserver {
       epoch,
       step: result.step,
       trainLoss: result.loss,
+      validLoss: result.validLoss,
       scores,
       classIoU: scores.classes.map(({ iou }) => iou),
       learningRate: result.learningRate,
@@ -188,18 +198,13 @@ export class RunLog implements RunObserver {
     this.#timed(() => {
       this.#events.flush();
       this.#epochs.append(row);
-      const best = bestEpoch(this.#epochs.rows);
-      if (best === row || this.#scored?.epoch !== best?.epoch) {
-        const colours: Colours = this.#options.classes.map(({ color }) => color);
-        this.#scored = {
-          ...{ epoch, scores, matrix, images: gallery.count },
-          // Drawn when the page is: most epochs' pictures never are.
-          get pictures() {
-            return gallery.pictures(drawnColours(colours));
-          },
-        };
-      }
     });
+    const best = bestEpoch(this.#epochs.rows);
+    const images = { epoch, matrix, gallery };
+    if (best === row) await this.#keep(images);
+    if (best === row || this.#scored?.epoch !== best?.epoch) {
+      this.#scored = scoredEpoch(images, this.#options.classes);
+    }
     const budgetMs = REPORT_SHARE * (performance.now() - this.#begunMs);
     if (this.#reportedEpoch === 0 || this.#reportMs < budgetMs) await this.#report();
   }
@@ -225,6 +230,13 @@ export class RunLog implements RunObserver {
     if (this.#epochs.rows.length > 0) await this.#report();
   }
 
+  /** Whatever happens next, the page can still show them. */
+  async #keep(images: EpochImages): Promise<void> {
+    const begun = performance.now();
+    await writeBestImages(this.folder, images);
+    this.#spentMs += performance.now() - begun;
+  }
+
   #timed(work: () => void): void {
     const begun = performance.now();
     work();
@@ -242,10 +254,11 @@ export class RunLog implements RunObserver {
     this.#wroteMs = performance.now();
   }
 
-  #epochScalars({ epoch, trainLoss, scores, classIoU, seconds }: EpochRow) {
+  #epochScalars({ epoch, trainLoss, validLoss, scores, classIoU, seconds }: EpochRow) {
     const { meanIoU, meanDice, pixelAccuracy } = scores;
     return [
       ["Loss/epoch", trainLoss],
+      ...(validLoss === null ? [] : [["Loss/val", validLoss] as const]),
       ["Dice/val", meanDice],
       ["IoU/val", meanIoU],
       ["Accuracy/val", pixelAccuracy],
@@ -305,6 +318,20 @@ export class RunLog implements RunObserver {
     this.#reportMs += tookMs;
     this.#spentMs += tookMs;
   }
+}
+
+function scoredEpoch(
+  { epoch, matrix, gallery }: EpochImages,
+  classes: readonly PageClass[],
+): ScoredEpoch {
+  const colours: Colours = classes.map(({ color }) => color);
+  return {
+    ...{ epoch, scores: matrix.scores(), matrix, images: gallery.count },
+    // Drawn when the page is: most epochs' pictures never are.
+    get pictures() {
+      return gallery.pictures(drawnColours(colours));
+    },
+  };
 }
 
 const STATES: Readonly<Record<RunEnd["reason"], string>> = {

@@ -48,9 +48,11 @@ export class CheckpointSaver implements RunSaver {
   /** @throws {InputError} when a file cannot be written or a weight is no finite number. */
   async epoch(state: RunState, result: EpochResult): Promise<string[]> {
     const { saveEvery, beforeBest } = this.#options;
-    const { loss, scores, epoch, best, last } = result;
+    const { loss, validLoss, scores, epoch, best, last } = result;
     const bytes = await this.#encode(state, {
       loss,
+      // JSON has no other numbers.
+      ...(Number.isFinite(validLoss) ? { validLoss } : {}),
       meanIoU: scores.meanIoU,
       meanDice: scores.meanDice,
       pixelAccuracy: scores.pixelAccuracy,

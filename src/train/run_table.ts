@@ -17,6 +17,8 @@ export interface EpochRow {
   readonly step: number;
   /** Mean over the epoch's batches. */
   readonly trainLoss: number;
+  /** Of the validation split; null where a version that did not measure it trained the epoch. */
+  readonly validLoss: number | null;
   /** Of the validation split. */
   readonly scores: Pick<Scores, "meanIoU" | "meanDice" | "pixelAccuracy">;
   /** By class id; null for a class that is neither in truth nor in prediction. */
@@ -40,6 +42,7 @@ const EPOCH_COLUMNS = [
   "epoch",
   "step",
   "train_loss",
+  "valid_loss",
   "mean_iou",
   "mean_dice",
   "pixel_accuracy",
@@ -57,8 +60,10 @@ export async function openEpochTable(
   const names = classNames.map((name) => `iou/${name}`);
   return await Table.open<EpochRow>(path, {
     columns: [...EPOCH_COLUMNS, ...names],
-    write: ({ epoch, step, trainLoss, scores, classIoU, learningRate, seconds }) => [
-      ...[epoch, step, trainLoss, scores.meanIoU, scores.meanDice, scores.pixelAccuracy],
+    added: ["valid_loss"],
+    write: ({ epoch, step, trainLoss, validLoss, scores, classIoU, learningRate, seconds }) => [
+      ...[epoch, step, trainLoss, validLoss],
+      ...[scores.meanIoU, scores.meanDice, scores.pixelAccuracy],
       ...[learningRate, seconds, ...classIoU],
     ],
     read: (cells) => {
@@ -68,9 +73,10 @@ export async function openEpochTable(
         epoch: at(0),
         step: at(1),
         trainLoss: at(2),
-        scores: { meanIoU: at(3), meanDice: at(4), pixelAccuracy: at(5) },
-        learningRate: at(6),
-        seconds: at(7),
+        validLoss: numbers[3] ?? null,
+        scores: { meanIoU: at(4), meanDice: at(5), pixelAccuracy: at(6) },
+        learningRate: at(7),
+        seconds: at(8),
         classIoU: numbers.slice(EPOCH_COLUMNS.length),
       };
     },
@@ -94,6 +100,8 @@ export async function openStepTable(path: string, keepSteps: number): Promise<Ta
 /** How rows become cells and back. */
 interface TableShape<T> {
   readonly columns: readonly string[];
+  /** Those of them that tables of earlier versions lack; their cells are empty then. */
+  readonly added?: readonly string[];
   readonly write: (row: T) => readonly (number | string | null)[];
   readonly read: (cells: readonly string[]) => T;
   /** Rows of an earlier run that goes on: those after its checkpoint are made again. */
@@ -118,13 +126,15 @@ export class Table<T> {
     const rows: T[] = [];
     if (await isFile(path)) {
       const [header = [], ...lines] = parse(wholeLines(await readText(path)));
-      if (header.join() !== shape.columns.join()) {
+      const places = placesOf(shape, header);
+      if (!places) {
         throw new InputError(
           `cannot go on with ${shownPath(path)}: its columns are ${header.join(", ")}, expected ` +
             `${shape.columns.join(", ")}; move it away, or start a new run`,
         );
       }
-      rows.push(...lines.map(shape.read).filter(shape.keep));
+      const cells = lines.map((line) => places.map((place) => line[place] ?? ""));
+      rows.push(...cells.map(shape.read).filter(shape.keep));
     }
     const text = stringify([shape.columns, ...rows.map(shape.write)], { headers: false });
     await writeFileAtomic(path, new TextEncoder().encode(text));
@@ -143,6 +153,21 @@ export class Table<T> {
   close(): void {
     this.#file.close();
   }
+}
+
+/** Where a table with this header holds each column, -1 for nowhere; `undefined` for another table. */
+function placesOf(
+  { columns, added = [] }: Pick<TableShape<unknown>, "columns" | "added">,
+  header: readonly string[],
+): number[] | undefined {
+  const places: number[] = [];
+  let at = 0;
+  for (const column of columns) {
+    if (header[at] === column) places.push(at++);
+    else if (added.includes(column)) places.push(-1);
+    else return undefined;
+  }
+  return at === header.length ? places : undefined;
 }
 
 /** A run that was killed while its disk was full can leave a part of a line. */

@@ -21,6 +21,8 @@ Deno.test({
     inFolder(async (folder) => {
       const first = await demo(folder, "--scenes", "10", "--epochs", "1", "--seed", "5");
       assertEquals(first.code, 0, first.err);
+      // What is no demo's is never removed.
+      Deno.mkdirSync(`${folder}/demo/runs/mine`);
       const second = await demo(folder, "--scenes", "8", "--epochs", "2", "--seed", "7");
       assertEquals(second.code, 0, second.err);
 
@@ -31,8 +33,20 @@ Deno.test({
         "data",
         "overlays",
         "predictions",
+        "runs",
         "summary.png",
       ]);
+      // Of the second demo: the first one's run went with all that it had left.
+      const [name = "", ...others] = await namesIn(`${folder}/demo/runs`);
+      assertEquals(others, ["mine"]);
+      const report = `demo/runs/${name}/report.html`;
+      assertStringIncludes(second.err, `Curves, scores and images of this run: ${report}`);
+      assertStringIncludes(second.out, "demo/runs ");
+      const config = JSON.parse(Deno.readTextFileSync(`${folder}/demo/runs/${name}/config.json`));
+      assertEquals([config.settings.seed, config.settings.scenes], [7, 8]);
+      const rows = Deno.readTextFileSync(`${folder}/demo/runs/${name}/results.csv`).trimEnd();
+      assertEquals(rows.split("\r\n").length, 3);
+      assertStringIncludes(Deno.readTextFileSync(`${folder}/${report}`), "Finished");
       assertEquals(await namesIn(`${folder}/demo/checkpoints`), [
         "CP_epoch2.safetensors",
         "best.safetensors",

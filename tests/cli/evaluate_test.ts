@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { loadDataset } from "../../src/data/dataset.ts";
 import { stem } from "../../src/data/files.ts";
+import { PixelCache } from "../../src/data/pixel_cache.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import type { CheckpointClass } from "../../src/io/checkpoint.ts";
 import { ConfusionMatrix } from "../../src/train/metrics.ts";
@@ -152,6 +153,26 @@ Deno.test(
         [report.split, report.images, report.meanIoU],
         ["test", 2, expectedScores([8, 9], CLASSES.length).meanIoU],
       );
+
+      // The photos are decoded once: changed entries change the scores. A data run keeps them.
+      const kept = `${folder}/data/interim/cache/scale-1`;
+      const names = await namesIn(kept);
+      assertEquals(names.length, 4, "two photos, two masks");
+      const again = await runCommand(folder, ["data", "-s", "1"]);
+      assertEquals(again.code, 0, again.err);
+      assertEquals((await namesIn(kept)).filter((name) => names.includes(name)), names);
+      const disk = await PixelCache.open(`${folder}/data`, 1);
+      for (const n of [8, 9]) {
+        const entry = await disk.entry(`${folder}/data/raw/test/images/${n}.png`);
+        const pixels = await disk.read(entry);
+        assert(pixels?.kind === "photo");
+        await disk.write(entry, { ...pixels, data: new Uint8Array(PIXELS * 3) });
+      }
+      await runCommand(folder, args);
+      const changed = JSON.parse(await Deno.readTextFile(`${folder}/s.json`));
+      const black = new ConfusionMatrix(CLASSES.length);
+      for (const n of [8, 9]) black.add(truth(n, CLASSES.length), new Uint8Array(PIXELS));
+      assertEquals([changed.images, changed.meanIoU], [2, black.scores().meanIoU]);
 
       await Deno.remove(`${folder}/data/raw/test/masks`, { recursive: true });
       const bare = await runCommand(folder, args);

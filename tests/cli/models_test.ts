@@ -1,4 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
+import { decodeModel } from "../../src/io/decode_model.ts";
+import { encodePth } from "../../src/io/pth_checkpoint.ts";
+import { encodeZip } from "../../src/io/zip_write.ts";
+import { goldenPths } from "../golden/load_pth.ts";
 import { inFolder, namesIn, noProcesses, runCommand } from "./run_command.ts";
 import { CLASSES, tinyCheckpoint } from "./tiny_model.ts";
 
@@ -39,7 +44,46 @@ Deno.test({
         assertStringIncludes(listed.err, `checkpoints/${name}.safetensors is no checkpoint`);
       }
 
+      // PyTorch's files, ours and others', of both containers; what would run something is not run.
+      const exported = await decodeModel(other, "other");
+      exported.info.metrics = { meanIoU: 0.7 };
+      Deno.writeFileSync(`${folder}/runs/one/ours.pth`, encodePth(exported));
+      for (const { name, bytes } of goldenPths) {
+        if (name === "zip" || name === "legacy") {
+          Deno.writeFileSync(`${folder}/checkpoints/${name}.pth`, bytes);
+        }
+      }
+      const evil = "\x80\x02cposix\nsystem\nX\x05\0\0\0touch\x85R.";
+      Deno.writeFileSync(
+        `${folder}/checkpoints/evil.pth`,
+        encodeZip([{
+          name: "a/data.pkl",
+          data: Uint8Array.from(evil, (letter) => letter.charCodeAt(0)),
+        }]),
+      );
+      Deno.writeTextFileSync(`${folder}/checkpoints/text.pth`, "no network at all");
+      const more = await models();
+      assertEquals(more.code, 0, more.err);
+      const rows = more.out.trimEnd().split("\n").slice(2).map((line) => line.split(/\s+/));
+      assertEquals(rows.map((row) => row.slice(0, 5)), [
+        ["runs/one/ours.pth", "0.7000", "-", "-", "3"],
+        ...lines.map((line) => line.split(/\s+/).slice(0, 5)),
+        ["checkpoints/legacy.pth", "-", "-", "-", "-"],
+        ["checkpoints/zip.pth", "-", "-", "-", "-"],
+      ]);
+      assertEquals(rows.slice(-2).map((row) => row.slice(5, 9)), [
+        ["unet-small", "4", "transposed", "-"],
+        ["unet-small", "8", "bilinear", "-"],
+      ]);
+      assertStringIncludes(more.err, "checkpoints/evil.pth: could not be read as PyTorch weights");
+      assertStringIncludes(more.err, "checkpoints/text.pth: could not be read as a PyTorch file");
+
       const read = (name: string) => Deno.readFileSync(`${folder}/models/${name}`);
+      const converted = await models("promote");
+      assertEquals(converted.code, 0, converted.err);
+      assertEquals(decodeCheckpoint(read("best.safetensors"), "best"), exported);
+      Deno.removeSync(`${folder}/runs/one/ours.pth`);
+      Deno.removeSync(`${folder}/models`, { recursive: true });
       const first = await models("promote");
       assertEquals(first.code, 0, first.err);
       assertEquals(read("best.safetensors"), best);
@@ -65,7 +109,7 @@ Deno.test({
       await refused(1, "does not exist", "promote", "gone.safetensors");
       await refused(1, "is no checkpoint", "promote", "checkpoints/cut.safetensors");
       Deno.writeTextFileSync(`${folder}/m.pth`, "");
-      await refused(1, "deno task export", "promote", "m.pth");
+      await refused(1, "m.pth: could not be read as a PyTorch file", "promote", "m.pth");
       await refused(2, "list takes no file", "list", "m.pth");
       await refused(2, "must be list or promote", "demote");
       assertEquals(await namesIn(`${folder}/models`), [

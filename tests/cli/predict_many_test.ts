@@ -172,7 +172,7 @@ Deno.test("predict: shards by environment", () => {
 });
 
 Deno.test(
-  "predict: a pipe is refused at once",
+  "predict: pipes and devices are refused at once",
   { ignore: ignore || Deno.build.os === "windows" },
   () =>
     withPhotos(1, async (folder, predict) => {
@@ -180,8 +180,18 @@ Deno.test(
       assert(made.success);
       const { code, err } = await predict(["-i", "pipe.png", "photos/0.png", "--out", "masks"]);
       assertEquals(code, 1);
-      assertStringIncludes(err, "cannot read pipe.png: it is a pipe or a device");
+      assertStringIncludes(
+        err,
+        "ERROR - cannot read --input pipe.png: a file is needed, and this is a named pipe; save",
+      );
       assertEquals(await namesIn(`${folder}/masks`), ["0.png"]);
+      for (const [file, kind] of [["pipe.png", "named pipe"], ["/dev/zero", "device"]] as const) {
+        // The later one of two counts.
+        const model = await predict(["-i", "photos", "--out", "masks", "-m", file]);
+        assertEquals(model.code, 1);
+        assertStringIncludes(model.err, `error: cannot read --model ${file}: a file is needed`);
+        assertStringIncludes(model.err, `this is a ${kind}; save what it gives to a file first\n`);
+      }
     }),
 );
 

@@ -175,6 +175,7 @@ Deno.test(
           [["-i", "a.png", "-o", "x.png", "--out", "y"], "give one of them"],
           [["-i", "a.png", "--shard", "3/2"], "--shard takes i/n"],
           [["-i", "a.png", "-n", "--resume"], "--nosave writes nothing"],
+          [["-i", "a.png", "--flips", "all"], "give --tta, too"],
           [["-i", "a.png", "--tile", "8"], "--tile must be between 16 and"],
           [["-i", "a.png", "-t", "0.5"], "for networks of two classes, m.safetensors has 3"],
           [["-o", "x.png"], "--input must be given"],

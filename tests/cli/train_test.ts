@@ -142,6 +142,14 @@ Deno.test({
       await fails(1, "use one of them", "--resume", "-f", "x");
       await fails(2, "--batch-size", "-b", "many");
       await fails(2, "--epochs", "-e", "0");
+      if (Deno.build.os !== "windows") {
+        const made = await new Deno.Command("mkfifo", { args: [`${folder}/pipe`] }).output();
+        assert(made.success);
+        const refused = "pipe: a file is needed, and this is a named pipe; save what it gives";
+        await fails(1, `cannot read --load ${refused}`, "-f", "pipe");
+        await fails(1, `cannot read --resume ${refused}`, "--resume", "pipe");
+        await fails(1, `cannot read ${refused}`, "--class-weights", "pipe");
+      }
       await fails(1, "nothing.safetensors", "-f", "nothing.safetensors");
       await fails(1, "pixels at scale 0.1, but unet-small needs at least 4 x 4", "-s", "0.1");
       await fails(2, "--scale", "-s", "0");

@@ -125,6 +125,28 @@ Deno.test(
 );
 
 Deno.test(
+  "a cache without room is filled no further, and nobody waits for the rest",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      const pairs: { photo: string }[] = [];
+      for (const photo of [0, 1, 2, 3].map((i) => `${folder}/${i}.png`)) {
+        const data = new Uint8Array(18);
+        await Deno.writeFile(photo, encodePng({ ...size, channels: 3, data }));
+        pairs.push({ photo });
+      }
+      let done = 0;
+      // The first one oversteps the limit.
+      const cache = await PixelCache.open(folder, 1, 10);
+      await fillCache(pairs, cache, () => done++);
+      const there = await Promise.all(
+        pairs.map(async ({ photo }) => await cache.has(await cache.entry(photo))),
+      );
+      assertEquals([done, there], [4, [true, false, false, false]]);
+    }),
+);
+
+Deno.test(
   "pairs are decoded once: later runs and epochs read the scaled pixels",
   { ignore },
   () =>

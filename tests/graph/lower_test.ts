@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError, ShapeError } from "../../src/errors.ts";
-import { Graph } from "../../src/graph/graph.ts";
+import { Graph, type NodeSpec, type Tensor } from "../../src/graph/graph.ts";
 import { LowerContext, type LowerTarget } from "../../src/graph/lower.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import { add, scale } from "../../src/ops/elementwise.ts";
@@ -120,4 +120,24 @@ Deno.test("graphs refuse shapes, labels and tensors that do not fit", () => {
   });
   assertEquals(scale(x, 2).label, "scale");
   assert(graph.toString().includes("= scale(x) alpha=2"));
+});
+
+Deno.test("staging copies anew what was computed over a staged image", () => {
+  const graph = new Graph();
+  const photo = graph.input("photo", { shape: [1, 4, 6, 6], layout: "c4" });
+  const image = scale(photo, 2);
+  const node = (op: string, x: Tensor, lower: NodeSpec["lower"]) =>
+    graph.record({ op, inputs: [x], outputs: [{ shape: photo.shape, layout: "c4" }], lower });
+  const kernel = { name: "kernel", source: "", constants: {} };
+  const read: NodeSpec["lower"] = (context, { inputs, output }) =>
+    context.dispatch({ kernel, params: [], grid: [1, 1, 1] }, [context.stage(inputs), output]);
+  const before = node("before", image, read).output;
+  const changed = node("change", image, (context, node) => {
+    assert(context.overwrite(node, image));
+    context.dispatch({ kernel, params: [], grid: [1, 1, 1] }, [node.output]);
+  }).output;
+  const after = node("after", changed, read).output;
+  const { steps } = planProgram(graph, { before, after }, target);
+  const copies = steps.filter((step) => step.kind === "copy-to-texture");
+  assertEquals(copies.map(({ label }) => label), ["before", "after"]);
 });

@@ -4,6 +4,7 @@ import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph, type TensorSpec } from "../../src/graph/graph.ts";
 import { History } from "../../src/graph/history.ts";
 import { compile, type CompileOptions, type Program } from "../../src/graph/program.ts";
+import { crossEntropy } from "../../src/ops/cross_entropy.ts";
 import { add, scale } from "../../src/ops/elementwise.ts";
 
 /** y = 2 x. */
@@ -195,4 +196,24 @@ Deno.test("program: a plan over the memory budget is refused with what to do", a
   );
   using program = await doubling(gpu, { shape: [1, 4, 100, 100], layout: "c4" });
   assert(program.plannedBytes < 2 ** 20);
+});
+
+Deno.test("inspecting shows values, not what an earlier run left behind them", async () => {
+  using gpu = await requestGpu();
+  const graph = new Graph();
+  const logits = graph.input("logits", { shape: [1, 2, 1, 1], layout: "c4" });
+  const target = graph.input("target", { shape: [1, 1, 1], dtype: "u32" });
+  const loss = crossEntropy(logits, target);
+  using program = await compile(gpu, graph, { outputs: { loss } });
+  program.fill(NaN);
+  program.write("logits", Float32Array.of(0, 0));
+  program.write("target", Uint32Array.of(1));
+  const seen: number[][] = [];
+  await program.inspect((_node, _memory, values) => {
+    seen.push([...values]);
+    return true;
+  });
+  // Loss and weight; the third output, which nobody reads, may be overwritten by then.
+  assertEquals(seen.slice(0, 2), [[Math.fround(Math.LN2)], [1]]);
+  assertEquals(seen.map(({ length }) => length), [1, 1, 2]);
 });

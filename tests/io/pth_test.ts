@@ -6,15 +6,18 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { decodePhoto } from "../../src/data/photo.ts";
 import { rgbToRgba } from "../../src/data/samples.ts";
 import { InputError } from "../../src/errors.ts";
+import { type ByteSource, memorySource } from "../../src/io/byte_source.ts";
 import {
   type Checkpoint,
   decodeCheckpoint,
   encodeSafetensorsCheckpoint,
   networkOf,
 } from "../../src/io/checkpoint.ts";
+import { plainInfo } from "../../src/io/checkpoint_info.ts";
 import { withoutConvBias } from "../../src/io/conv_bias.ts";
 import { decodeModel } from "../../src/io/decode_model.ts";
-import { decodePth, encodePth } from "../../src/io/pth_checkpoint.ts";
+import { unpickle } from "../../src/io/pickle.ts";
+import { decodePth, encodePth, summarisePth } from "../../src/io/pth_checkpoint.ts";
 import { encodePthTensors } from "../../src/io/pth_write.ts";
 import { float32Tensor, type SafeTensor, toFloat32 } from "../../src/io/safetensors.ts";
 import { Segmenter } from "../../src/nn/segmenter.ts";
@@ -82,6 +85,67 @@ Deno.test("pth: mask_values become the classes' mask values or colours", async (
     ["class_3", undefined],
     ["class_4", undefined],
   ]);
+});
+
+/** Bytes of which it is counted how many are read. */
+function countingSource(bytes: Uint8Array<ArrayBuffer>): ByteSource & { readBytes: number } {
+  const source = memorySource(bytes);
+  const counting = {
+    sizeBytes: source.sizeBytes,
+    readBytes: 0,
+    read(start: number, end: number) {
+      assert(0 <= start && start <= end && end <= source.sizeBytes, "inside");
+      counting.readBytes += end - start;
+      return source.read(start, end);
+    },
+  };
+  return counting;
+}
+
+Deno.test("pth: a summary says what the whole file says, and reads no weights", async () => {
+  for (const { name, bytes } of goldenPths) {
+    const { config, info } = await decodePth(bytes, name);
+    assertEquals(await summarisePth(memorySource(bytes), name), { config, info });
+    await assertRejects(
+      () => summarisePth(memorySource(bytes.slice(0, -9)), name),
+      InputError,
+      name,
+    );
+  }
+  const config = unetConfig({ classes: 3, width: 32 });
+  const info = {
+    ...plainInfo(3),
+    epoch: 4,
+    metrics: { meanIoU: 0.25 },
+  };
+  const source = countingSource(encodePth({ config, info, tensors: initialTensors(config, 1) }));
+  assertEquals(await summarisePth(source, "a.pth"), { config, info });
+  assert(source.sizeBytes > 1e6 && source.readBytes < 2e5, `${source.readBytes} bytes read`);
+});
+
+Deno.test("pth: pickles of a legacy file may be longer than what is tried first", async () => {
+  const legacy = goldenPths.find(({ name }) => name === "legacy")?.bytes ?? new Uint8Array();
+  // After the magic number and the version comes a dict about the machine: PROTO 2, a dict, STOP.
+  const machine = 15 + 6;
+  const { end } = unpickle(legacy, machine, {
+    globals: new Map(),
+    persistent: () => undefined,
+    refuse: (found) => new InputError(found),
+    refuseGlobal: (name) => new InputError(name),
+  });
+  const text = new Uint8Array((1 << 20) + 100).fill(0x61);
+  const parts = [
+    legacy.subarray(0, machine),
+    Uint8Array.of(0x80, 2, 0x7d, 0x58),
+    new Uint8Array(Uint32Array.of(text.length).buffer),
+    text,
+    Uint8Array.of(0x4b, 0, 0x73, 0x2e),
+    legacy.subarray(end),
+  ];
+  const long = new Uint8Array(await new Blob(parts).arrayBuffer());
+  assertEquals(await decodePth(long, "a.pth"), await decodePth(legacy, "a.pth"));
+  const wide = await summarisePth(memorySource(long), "a.pth");
+  assertEquals(wide, await summarisePth(memorySource(legacy), "a.pth"));
 });
 
 const photoFolder = testData("nuclei");

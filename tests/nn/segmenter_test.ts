@@ -3,6 +3,7 @@ import { InputError } from "../../src/errors.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { initialTensors } from "../../src/nn/init.ts";
 import { type PredictOptions, Segmenter } from "../../src/nn/segmenter.ts";
+import { chooseWindows } from "../../src/nn/choose_windows.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { predictPhoto } from "../../src/train/evaluate.ts";
 
@@ -147,6 +148,21 @@ Deno.test("segmenter: photos that do not fit are cut into windows that do", asyn
     InputError,
     "use a smaller tile",
   );
+});
+
+Deno.test("segmenter: windows of several sizes run in the memory that they plan together", async () => {
+  const net = () => new UNet({ classes: 5, width: 8, upsample: "transposed" }, 1);
+  const photo = scene(75, 141);
+  const window = { side: 64 };
+  using roomy = await requestGpu({ kernels: "cpu" });
+  const plan = chooseWindows(roomy, net(), photo, { window });
+  assert(plan);
+  const { plans, plannedBytes } = plan.plans();
+  assertEquals(plans.length, 5);
+  using gpu = await requestGpu({ kernels: "cpu", memoryBudgetBytes: plannedBytes });
+  using segmenter = new Segmenter(gpu, net());
+  await segmenter.predict(photo, { window });
+  assert(segmenter.poolBytes <= plannedBytes);
 });
 
 Deno.test("segmenter: flips average the probabilities of the four photos", async () => {

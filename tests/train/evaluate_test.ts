@@ -1,5 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { valueToClass } from "../../src/data/dataset.ts";
+import { PixelCache } from "../../src/data/pixel_cache.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { InputError, ShapeError } from "../../src/errors.ts";
 import type { PhotoBatch, PredictOptions } from "../../src/nn/segmenter.ts";
@@ -30,7 +31,8 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
 }, async () => {
   const folder = await Deno.makeTempDir({ prefix: "unet-evaluate-" });
   try {
-    const photo = encodePng({ width: 8, height: 6, channels: 3, data: new Uint8Array(144) });
+    const pixels = Uint8Array.from({ length: 144 }, (_, i) => (i * 37) % 256);
+    const photo = encodePng({ width: 8, height: 6, channels: 3, data: pixels });
     const mask = (fill: number) =>
       encodePng({ width: 8, height: 6, channels: 1, data: new Uint8Array(48).fill(fill) });
     await Deno.writeFile(`${folder}/p.png`, photo);
@@ -59,6 +61,29 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     // All is class 0 to this network: the first image is right, the second wrong.
     assertEquals(images, [{ image, meanIoU: 1 }, { image, meanIoU: 0 }]);
     assertEquals([scores.pixelAccuracy, scores.meanIoU], [0.5, 0.25]);
+
+    // What was decoded once is what is seen again, at the masks' own scale too.
+    const seen: Uint8Array[] = [];
+    const looking = {
+      predict: ({ pixels }: PhotoBatch) => {
+        seen.push(pixels.slice());
+        return Promise.resolve(new Uint8Array(48));
+      },
+    };
+    for (const scale of [0.5, 1]) {
+      const disk = await PixelCache.open(folder, scale);
+      const plain = await evaluateSamples(looking, samples, { ...options, scale });
+      const filling = await evaluateSamples(looking, samples, { ...options, scale, disk });
+      const entry = await disk.entry(image);
+      const kept = await disk.read(entry);
+      assert(kept?.kind === "photo");
+      await disk.write(entry, { ...kept, data: kept.data.map((value) => value ^ 1) });
+      const reading = await evaluateSamples(looking, samples, { ...options, scale, disk });
+      assertEquals([filling, reading], [plain, plain]);
+      const [first, , second, , third] = seen.splice(0);
+      assertEquals(second, first);
+      assertEquals(third, first?.map((value, i) => i % 4 < 3 ? value ^ 1 : value));
+    }
 
     await assertRejects(
       () => evaluateSamples(segmenter, [{ image }], options),

@@ -37,22 +37,30 @@ function optionsIn(folder: string): RunLogOptions {
   };
 }
 
-/** Epoch `epoch` of a made-up run; `take` tells takes of one epoch apart. */
-async function tellEpoch(log: RunLog, epoch: number, take = 0): Promise<EpochResult> {
+/**
+ * Epoch `epoch` of a made-up run; `take` tells takes of one epoch apart.
+ * @param wrong Pixels of the second image: the later the epoch, the fewer.
+ */
+async function tellEpoch(
+  log: RunLog,
+  epoch: number,
+  take = 0,
+  wrong = 12 - 3 * epoch,
+): Promise<EpochResult> {
   for (let i = 1; i <= STEPS; i++) {
     const step = (epoch - 1) * STEPS + i;
     log.stepDone({ step, epoch, loss: Math.fround(1 / step + take), learningRate: 0.1 / epoch });
   }
   const labels = Uint8Array.from({ length: 2 * AREA }, (_, i) => i % 2);
-  // The later the epoch, the fewer pixels are wrong; those of the second image last.
-  const predicted = labels.map((id, i) => i % AREA < 12 - 3 * epoch && i < AREA ? 1 - id : id);
+  const predicted = labels.map((id, i) => i < Math.min(wrong, AREA) ? 1 - id : id);
   const pixels = new Uint8Array(2 * AREA * 4).fill(100);
   const batch = { batch: 2, height: HEIGHT, width: WIDTH, pixels, labels, predicted };
   log.imagesScored({ ...batch, indices: [1, 0] });
   const matrix = new ConfusionMatrix(2);
   matrix.add(labels, predicted);
   const result: EpochResult = {
-    ...{ epoch, lastEpoch: 3, step: epoch * STEPS, loss: 1 / 3 / epoch + take, matrix },
+    ...{ epoch, lastEpoch: 3, step: epoch * STEPS, matrix },
+    ...{ loss: 1 / 3 / epoch + take, validLoss: 1 / 7 / epoch + take },
     ...{ scores: matrix.scores(), learningRate: 0.1 / epoch, best: true, last: epoch === 3 },
     ...{ trainImages: 2, trainMs: 1000 * epoch, validMs: 250 },
   };
@@ -84,12 +92,12 @@ Deno.test({
       }
       await log.ended(ended);
       assertEquals((await namesIn(log.folder)).filter((name) => !name.includes("tfevents")), [
-        ...["config.json", "losses.csv", "report.html", "results.csv"],
+        ...["best_images.safetensors", "config.json", "losses.csv", "report.html", "results.csv"],
       ]);
       const [head] = rowsOf(`${log.folder}/results.csv`);
       assertEquals(
         head,
-        "epoch,step,train_loss,mean_iou,mean_dice,pixel_accuracy,learning_rate,seconds," +
+        "epoch,step,train_loss,valid_loss,mean_iou,mean_dice,pixel_accuracy,learning_rate,seconds," +
           '"iou/sky, clear",iou/</table>road',
       );
       const events = (await eventFiles(log.folder)).flatMap(readEvents);
@@ -161,6 +169,108 @@ Deno.test({
       const fresh = await RunLog.open({ ...optionsIn(folder), resumed: lost });
       assert(fresh.folder.startsWith(`${folder}/runs/`) && fresh.folder !== first.folder);
       await fresh.ended(ended);
+    }),
+});
+
+Deno.test({
+  name:
+    "a run that a version without validation loss began goes on; a table of another set does not",
+  ignore,
+  fn: () =>
+    inFolder(async (folder) => {
+      const first = await RunLog.open(optionsIn(folder));
+      await tellEpoch(first, 1);
+      await tellEpoch(first, 2);
+      const results = `${first.folder}/results.csv`;
+      const older = rowsOf(results).map((row) => row.split(",").toSpliced(3, 1).join());
+      assertStringIncludes(older[0] ?? "", "train_loss,mean_iou");
+      Deno.writeTextFileSync(results, older.map((row) => `${row}\r\n`).join(""));
+
+      const resumed = { run: first.run, epoch: 2, step: 2 * STEPS };
+      const again = await RunLog.open({ ...optionsIn(folder), resumed });
+      await tellEpoch(again, 3);
+      await again.ended(ended);
+      const whole = await RunLog.open(optionsIn(`${folder}/other`));
+      for (const epoch of [1, 2, 3]) await tellEpoch(whole, epoch);
+      await whole.ended(ended);
+      const expected = rowsOf(`${whole.folder}/results.csv`).map((row, at) =>
+        at === 1 || at === 2 ? row.split(",").with(3, "").join() : row
+      );
+      assertEquals(rowsOf(results), expected);
+      const page = Deno.readTextFileSync(`${again.folder}/report.html`);
+      assertStringIncludes(page, "epoch 3: validation 0.0476<");
+      assert(!page.includes("epoch 2: validation "), "nobody knows it");
+
+      for (const change of [/valid_loss,/, /,"iou\/sky, clear"/]) {
+        const other = rowsOf(results).map((row) => row.replace(change, "x"));
+        Deno.writeTextFileSync(results, other.map((row) => `${row}\r\n`).join(""));
+        await assertRejects(
+          () => RunLog.open({ ...optionsIn(folder), resumed }),
+          InputError,
+          "move it away, or start a new run",
+        );
+      }
+    }),
+});
+
+/** The page without what tells the time. */
+const sectionsOf = (log: RunLog) => {
+  const page = Deno.readTextFileSync(`${log.folder}/report.html`);
+  return page.slice(page.indexOf("<h2>Classes"), page.indexOf("<details>"));
+};
+
+Deno.test({
+  name: "the best epoch's images are shown where the run was taken up again after it",
+  ignore,
+  fn: () =>
+    inFolder(async (folder) => {
+      const wrongIn = [, 9, 2, 5, 4];
+      const tell = async (log: RunLog, epochs: readonly number[]) => {
+        for (const epoch of epochs) await tellEpoch(log, epoch, 0, wrongIn[epoch]);
+      };
+      const whole = await RunLog.open(optionsIn(`${folder}/whole`));
+      await tell(whole, [1, 2, 3, 4]);
+      await whole.ended(ended);
+      assertStringIncludes(sectionsOf(whole), "validation images after epoch 2, the best");
+      assertEquals(sectionsOf(whole).match(/<figure>/g)?.length, 2);
+
+      // Killed after its third epoch, before the checkpoint of that.
+      const killed = await RunLog.open(optionsIn(folder));
+      await tell(killed, [1, 2, 3]);
+      const resumed = { run: killed.run, epoch: 2, step: 2 * STEPS };
+      const again = await RunLog.open({ ...optionsIn(folder), resumed });
+      await tell(again, [3, 4]);
+      await again.ended(ended);
+      assertEquals(sectionsOf(again), sectionsOf(whole));
+
+      // From before the best epoch, of which another take may come out otherwise.
+      const earlier = { ...resumed, epoch: 1, step: STEPS };
+      const other = await RunLog.open({ ...optionsIn(folder), resumed: earlier });
+      await tellEpoch(other, 2, 0, 11);
+      await other.ended(ended);
+      assertStringIncludes(sectionsOf(other), "after epoch 2, the last; the best, 1, was before");
+
+      // A file that cannot be used costs the images, not the run.
+      const path = `${whole.folder}/best_images.safetensors`;
+      const bytes = Deno.readFileSync(path);
+      const renamed = bytes.slice();
+      // One byte, one character.
+      const at = new TextDecoder("latin1").decode(bytes).indexOf("1.truth");
+      renamed.set(new TextEncoder().encode("7"), at);
+      for (
+        const [file, found] of [[bytes, true], [bytes.slice(0, 200), false], [
+          renamed,
+          false,
+        ]] as const
+      ) {
+        Deno.writeFileSync(path, file);
+        const resumed = { run: whole.run, epoch: 3, step: 3 * STEPS };
+        const last = await RunLog.open({ ...optionsIn(`${folder}/whole`), resumed });
+        await tell(last, [4]);
+        await last.ended(ended);
+        const shown = found ? "epoch 2, the best," : "epoch 4, the last; the best, 2, was before";
+        assertStringIncludes(sectionsOf(last), `validation images after ${shown}`);
+      }
     }),
 });
 

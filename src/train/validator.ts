@@ -1,0 +1,106 @@
+/**
+ * Scoring labelled photos: what the network makes of every pixel, and how large the loss is.
+ * @module
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { Graph } from "../graph/graph.ts";
+import { type MemoryPool, usableProgram } from "../graph/pool.ts";
+import { compile, type Program } from "../graph/program.ts";
+import type { BatchShape } from "../nn/batch_shape.ts";
+import type { UNet } from "../nn/unet.ts";
+import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
+import { type LossName, recordLoss } from "./losses.ts";
+import { recordInput } from "./step.ts";
+import type { TrainingBatch } from "./trainer.ts";
+
+/** Options of {@linkcode Validator}. */
+export interface ValidatorOptions {
+  /** Default `ce`, the cross-entropy. */
+  loss?: LossName | undefined;
+  /** What a pixel of each class counts in the loss, by class id; default 1 each. */
+  classWeights?: Float32Array | undefined;
+  /** Memory shared with programs that never run at the same time, such as the trainer's. */
+  pool: MemoryPool;
+}
+
+/** What came of a batch. */
+export interface BatchScore {
+  /** Class ids [batch * H * W]. */
+  predicted: Uint8Array;
+  /** Of all pixels of the batch together; 0 where none counts. */
+  loss: number;
+}
+
+/** Programs are light, their memory is shared; a validation split may have many batch shapes. */
+const CACHED_PROGRAMS = 32;
+
+/**
+ * A network in inference, by its running statistics, on photos whose truth is known. The loss comes
+ * out of the same pass as the classes, at the size that the network sees.
+ */
+export class Validator {
+  readonly #gpu: Gpu;
+  readonly #net: UNet;
+  readonly #options: ValidatorOptions;
+  readonly #programs = new Map<string, Program>();
+
+  /** Uses the parameters that `net` has at each call; compiles nothing yet. */
+  constructor(gpu: Gpu, net: UNet, options: ValidatorOptions) {
+    this.#gpu = gpu;
+    this.#net = net;
+    this.#options = options;
+  }
+
+  /**
+   * Predicts a batch as it lies on disk, one call after the other.
+   * @throws {InputError} when the plan does not fit the memory budget.
+   * @throws {ShapeError} when the photos are too small for the network.
+   */
+  async score({ batch, height, width, pixels, labels }: TrainingBatch): Promise<BatchScore> {
+    const program = await this.#program({ batch, height, width });
+    program.write("pixels", pixels);
+    program.write("labels", new Uint32Array(labels));
+    program.run();
+    const [words, loss] = await Promise.all([program.readInts("ids"), program.read("loss")]);
+    return { predicted: unpackIds(words, height, width), loss: loss[0] ?? NaN };
+  }
+
+  /** Frees the programs; the network and the pool stay. */
+  destroy(): void {
+    for (const program of this.#programs.values()) program.destroy();
+    this.#programs.clear();
+  }
+
+  /** Same as {@linkcode destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  async #program(shape: BatchShape): Promise<Program> {
+    const key = [shape.batch, shape.height, shape.width].join();
+    const program = usableProgram(this.#programs, key) ?? await this.#compile(shape);
+    this.#programs.delete(key);
+    this.#programs.set(key, program);
+    for (const [oldest, old] of this.#programs) {
+      if (this.#programs.size <= CACHED_PROGRAMS) break;
+      old.destroy();
+      this.#programs.delete(oldest);
+    }
+    return program;
+  }
+
+  #compile(shape: BatchShape): Promise<Program> {
+    const { loss: name = "ce", classWeights, pool } = this.#options;
+    const { config, store } = this.#net;
+    const graph = new Graph();
+    const { image, ids } = recordInput(graph, config.channels, shape);
+    const logits = this.#net.forward(image, { training: false });
+    const weight = classWeights &&
+      graph.constant("classWeights", [classWeights.length], classWeights);
+    const outputs = {
+      ids: resizeArgmax(logits, { size: [shape.height, shape.width] }),
+      loss: recordLoss(name, logits, ids, weight),
+    };
+    return compile(this.#gpu, graph, { outputs, stores: [store], pool });
+  }
+}
