@@ -79,7 +79,7 @@ export async function run(
 ): Promise<number> {
   const { log } = context;
   const { model: file, nosave, maskthreshold, viz } = settings;
-  flipsOf(settings);
+  const asked = { ...settings, flips: flipsOf(settings) };
   const planned = await planJobs({ ...settings, save: !nosave });
   const checkpoint = await readModel(file);
   const { classes } = checkpoint.info;
@@ -113,7 +113,7 @@ export async function run(
         photo: outputs.overlay !== undefined,
         preview: outputs.sample !== undefined,
       }),
-    predict: (job, photo) => predict(model, job, photo, classes.length, settings, bar),
+    predict: (job, photo) => predict(model, job, photo, classes.length, asked, bar),
     save: ({ outputs }, { width, height, photo, preview }, ids) =>
       hands.save({ width, height, ids, photo, preview, outputs, look }),
     done: (job, error) => {
@@ -160,23 +160,26 @@ async function ownJobs(
   return left;
 }
 
+type PredictSettings =
+  & Pick<Values<typeof options>, "maskthreshold" | "tile" | "overlap">
+  & Pick<PredictOptions, "flips">;
+
 /** The class map of a photo; its probabilities go into their file at once. */
 async function predict(
   { segmenter }: Model,
   { input, outputs }: Job,
   { batch, width, height }: LoadedPhoto,
   classes: number,
-  settings: Values<typeof options>,
+  { maskthreshold, tile, overlap, flips }: PredictSettings,
   bar: Bar,
 ): Promise<Uint8Array> {
-  const { maskthreshold, tile, overlap } = settings;
   const npy = outputs.probabilities === undefined
     ? undefined
     : await NpyFile.create(outputs.probabilities, [classes, height, width]);
   const wanted: PredictOptions = {
     size: [height, width],
     window: { side: tile ?? 0, ...(overlap === undefined ? {} : { overlap }) },
-    flips: flipsOf(settings),
+    flips,
     onProgress: (done, total) => bar.windowsDone(done, total),
     ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
     ...(npy

@@ -5,7 +5,7 @@
 //           with p = sigmoid(x_0) for one channel and softmax(x)_1 = sigmoid(x_1 - x_0) for two
 // Layout    x: c4; y: flat u32 [N, H, W]
 // Bindings  0 params, 1 .. PARTS x, last y
-// Constants IMAGE: vec4f | vec4h; OP: argmax | threshold; CHANNELS: 1 | 2, of threshold; PARTS: bindings of x, more than
+// Constants OP: argmax | threshold; CHANNELS: 1 | 2, of threshold; PARTS: bindings of x, more than
 //           one where a single image is too large for one
 // Grid      width in x, height in y, images in z
 

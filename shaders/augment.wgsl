@@ -8,7 +8,7 @@
 //           image's own width, from the beginning of its slot; transforms [N] of (a b c width),
 //           (d e f height) and three rows of (M, o); y c4 [N, CHANNELS <= 4, H, W]; ids u32 [N, H, W]
 // Bindings  0 params, 1 pixels, 2 labels, 3 transforms, 4 y, 5 ids
-// Constants IMAGE: vec4f | vec4h; CHANNELS: 1..4, lanes past it are zero; the fourth is not recoloured
+// Constants CHANNELS: 1..4, lanes past it are zero; the fourth is not recoloured
 // Grid      x over the pitch, y over the rows with their border, z over the images
 
 struct Params {

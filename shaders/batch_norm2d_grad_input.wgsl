@@ -9,7 +9,7 @@
 // Bindings  0 params, 1 dy, 2 dx; batch statistics: 3 coefficients, 4 x, 5 mean, MASK: 6 bias;
 //           running statistics: 3 variance, 4 weight, MASK: 5 x, 6 mean, 7 bias; with IN_PLACE dx
 //           holds dy and everything moves up by one
-// Constants IMAGE: vec4f | vec4h; MASK: 0 | 1; RUNNING: 1 for running statistics; IN_PLACE: 1 writes dx over dy; ROWS:
+// Constants MASK: 0 | 1; RUNNING: 1 for running statistics; IN_PLACE: 1 writes dx over dy; ROWS:
 //           rows of an invocation; GROUP_ROWS: chunks of rows of a workgroup
 // Grid      pitch in x, chunks of rows in y, planes in z
 

@@ -7,7 +7,7 @@
 //           flat [C], read as vec4s, zero past C; partials: [plane][chunk][lane], two vec4s
 // Bindings  0 params, 1 dy, 2 x, 3 mean, 4 partials; with MASK 5 weight, 6 bias, 7 invstd
 //           (RUNNING: the variance)
-// Constants IMAGE: vec4f | vec4h; MASK: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; CHUNK_LANES:
+// Constants MASK: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; CHUNK_LANES:
 //           invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup
 // Grid      chunks in y, planes in z
 

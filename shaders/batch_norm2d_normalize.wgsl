@@ -3,7 +3,7 @@
 // Formula   y = (x - mean) * invstd * weight + bias, then max(y, 0) with RELU
 // Layout    x, y: c4; the rest flat [C], read as vec4s, zero past C
 // Bindings  0 params, 1 x, 2 weight, 3 bias, 4 mean, 5 invstd (RUNNING: the variance), 6 y
-// Constants IMAGE: vec4f | vec4h; RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; ROWS: rows of
+// Constants RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; ROWS: rows of
 //           an invocation; GROUP_ROWS: chunks of rows of a workgroup
 // Grid      pitch in x, chunks of rows in y, planes in z
 // Source    Ioffe and Szegedy, "Batch Normalization", 2015

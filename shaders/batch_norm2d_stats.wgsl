@@ -6,7 +6,7 @@
 //           deviation
 // Layout    x: c4; partials: [plane][chunk][lane] of (mean, m2), two vec4s
 // Bindings  0 params, 1 x, 2 partials
-// Constants IMAGE: vec4f | vec4h; CHUNK_LANES: invocations of a chunk, divides 16; GROUP_CHUNKS: chunks of a workgroup
+// Constants CHUNK_LANES: invocations of a chunk, divides 16; GROUP_CHUNKS: chunks of a workgroup
 // Grid      chunks in y, planes in z
 // Source    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983
 

@@ -4,7 +4,6 @@
 //           0 for pixels that are ignored
 // Layout    logits, dx c4 [N, 1, H, W]; targets u32 [N, H, W]; dy [1]; total [1], the pixels counted
 // Bindings  0 params, 1 dy, 2 logits, 3 targets, 4 total, 5 dx
-// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
 struct Params {

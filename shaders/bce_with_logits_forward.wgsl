@@ -6,7 +6,7 @@
 //           [N, chunk of ROWS rows, W] of (sum of losses, number of pixels), which
 //           cross_entropy_finalise turns into their mean
 // Bindings  0 params, 1 logits, 2 targets, 3 partials
-// Constants IMAGE: vec4f | vec4h; ROWS
+// Constants ROWS
 // Grid      x columns, y chunks of ROWS rows, z images
 
 struct Params {

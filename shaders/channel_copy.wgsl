@@ -3,7 +3,7 @@
 // Formula   y[n,c] = x_s[n, c + shift_s] for the segment s with begin_s <= c < end_s, else 0
 // Layout    c4; the zero padding of the inputs is copied along
 // Bindings  0 params, 1 .. SEGMENTS inputs, last y
-// Constants IMAGE: vec4f | vec4h; SEGMENTS: number of inputs, 1 to 4
+// Constants SEGMENTS: number of inputs, 1 to 4
 // Grid      x over the vec4s of a plane, y over output planes of an image, z over images
 
 struct Segment {

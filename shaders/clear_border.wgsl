@@ -3,7 +3,6 @@
 // Formula   y = 0 outside the image
 // Layout    c4
 // Bindings  0 params, 1 y
-// Constants IMAGE: vec4f | vec4h
 // Grid      y over rows, z over planes; the 8 lanes of a row share its cells
 
 struct Params {

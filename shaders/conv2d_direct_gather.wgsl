@@ -9,7 +9,7 @@
 //           Positions outside the input are moved to its border, which is zero.
 // Layout    inputs and output c4; packed as conv2d_direct_pack_weights leaves it
 // Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
-// Constants IMAGE: vec4f | vec4h; SEGMENTS 1 to 4; OUT_PLANES output planes and TILE_ROWS output rows an invocation
+// Constants SEGMENTS 1 to 4; OUT_PLANES output planes and TILE_ROWS output rows an invocation
 //           computes; HAS_BIAS
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases, y over
 //           the tiles of TILE_ROWS rows of a column in workgroups of 64, columns fastest, z images.

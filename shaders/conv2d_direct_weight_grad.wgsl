@@ -13,7 +13,7 @@
 //           partials  [strip][output block][input plane][kernel row][tap group][tap][input lane]
 //                     [output plane of block], four output channels a vec4
 // Bindings  0 params, 1 input, 2 gradient, 3 partials
-// Constants IMAGE: vec4f | vec4h; OUT_PLANES; TAPS; PIXELS read at once, which share their columns if more than one and
+// Constants OUT_PLANES; TAPS; PIXELS read at once, which share their columns if more than one and
 //           then need strideX = dilationX = 1
 // Grid      x then y over tap groups (fastest), kernel rows, input planes, output blocks, strips
 

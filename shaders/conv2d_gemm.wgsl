@@ -20,7 +20,7 @@
 // Layout    inputs and output c4 (border and padding of the output are not written); packed as
 //           conv2d_gemm_pack_weights leaves it
 // Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
-// Constants IMAGE: vec4f | vec4h; SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
+// Constants SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
 //           CHANNEL_GROUPS; OUT_PLANES; ROWS, a multiple of 8; PIXELS; HAS_BIAS
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases,
 //           y columns of tiles, z rows of tiles of all images

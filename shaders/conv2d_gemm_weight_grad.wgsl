@@ -18,7 +18,7 @@
 //           partials  [strip][slice][tap group][input plane][tap][input lane][output plane], four
 //                     output channels a vec4
 // Bindings  0 params, 1 input, 2 gradient, 3 partials
-// Constants IMAGE: vec4f | vec4h; TAPS_Y, TAPS_X (more than one only where the stride is 1); OUT_GROUPS, OUT_PLANES,
+// Constants TAPS_Y, TAPS_X (more than one only where the stride is 1); OUT_GROUPS, OUT_PLANES,
 //           IN_GROUPS, IN_PLANES; SLICES; TILE_H (a multiple of SLICES); TILE_W (a multiple of
 //           PIXELS); PIXELS read at once
 // Grid      x output blocks (fastest) times input blocks, y strips, z tap groups

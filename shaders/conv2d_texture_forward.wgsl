@@ -14,7 +14,7 @@
 //            four output channels a texel, blocks of 4*OUT_PLANES channels stacked in columns
 //   output   c4 planes; only pixels of the image are written
 // Bindings: 0 params, 1 input, 2 weights, 3 output, 4 bias [O] (with HAS_BIAS only)
-// Constants: IMAGE: vec4f | vec4h; TEXEL: format of the input; KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W, HAS_BIAS
+// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W, HAS_BIAS
 // Grid: x = block groups fastest, then tile groups; y = further tile groups. A workgroup's 16 lanes
 //   are lanePixels neighbouring tiles x (16 / lanePixels) neighbouring output blocks.
 

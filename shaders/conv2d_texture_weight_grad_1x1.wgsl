@@ -13,7 +13,7 @@
 //   partials         [strip][output block][input plane][output plane of block][input lane],
 //                    four output channels a vec4
 // Bindings: 0 params, 1 input, 2 gradient, 3 partials
-// Constants: TEXEL: format of the input; OUT_PLANES, TILE_H, TILE_W
+// Constants: OUT_PLANES, TILE_H, TILE_W
 // Grid: x = input plane groups fastest, then output block groups; y = strip groups.
 
 struct Params {

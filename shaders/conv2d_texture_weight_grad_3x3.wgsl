@@ -19,7 +19,7 @@
 //   partials         [strip][output block][input plane][output plane of block][input lane][tap],
 //                    four output channels a vec4
 // Bindings: 0 params, 1 input, 2 gradient, 3 partials
-// Constants: TEXEL: format of the input; OUT_PLANES, TILE_H, TILE_W (both even)
+// Constants: OUT_PLANES, TILE_H, TILE_W (both even)
 // Grid: x = input plane groups fastest, then output block groups; y = strip groups.
 
 struct Params {

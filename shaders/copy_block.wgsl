@@ -3,7 +3,7 @@
 //
 // Formula   y[yFirst + r * yStride + i] = x[xFirst + r * xStride + i] for i < length and every row r;
 //           with ADD what is there is added to
-// Layout    32-bit floats in memory order
+// Layout    floats in memory order
 // Bindings  0 params, 1 x, 2 y
 // Constants TYPE: f32 | f16; ADD: 0 | 1
 // Grid      one invocation a value; x then y

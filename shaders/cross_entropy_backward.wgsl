@@ -5,7 +5,7 @@
 // Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s) or
 //           (m, 1 / s, slope, 0) as cross_entropy_forward left it; dy [1]; total [1]
 // Bindings  0 params, 1 dy, 2 logits, 3 normaliser, 4 total, 5 ids, 6 dx; WEIGHTED: 7 weight [K]
-// Constants IMAGE: vec4f | vec4h; WEIGHTED: 0 | 1; FOCAL: 0 | 1
+// Constants WEIGHTED: 0 | 1; FOCAL: 0 | 1
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 
 struct Params {

@@ -11,7 +11,7 @@
 //           partials [N, chunk of ROWS rows, W] of (sum of losses, sum of weights)
 // Bindings  0 params, 1 .. PARTS logits, then normaliser; with LOSS: ids, partials; WEIGHTED:
 //           weight [K]
-// Constants IMAGE: vec4f | vec4h; ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1; FOCAL: 0 | 1, with LOSS; PARTS: bindings of the logits, more than one where a
+// Constants ROWS; LOSS: 0 | 1; WEIGHTED: 0 | 1; FOCAL: 0 | 1, with LOSS; PARTS: bindings of the logits, more than one where a
 //           single image is too large for one
 // Grid      x columns, y chunks of ROWS rows, z images
 

@@ -4,7 +4,7 @@
 // Formula   y = OP(a, b), see the branches below
 // Layout    vec4s in memory order (flat or c4)
 // Bindings  0 params, 1 a, 2 b (two-operand ops only), last y
-// Constants IMAGE: vec4f | vec4h; OP: add | mul | scale | relu | relu_grad; OPERANDS: 1 | 2; TAIL: 1 where the last vec4
+// Constants OP: add | mul | scale | relu | relu_grad; OPERANDS: 1 | 2; TAIL: 1 where the last vec4
 //           holds only `tail` values (flat tensors)
 // Grid      one invocation a vec4; x then y
 

@@ -3,7 +3,7 @@
 // Formula   y[n, c] = byte c of the pixel / 255
 // Layout    pixels u32 [N, H, W] flat, red in the lowest byte; y c4 [N, CHANNELS <= 4, H, W]
 // Bindings  0 params, 1 pixels, 2 y
-// Constants IMAGE: vec4f | vec4h; CHANNELS: 1..4, lanes past it are zero
+// Constants CHANNELS: 1..4, lanes past it are zero
 // Grid      x over the pitch, y over the rows with their border, z over the images
 
 struct Params {

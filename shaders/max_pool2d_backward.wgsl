@@ -5,7 +5,6 @@
 //           q of w in row-major order
 // Layout    dy, x, y, dx c4
 // Bindings  0 params, 1 dy, 2 x, 3 y, 4 dx
-// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows, z planes of the input; the border is written, too
 
 struct Params {

@@ -4,7 +4,6 @@
 // Formula   dx = dy at the first maximum of a window in row-major order, else 0
 // Layout    dy, x, dx c4
 // Bindings  0 params, 1 dy, 2 x, 3 dx
-// Constants IMAGE: vec4f | vec4h
 // Grid      x, y windows, shifted by one so that they cover the border; z planes
 
 struct Params {

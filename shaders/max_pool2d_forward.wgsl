@@ -4,7 +4,7 @@
 //           alike, of x; what lies outside the image never wins
 // Layout    x, y c4
 // Bindings  0 params, 1 x, 2 y
-// Constants IMAGE: vec4f | vec4h; PAIRS: 1 for kernel 2, stride 2 and no padding, which need no bounds | 0
+// Constants PAIRS: 1 for kernel 2, stride 2 and no padding, which need no bounds | 0
 // Grid      x pitch, y rows, z planes of the output; the border is written, too
 
 struct Params {

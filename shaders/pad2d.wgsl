@@ -3,7 +3,6 @@
 // Formula   y[i, j] = x[i - top, j - left] inside of x, else 0
 // Layout    x, y c4
 // Bindings  0 params, 1 x, 2 y
-// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows, z planes of the output; the border is written, too
 
 struct Params {

@@ -3,7 +3,7 @@
 // Formula   y = scale * g, where g is one scalar or the value of the element's channel
 // Layout    y: c4 (padding is written as zero) or flat
 // Bindings  0 params, 1 g (flat), 2 y
-// Constants IMAGE: vec4f | vec4h; SOURCE: scalar | channel (c4 only); LAYOUT: c4 | flat
+// Constants SOURCE: scalar | channel (c4 only); LAYOUT: c4 | flat
 // Grid      c4: pitch in x, rows in y, planes in z; flat: one invocation a vec4, x then y
 
 struct Params {

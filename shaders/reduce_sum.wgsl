@@ -3,7 +3,7 @@
 // Formula   partial[plane][chunk][lane] = sum of x[plane][chunk] at lane, lane + CHUNK_LANES, ...
 // Layout    x: vec4s in memory order, in planes of `count`; padding is zero, so it is summed along
 // Bindings  0 params, 1 x, 2 partials
-// Constants IMAGE: vec4f | vec4h; TAIL: 1 where the last vec4 of the memory holds only `tail` values (flat tensors);
+// Constants TAIL: 1 where the last vec4 of the memory holds only `tail` values (flat tensors);
 //           CHUNK_LANES: invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup; UNROLL: reads
 //           of one pass through the loop
 // Grid      chunks in y, planes in z

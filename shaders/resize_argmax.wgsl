@@ -6,7 +6,7 @@
 //           with THRESHOLD (two classes): id = 1 where softmax(logits)_1 > threshold
 // Layout    logits c4 [N, K, h, w]; ids u8 [N, H, W], four of a row in a word, rows padded to words
 // Bindings  0 params, 1 .. PARTS logits, last ids
-// Constants IMAGE: vec4f | vec4h; THRESHOLD: 0 | 1; PARTS: bindings of the logits, more than one where a single image is
+// Constants THRESHOLD: 0 | 1; PARTS: bindings of the logits, more than one where a single image is
 //           too large for one
 // Grid      x over words of a row, y over rows, z over images
 

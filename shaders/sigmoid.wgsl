@@ -4,7 +4,7 @@
 // Layout    c4 (padding is written as zero, though sigmoid(0) is not) or flat; grad takes vec4s in
 //           memory order, where zero padding stays zero by itself
 // Bindings  0 params; forward: 1 x, 2 y; grad: 1 dy, 2 y, 3 dx
-// Constants IMAGE: vec4f | vec4h; OP: forward | grad; LAYOUT: c4 | flat, always flat for grad
+// Constants OP: forward | grad; LAYOUT: c4 | flat, always flat for grad
 // Grid      forward in c4: pitch in x, rows in y, planes in z; else one invocation a vec4, x then y
 
 struct Params {

@@ -5,7 +5,7 @@
 // Layout    logits, dx c4 [N, K, H, W]; ids u32 [N, H, W]; coefficients [block] of (A, B) as
 //           soft_dice_finalise left them; normaliser [N, H, W] of (m, 1 / s); dy [1]
 // Bindings  0 params, 1 dy, PARTS logits, ids, coefficients, PARTS dx; multiclass: normaliser
-// Constants IMAGE: vec4f | vec4h; BINARY: 0 | 1; PARTS: bindings of logits and dx, more than one where a single image is
+// Constants BINARY: 0 | 1; PARTS: bindings of logits and dx, more than one where a single image is
 //           too large for one
 // Grid      x pitch, y rows of a plane, z images; the border is written, too
 

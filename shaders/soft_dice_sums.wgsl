@@ -5,7 +5,7 @@
 // Layout    logits c4 [N, K, H, W]; ids u32 [N, H, W]; normaliser [N, H, W] of (m, 1 / s) as
 //           cross_entropy_forward left it; partials [block, N, chunk of ROWS rows, W] of three vec4s
 // Bindings  0 params, 1 logits, 2 ids, 3 partials; multiclass: 4 normaliser
-// Constants IMAGE: vec4f | vec4h; ROWS; BINARY: 0 | 1
+// Constants ROWS; BINARY: 0 | 1
 // Grid      x columns, y chunks of ROWS rows, z planes
 
 struct Params {

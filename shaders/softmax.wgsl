@@ -4,7 +4,7 @@
 //           grad: dx_c = y_c * (dy_c - sum over k of dy_k y_k)
 // Layout    c4; lanes that are no channel take no part
 // Bindings  0 params; forward: x, y; grad: dy, y, dx; PARTS of each
-// Constants IMAGE: vec4f | vec4h; OP: forward | grad; PARTS: bindings of a tensor, more than one where a single image is
+// Constants OP: forward | grad; PARTS: bindings of a tensor, more than one where a single image is
 //           too large for one
 // Grid      pitch in x, rows in y, images in z
 

@@ -9,7 +9,7 @@
 //           for every output row: r, bits of v;
 //           for r = 0 .. H: number of output rows that read from a row before r
 // Bindings  0 params, 1 dy, 2 dx
-// Constants IMAGE: vec4f | vec4h; ROWS; TAPS: weights to hold in registers, or 0 for params.taps of them in a loop
+// Constants ROWS; TAPS: weights to hold in registers, or 0 for params.taps of them in a loop
 // Grid      x pitch, y chunks of ROWS rows, z planes of the input; the border is written, too
 
 struct Params {

@@ -8,7 +8,7 @@
 // Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
 //           row, computed by the host in double precision
 // Bindings  0 params, 1 x, 2 y
-// Constants IMAGE: vec4f | vec4h; ROWS
+// Constants ROWS
 // Grid      x pitch, y chunks of ROWS rows, z planes of the output; the border is written, too
 
 struct Params {

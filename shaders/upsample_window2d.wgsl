@@ -7,7 +7,6 @@
 // Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
 //           row, computed by the host in double precision
 // Bindings  0 params, 1 x, 2 taps, 3 y
-// Constants IMAGE: vec4f | vec4h
 // Grid      x pitch, y rows, z planes of the output, border included
 
 struct Params {

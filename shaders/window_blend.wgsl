@@ -7,7 +7,6 @@
 // Layout    values c4 [1, C, height, width]; area [blocks, ring_rows, area_width] vec4 without
 //           border, the blocks first_block and following of C; weights: columns, then rows
 // Bindings  0 params, 1 values, 2 weights, 3 placement [left, top, keep_x, keep_y, flip], 4 area
-// Constants IMAGE: vec4f | vec4h
 // Grid      x over the window's columns, y over its rows, z over the blocks of this area
 
 struct Params {

@@ -58,7 +58,9 @@ export {
   type Step,
   type TensorWindow,
   type TextureCopyStep,
+  type VectorWindow,
 } from "./graph/lower.ts";
+export { type HostValues } from "./graph/host_values.ts";
 export { type UnitRange } from "./graph/windows.ts";
 export { type BufferSlot, type MemoryPlan, type Slot, type TextureSlot } from "./graph/plan.ts";
 export { type ProfileEntry } from "./graph/profile.ts";

@@ -3,6 +3,7 @@
  * show: plain `deno test` runs them.
  */
 import { assert, assertEquals } from "@std/assert";
+import { IMAGE_CONSTANTS } from "../src/gpu/kernel_spec.ts";
 import { canRead } from "./support.ts";
 
 const root = new URL("../", import.meta.url);
@@ -26,10 +27,11 @@ function headerOf(code: string): string {
   return lines.slice(0, end).map((line) => line.slice(2)).join("\n");
 }
 
-/** Names of the constants that a template asks for. */
+/** Names of the constants that a template asks for, except those that every template has. */
 function constantsOf(code: string): Set<string> {
   const directives = code.match(/\/\/@(if|for|let|elif)[^\n]*|\$\{[^}]*\}|\$(each|list)\([^)]*\)/g);
-  return new Set(directives?.flatMap((text) => text.match(/\b[A-Z][A-Z_0-9]+\b/g) ?? []));
+  const names = directives?.flatMap((text) => text.match(/\b[A-Z][A-Z_0-9]+\b/g) ?? []) ?? [];
+  return new Set(names.filter((name) => !Object.hasOwn(IMAGE_CONSTANTS.f32, name)));
 }
 
 Deno.test({

@@ -14,6 +14,18 @@ export interface KernelSpec {
   readonly constants: Readonly<Record<string, number | string>>;
 }
 
+/** Element type of images. */
+export type ImageType = "f32" | "f16";
+
+/**
+ * Constants that every template may use: the types of a vec4 and of a texel of images. Kernels that
+ * say nothing of them get those of f32.
+ */
+export const IMAGE_CONSTANTS = {
+  f32: { IMAGE: "vec4f", TEXEL: "rgba32float" },
+  f16: { IMAGE: "vec4h", TEXEL: "rgba16float" },
+} as const;
+
 /** One dispatch: its kernel, the words of its params buffer (binding 0) and its grid. */
 export interface DispatchSpec {
   /** The shader; compiled once a device for each name and set of constants. */

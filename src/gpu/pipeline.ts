@@ -3,18 +3,12 @@
  * @module
  */
 import { DeviceError } from "../errors.ts";
-import type { KernelSpec } from "./kernel_spec.ts";
+import { IMAGE_CONSTANTS, type KernelSpec } from "./kernel_spec.ts";
 import { expandTemplate } from "./template.ts";
 
-/** How images are kept unless a kernel says otherwise: a vec4 of a `c4` tensor, a staged texel. */
-const F32_CONSTANTS = { IMAGE: "vec4f", TEXEL: "rgba32float" } as const;
-
-/**
- * The WGSL of a kernel. Besides those of `spec`, templates may use the constants IMAGE and TEXEL:
- * the types of a vec4 and of a texel of images.
- */
+/** The WGSL of a kernel. */
 export function kernelCode({ source, constants }: KernelSpec): string {
-  const body = expandTemplate(source, { ...F32_CONSTANTS, ...constants });
+  const body = expandTemplate(source, { ...IMAGE_CONSTANTS.f32, ...constants });
   return /\b(vec4h|f16)\b/.test(body) ? `enable f16;\n${body}` : body;
 }
 

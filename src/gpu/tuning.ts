@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { ImageType } from "./kernel_spec.ts";
+
 /**
  * Names of candidates by key, for example `5x4 lanes 8` by
  * `conv2d_texture_forward 1x64x128x192>64 3x3`. Names, not numbers: a table may change, and a name
@@ -26,7 +28,7 @@ export interface TuningTarget {
   /** Which candidate a key uses; default: each family's favourite. */
   tuning?: Tuning;
   /** Element type of images, which every key also tells; default f32. */
-  images?: "f32" | "f16";
+  images?: ImageType;
   /** Filled with the names that every key could choose among, the favourite first. */
   choices?: Map<string, readonly string[]>;
 }

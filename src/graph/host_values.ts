@@ -4,16 +4,16 @@
  */
 import { InputError } from "../errors.ts";
 import type { Tensor } from "./graph.ts";
-import { elementCount, packC4 } from "./layout.ts";
+import { type C4Memory, elementCount, packC4 } from "./layout.ts";
 
 /** Row-major values; bytes stand for 32-bit words, four of them for one. */
-export type HostValues = Float32Array | Float16Array | Uint32Array | Uint8Array;
+export type HostValues = Float32Array | Uint32Array | Uint8Array;
 
 /**
  * `values` of `tensor` in its memory layout.
  * @throws {InputError} for a wrong number or kind of values.
  */
-export function deviceValues(tensor: Tensor, values: HostValues): HostValues {
+export function deviceValues(tensor: Tensor, values: HostValues): HostValues | C4Memory {
   const { label, shape, layout, dtype } = tensor;
   // Words of the other type would pass for numbers of this one, and nobody would notice.
   const wantsFloats = dtype !== "u32";

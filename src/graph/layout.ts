@@ -12,14 +12,15 @@
  * @module
  */
 
+import { IMAGE_CONSTANTS, type ImageType } from "../gpu/kernel_spec.ts";
+
+export type { ImageType };
+
 /** Memory layout of a tensor. */
 export type Layout = "flat" | "c4";
 
 /** Element type of a tensor; only images are kept as `f16`, and all arithmetic is in f32. */
-export type DType = "f32" | "f16" | "u32";
-
-/** Element type of images. */
-export type ImageType = "f32" | "f16";
+export type DType = ImageType | "u32";
 
 /** Sizes of a `c4` tensor; counts are in vec4s. */
 export interface C4Geometry {
@@ -49,9 +50,9 @@ export function vectorBytesOf(dtype: DType): number {
   return dtype === "f16" ? 8 : 16;
 }
 
-/** The WGSL type of four elements, which kernels of any layout get as constant IMAGE. */
-export function vectorTypeOf(dtype: DType): "vec4f" | "vec4h" {
-  return dtype === "f16" ? "vec4h" : "vec4f";
+/** What kernels of any layout get as constant IMAGE for a tensor that may be no image. */
+export function vectorTypeOf(dtype: DType): string {
+  return IMAGE_CONSTANTS[dtype === "f16" ? "f16" : "f32"].IMAGE;
 }
 
 /** The geometry of a `c4` tensor of shape [N, C, H, W]. */

@@ -4,10 +4,16 @@
  * @module
  */
 import { InputError } from "../errors.ts";
-import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { type DispatchSpec, IMAGE_CONSTANTS } from "../gpu/kernel_spec.ts";
 import type { TuningTarget } from "../gpu/tuning.ts";
 import type { Node, Tensor } from "./graph.ts";
-import { c4Geometry, elementCount, type ImageType, stageGeometry, vectorTypeOf } from "./layout.ts";
+import {
+  c4Geometry,
+  elementCount,
+  type ImageType,
+  stageGeometry,
+  vectorBytesOf,
+} from "./layout.ts";
 import {
   type BufferMemory,
   type Memory,
@@ -39,8 +45,6 @@ export interface LowerTarget extends TuningTarget {
   maxBufferBytes?: number;
   /** Storage buffers that a kernel may bind; default: no limit. */
   maxStorageBuffers?: number;
-  /** Element type of images; a graph sets it. Default f32. */
-  images?: ImageType;
   /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
   recompute?: boolean;
 }
@@ -115,11 +119,16 @@ export function lastUsesOf(
   return last;
 }
 
-/** What kernels that touch images are made with where those are f16; see `compileKernel`. */
-const F16_CONSTANTS = { IMAGE: vectorTypeOf("f16"), TEXEL: "rgba16float" } as const;
+/** A part of tensors of one size and type as rows of vec4s. */
+export interface VectorWindow extends Pick<TensorWindow, "of"> {
+  /** vec4s of the part. */
+  readonly vectors: number;
+  /** Values among them; the last vec4 of a `flat` tensor may hold fewer than four. */
+  readonly values: number;
+}
 
 /** Bytes of a unit of {@linkcode LowerContext.splitVectors}. */
-export const VECTOR_UNIT_BYTES = 256;
+const VECTOR_UNIT_BYTES = 256;
 
 /** Collects the steps of the nodes. */
 export class LowerContext {
@@ -225,13 +234,22 @@ export class LowerContext {
     return { memory: this.memory(tensor), unitBytes: bytes / units };
   }
 
-  /** The same for tensors of one size and layout that a kernel takes as rows of vec4s. */
-  splitVectors(tensors: readonly Tensor[], emit: (window: TensorWindow) => void): void {
+  /** The same for tensors of one size, layout and type that a kernel takes as rows of vec4s. */
+  splitVectors(
+    tensors: readonly [Tensor, ...Tensor[]],
+    emit: (window: VectorWindow) => void,
+  ): void {
+    const [{ shape, layout, dtype, sizeBytes }] = tensors;
+    const vectorBytes = vectorBytesOf(dtype);
+    const values = layout === "flat" ? elementCount(shape) : sizeBytes / vectorBytes * 4;
     const divisible = new Map(
       tensors.map((t) => [t, { memory: this.memory(t), unitBytes: VECTOR_UNIT_BYTES }]),
     );
-    const units = Math.max(...tensors.map((t) => Math.ceil(t.sizeBytes / VECTOR_UNIT_BYTES)));
-    this.#split(units, divisible, emit);
+    this.#split(Math.ceil(sizeBytes / VECTOR_UNIT_BYTES), divisible, ({ first, of }) => {
+      const vectors = of(tensors[0]).sizeBytes / vectorBytes;
+      const before = first * VECTOR_UNIT_BYTES / vectorBytes * 4;
+      emit({ of, vectors, values: Math.min(vectors * 4, values - before) });
+    });
   }
 
   #split(
@@ -296,7 +314,7 @@ export class LowerContext {
       );
     }
     const kernel = this.images === "f16"
-      ? { ...spec.kernel, constants: { ...F16_CONSTANTS, ...spec.kernel.constants } }
+      ? { ...spec.kernel, constants: { ...IMAGE_CONSTANTS.f16, ...spec.kernel.constants } }
       : spec.kernel;
     const step = { ...spec, kernel };
     this.steps.push({ kind: "dispatch", label: this.#node, spec: step, operands: memories });

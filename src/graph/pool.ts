@@ -4,14 +4,16 @@
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
-import type { ImageType } from "./layout.ts";
+import { IMAGE_CONSTANTS, type ImageType } from "../gpu/kernel_spec.ts";
 import { textureBytes } from "./memory.ts";
 import { type Slot, slotBytes } from "./plan.ts";
 
-const FORMATS = { f32: "rgba32float", f16: "rgba16float" } as const;
-
 function bytesOf({ width, height, format }: Texture): number {
-  return textureBytes({ width, height, type: format === FORMATS.f16 ? "f16" : "f32" });
+  return textureBytes({
+    width,
+    height,
+    type: format === IMAGE_CONSTANTS.f16.TEXEL ? "f16" : "f32",
+  });
 }
 
 /** Buffers and textures that programs borrow for their slots. */
@@ -63,7 +65,7 @@ export class MemoryPool {
         if (known) continue;
         bytes += slotBytes(slot);
         if (slot.kind === "buffer") buffers.push({ size: slot.sizeBytes });
-        else textures.push({ ...slot, format: FORMATS[slot.type] });
+        else textures.push({ ...slot, format: IMAGE_CONSTANTS[slot.type].TEXEL });
       }
     }
     return bytes;
@@ -95,27 +97,12 @@ export class MemoryPool {
     const texture = this.#gpu.device.createTexture({
       label: `pool texture ${this.#textures.length}`,
       size: [width, height],
-      format: FORMATS[type],
+      format: IMAGE_CONSTANTS[type].TEXEL,
       usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
     });
     this.#textures.push(texture);
     return texture;
   }
-}
-
-/**
- * The program at `key` of a cache, unless its pool gave its memory to another one: then it is
- * removed.
- */
-export function usableProgram<P extends { isEvicted: boolean; destroy(): void }>(
-  programs: Map<string, P>,
-  key: string,
-): P | undefined {
-  const program = programs.get(key);
-  if (!program?.isEvicted) return program;
-  program.destroy();
-  programs.delete(key);
-  return undefined;
 }
 
 type Texture = Pick<GPUTexture, "width" | "height" | "format">;
@@ -133,7 +120,8 @@ function fit<B extends { size: number }, T extends Texture>(
     slot.kind === "buffer"
       ? takeFirst(freeBuffers, (b) => b.size >= slot.sizeBytes)
       : takeFirst(freeTextures, (t) =>
-        t.format === FORMATS[slot.type] && t.width >= slot.width && t.height >= slot.height),
+        t.format === IMAGE_CONSTANTS[slot.type].TEXEL && t.width >= slot.width &&
+        t.height >= slot.height),
   ]);
 }
 

@@ -9,7 +9,7 @@ import { Bindings } from "./bindings.ts";
 import { type Command, encodeCommands, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { deviceValues, type HostValues } from "./host_values.ts";
-import { c4Memory, unpackC4 } from "./layout.ts";
+import { type C4Memory, c4Memory, unpackC4 } from "./layout.ts";
 import type { LowerTarget } from "./lower.ts";
 import { History } from "./history.ts";
 import { type BufferMemory, mib } from "./memory.ts";
@@ -165,7 +165,7 @@ export class Program {
    * Sets an input. Values are row-major (NCHW for images); 8-bit or 32-bit words for u32 inputs.
    * @throws {InputError} for an unknown input or a wrong number of values.
    */
-  write(label: string, values: Float32Array | Uint32Array | Uint8Array): void {
+  write(label: string, values: HostValues): void {
     this.#check();
     const tensor = this.#graph.inputs.get(label);
     if (!tensor) {
@@ -344,7 +344,7 @@ export class Program {
     return await this.#gpu.readBuffer(buffer, offset, memory.sizeBytes);
   }
 
-  #writeRaw(tensor: Tensor, values: HostValues): void {
+  #writeRaw(tensor: Tensor, values: HostValues | C4Memory): void {
     this.#gpu.check();
     if (!tensor.home) throw new Error(`${tensor.label} has no memory`);
     this.#gpu.device.queue.writeBuffer(

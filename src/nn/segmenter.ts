@@ -6,8 +6,9 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mib } from "../graph/memory.ts";
-import { MemoryPool, usableProgram } from "../graph/pool.ts";
+import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
+import { ProgramCache } from "../graph/program_cache.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { unpackIds } from "../ops/resize_argmax.ts";
 import type { BatchShape } from "./batch_shape.ts";
@@ -64,7 +65,7 @@ export class Segmenter {
   readonly #net: UNet;
   readonly #pool: MemoryPool;
   readonly #ownsPool: boolean;
-  readonly #programs = new Map<string, Program>();
+  readonly #programs = new ProgramCache(CACHED_PROGRAMS);
   /** The windows of the latest size; their blended rows are large, so there are no others. */
   #windows: { readonly key: string; readonly program: WindowProgram } | undefined;
   #plannedBytes = 0;
@@ -125,8 +126,7 @@ export class Segmenter {
 
   /** Frees the programs and their memory; the network stays. */
   destroy(): void {
-    for (const program of this.#programs.values()) program.destroy();
-    this.#programs.clear();
+    this.#programs.destroy();
     this.#dropWindows();
     if (this.#ownsPool) this.#pool.destroy();
   }
@@ -186,34 +186,25 @@ export class Segmenter {
     this.#windows = undefined;
   }
 
-  async #program(
+  #program(
     photos: BatchShape,
     size: readonly [number, number],
     threshold: number | undefined,
   ): Promise<Program> {
     const key = programKey(photos, { size, ...(threshold === undefined ? {} : { threshold }) });
-    let program = usableProgram(this.#programs, key);
-    this.#programs.delete(key);
-    if (!program) {
+    return this.#programs.get(key, async () => {
       this.#dropWindows();
       const { graph, ids } = photoGraph(this.#net, photos, size, threshold);
       const outputs = { ids };
       const plan = planProgram(graph, outputs, lowerTarget(this.#gpu));
       this.#makeRoom([plan]);
       this.#plannedBytes = Math.max(this.#plannedBytes, plan.plannedBytes);
-      program = await compile(this.#gpu, graph, {
+      return await compile(this.#gpu, graph, {
         outputs,
         stores: [this.#net.store],
         pool: this.#pool,
       });
-    }
-    this.#programs.set(key, program);
-    for (const [oldest, old] of this.#programs) {
-      if (this.#programs.size <= CACHED_PROGRAMS) break;
-      old.destroy();
-      this.#programs.delete(oldest);
-    }
-    return program;
+    });
   }
 
   /**
@@ -224,7 +215,7 @@ export class Segmenter {
   #makeRoom(plans: readonly ProgramPlan[], besidesBytes = 0): void {
     // A shared pool has others to think of; it keeps to the budget by itself.
     if (!this.#ownsPool) return;
-    const kept = [...this.#programs.values()].map(({ plan }) => plan);
+    const kept = this.#programs.programs.map(({ plan }) => plan);
     const largestBytes = Math.max(...[...plans, ...kept].map(({ memory }) => memory.slotBytes));
     const slots = plans.map(({ memory }) => memory.slots);
     const heldBytes = this.#pool.sizeBytes + this.#pool.lackingBytes(...slots);

@@ -6,8 +6,7 @@ import code from "../../shaders/elementwise.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Attributes, InputGradients, NodeSpec, Tensor } from "../graph/graph.ts";
-import { elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
-import { VECTOR_UNIT_BYTES } from "../graph/lower.ts";
+import { vectorTypeOf } from "../graph/layout.ts";
 import { linearGrid } from "./grid.ts";
 
 /** `alpha * a + beta * b` for tensors of one shape. */
@@ -70,15 +69,10 @@ function record(
     attributes,
     isCheap: true,
     lower(context, node) {
-      const operands = [...node.inputs, node.output];
       const { alpha, beta } = node.attributes;
-      context.splitVectors(operands, (window) => {
-        const memories = operands.map(window.of);
-        const vectorBytes = vectorBytesOf(x.dtype);
-        const count = (memories[0]?.sizeBytes ?? 0) / vectorBytes;
-        const before = window.first * VECTOR_UNIT_BYTES * 4 / vectorBytes;
-        const tail = x.layout === "flat" ? elementCount(x.shape) - before - (count - 1) * 4 : 4;
-        const { grid, stride } = linearGrid(count);
+      context.splitVectors([node.output, ...node.inputs], ({ of, vectors, values }) => {
+        const tail = values - (vectors - 1) * 4;
+        const { grid, stride } = linearGrid(vectors);
         context.dispatch({
           kernel: {
             name: op,
@@ -90,9 +84,9 @@ function record(
               IMAGE: vectorTypeOf(x.dtype),
             },
           },
-          params: [count, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1)), tail],
+          params: [vectors, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1)), tail],
           grid,
-        }, memories);
+        }, [...node.inputs, node.output].map(of));
       });
     },
     ...(backward ? { backward } : {}),

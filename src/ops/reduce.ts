@@ -11,8 +11,8 @@ import sumCode from "../../shaders/reduce_sum.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits, type KernelSpec } from "../gpu/kernel_spec.ts";
 import type { Node, Tensor } from "../graph/graph.ts";
-import { c4Geometry, elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
-import { type LowerContext, VECTOR_UNIT_BYTES } from "../graph/lower.ts";
+import { c4Geometry, elementCount, vectorTypeOf } from "../graph/layout.ts";
+import type { LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
 import { finishLanes, type PlaneChunks, planeChunks } from "./channel_chunks.ts";
 import { linearGrid } from "./grid.ts";
@@ -36,8 +36,8 @@ export function channelSum(x: Tensor): Tensor {
     outputs: [{ shape: [x.shape[1] ?? 1] }],
     flops: elementCount(x.shape),
     lower(context, node) {
-      const g = c4Geometry(x.shape, x.dtype);
-      lowerSum(context, node, { count: g.planeSize, images: g.batch, blocks: g.channelBlocks });
+      const { batch, channelBlocks, planeSize } = c4Geometry(x.shape, x.dtype);
+      lowerSum(context, node, { images: batch, blocks: channelBlocks, planeSize });
     },
     backward: ([dy]) => [dy && broadcast(dy, x, "channel", 1)],
   }).output;
@@ -61,42 +61,50 @@ function total(op: string, x: Tensor, scale: number): Tensor {
     outputs: [{ shape: [1] }],
     attributes: { scale },
     flops: elementCount(x.shape),
-    lower: (context, node) =>
-      lowerSum(context, node, {
-        count: x.sizeBytes / vectorBytesOf(x.dtype),
-        images: 1,
-        blocks: 1,
-      }),
+    lower: (context, node) => lowerSum(context, node, { images: 1, blocks: 1 }),
     backward: ([dy]) => [dy && broadcast(dy, x, "scalar", scale)],
   }).output;
 }
 
-/** Planes of `count` vec4s, `blocks` of them an image; images are added up. */
+/** What is summed apart: `blocks` planes of an image; images are added up. */
 interface Extent {
-  count: number;
   images: number;
   blocks: number;
+  /** vec4s of a plane; default: one plane of everything. */
+  planeSize?: number;
 }
 
-function lowerSum(context: LowerContext, node: Node, { count, images, blocks }: Extent): void {
+/** A part of what is summed that is bound at once: planes of so many vec4s. */
+interface SummedPart {
+  memory: BufferMemory;
+  chunks: PlaneChunks;
+  vectors: number;
+  /** Values in the last vec4. */
+  tail: number;
+  planes: number;
+}
+
+function lowerSum(
+  context: LowerContext,
+  node: Node,
+  { images, blocks, planeSize = 0 }: Extent,
+): void {
   const [x] = node.inputs;
   if (!x) throw new Error(`Node ${node.label} has no input`);
   const scalar = node.op === "channel_sum" ? 0 : 1;
   const { kernelFamily, maxBindingBytes } = context.target;
-  const tail = x.layout === "flat" ? elementCount(x.shape) - (count - 1) * 4 : 4;
   const mostLength = maxBindingBytes / (images * blocks * 16);
-  const parts: { memory: BufferMemory; chunks: PlaneChunks; count: number; planes: number }[] = [];
+  const parts: SummedPart[] = [];
   if (images * blocks > 1) {
-    const chunks = planeChunks(count, kernelFamily, mostLength);
-    context.split(images * blocks, [x], (window) => {
-      parts.push({ memory: window.of(x), chunks, count, planes: window.count });
+    const chunks = planeChunks(planeSize, kernelFamily, mostLength);
+    context.split(images * blocks, [x], ({ of, count: planes }) => {
+      parts.push({ memory: of(x), chunks, vectors: planeSize, tail: 4, planes });
     });
   } else {
-    context.splitVectors([x], (window) => {
-      const memory = window.of(x);
-      const count = memory.sizeBytes / vectorBytesOf(x.dtype);
-      const chunks = planeChunks(count, kernelFamily, mostLength);
-      parts.push({ memory, chunks, count, planes: 1 });
+    context.splitVectors([x], ({ of, vectors, values }) => {
+      const chunks = planeChunks(vectors, kernelFamily, mostLength);
+      const tail = values - (vectors - 1) * 4;
+      parts.push({ memory: of(x), chunks, vectors, tail, planes: 1 });
     });
   }
   const lengths = parts.map(({ chunks, planes }) => chunks.length * planes);
@@ -104,20 +112,20 @@ function lowerSum(context: LowerContext, node: Node, { count, images, blocks }: 
   const length = total / (images * blocks);
   const partials = context.scratch("partials", total * 16);
   let firstPartial = 0;
-  parts.forEach(({ memory, chunks: { chunkSize, chunks, grid, constants }, count, planes }, i) => {
-    const isLast = i === parts.length - 1;
+  parts.forEach(({ memory, chunks: chunked, vectors, tail, planes }, i) => {
+    const { chunkSize, chunks, grid, constants } = chunked;
     context.dispatch({
       kernel: {
         name: "reduce_sum",
         source: sumCode,
         constants: {
           ...constants,
-          TAIL: tail < 4 && isLast ? 1 : 0,
+          TAIL: tail < 4 ? 1 : 0,
           UNROLL: 8,
           IMAGE: vectorTypeOf(x.dtype),
         },
       },
-      params: [count, chunkSize, chunks, tail, firstPartial],
+      params: [vectors, chunkSize, chunks, tail, firstPartial],
       grid: grid(planes),
     }, [memory, partials]);
     firstPartial += lengths[i] ?? 0;
@@ -154,14 +162,9 @@ function broadcast(dy: Tensor, x: Tensor, source: "scalar" | "channel", scale: n
       const [dy] = node.inputs;
       if (!dy) throw new Error("broadcast operands");
       if (layout === "flat") {
-        context.splitVectors([y], (window) => {
-          const memory = window.of(y);
-          const { grid, stride } = linearGrid(memory.sizeBytes / 16);
-          const count = Math.min(
-            memory.sizeBytes / 4,
-            elementCount(shape) - window.first * (VECTOR_UNIT_BYTES / 4),
-          );
-          context.dispatch({ kernel, params: [scaleBits, count, stride], grid }, [dy, memory]);
+        context.splitVectors([y], ({ of, vectors, values }) => {
+          const { grid, stride } = linearGrid(vectors);
+          context.dispatch({ kernel, params: [scaleBits, values, stride], grid }, [dy, of(y)]);
         });
         return;
       }

@@ -5,8 +5,7 @@
 import code from "../../shaders/sigmoid.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../graph/graph.ts";
-import { c4Geometry, elementCount, vectorBytesOf, vectorTypeOf } from "../graph/layout.ts";
-import { VECTOR_UNIT_BYTES } from "../graph/lower.ts";
+import { c4Geometry, vectorTypeOf } from "../graph/layout.ts";
 import { linearGrid } from "./grid.ts";
 
 /**
@@ -46,24 +45,18 @@ function record(
         });
         return;
       }
-      const { dtype } = node.output;
-      const valueBytes = vectorBytesOf(dtype) / 4;
-      const values = layout === "c4" ? like.sizeBytes / valueBytes : elementCount(shape);
       const constants = {
         OP: op === "sigmoid" ? "forward" : "grad",
         LAYOUT: "flat",
-        IMAGE: vectorTypeOf(dtype),
+        IMAGE: vectorTypeOf(node.output.dtype),
       };
-      context.splitVectors(operands, (window) => {
-        const memories = operands.map(window.of);
-        const held = (memories[0]?.sizeBytes ?? 0) / valueBytes;
-        const { grid, stride } = linearGrid(held / 4);
-        const before = window.first * VECTOR_UNIT_BYTES / valueBytes;
+      context.splitVectors([node.output, ...node.inputs], ({ of, vectors, values }) => {
+        const { grid, stride } = linearGrid(vectors);
         context.dispatch({
           kernel: { name: op, source: code, constants },
-          params: [Math.min(held, values - before), stride],
+          params: [values, stride],
           grid,
-        }, memories);
+        }, operands.map(of));
       });
     },
     ...(gradient ? { backward: ([dy]) => [dy && gradient(dy)] } : {}),

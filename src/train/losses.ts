@@ -20,15 +20,17 @@ export type LossName = typeof LOSSES[number];
  *
  * @param logits c4 [N, K, H, W]
  * @param ids flat u32 [N, H, W]
- * @param weight of the classes, flat f32 [K]; Dice, which weighs classes alike already, has none
+ * @param classWeights by class id; Dice, which weighs classes alike already, has none
  * @returns flat [1]
  */
 export function recordLoss(
   name: LossName,
   logits: Tensor,
   ids: Tensor,
-  weight?: Tensor,
+  classWeights?: Float32Array,
 ): Tensor {
+  const weight = classWeights &&
+    logits.graph.constant("classWeights", [classWeights.length], classWeights);
   const options = { ignoreIndex: IGNORED, weight };
   switch (name) {
     case "ce":

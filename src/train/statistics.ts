@@ -9,8 +9,9 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
-import { type MemoryPool, usableProgram } from "../graph/pool.ts";
+import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
+import { ProgramCache } from "../graph/program_cache.ts";
 import type { UNet } from "../nn/unet.ts";
 import { imageInput } from "../ops/image_input.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
@@ -35,23 +36,17 @@ export async function gatherStatistics(
   batches: AsyncIterable<PhotosOfBatch>,
   pool: MemoryPool,
 ): Promise<void> {
-  const programs = new Map<string, Program>();
+  using programs = new ProgramCache();
   const sums = new Map<string, Sums>();
   let total = 0;
-  try {
-    for await (const batch of batches) {
-      const key = [batch.batch, batch.height, batch.width].join();
-      const program = usableProgram(programs, key) ??
-        await statisticsProgram(gpu, net, batch, pool);
-      programs.set(key, program);
-      program.write("pixels", batch.pixels);
-      program.run();
-      const weight = batch.batch * batch.height * batch.width;
-      total += weight;
-      addBatch(sums, await net.store.read(gpu), weight);
-    }
-  } finally {
-    for (const program of programs.values()) program.destroy();
+  for await (const batch of batches) {
+    const key = [batch.batch, batch.height, batch.width].join();
+    const program = await programs.get(key, () => statisticsProgram(gpu, net, batch, pool));
+    program.write("pixels", batch.pixels);
+    program.run();
+    const weight = batch.batch * batch.height * batch.width;
+    total += weight;
+    addBatch(sums, await net.store.read(gpu), weight);
   }
   if (total === 0) return;
   for (const [layer, { mean, square, variance }] of sums) {

@@ -60,9 +60,7 @@ export function recordStep(
   const { store } = net;
   const { image, ids } = recordInput(graph, net.config.channels, shape);
   const logits = net.forward(image, { training });
-  const weight = classWeights &&
-    graph.constant("classWeights", [classWeights.length], classWeights);
-  const loss = recordLoss(name, logits, ids, weight);
+  const loss = recordLoss(name, logits, ids, classWeights);
   const gradients = parameterGradients(loss, store);
   if (kind !== "whole") {
     const arenas = [store.companion(SUM_ARENA), store.companion("gradients")] as const;

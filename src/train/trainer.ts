@@ -6,8 +6,9 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { History } from "../graph/history.ts";
-import { MemoryPool, usableProgram } from "../graph/pool.ts";
+import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
+import { ProgramCache } from "../graph/program_cache.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import type { LossName } from "./losses.ts";
@@ -77,7 +78,7 @@ export class Trainer {
   readonly #options: TrainerOptions;
   readonly #pool: MemoryPool;
   readonly #history = new History(LOSSES_KEPT);
-  readonly #programs = new Map<string, Program>();
+  readonly #programs = new ProgramCache();
   #snapshot: { arrays: Snapshot; state: TrainerState } | undefined;
   #unread = 0;
   #step = 0;
@@ -100,7 +101,7 @@ export class Trainer {
 
   /** GPU memory of the largest program, parameters and optimizer state included. */
   get plannedBytes(): number {
-    return Math.max(0, ...[...this.#programs.values()].map((p) => p.plannedBytes));
+    return Math.max(0, ...this.#programs.programs.map((p) => p.plannedBytes));
   }
 
   /** Steps done. */
@@ -114,10 +115,9 @@ export class Trainer {
   }
 
   /** Compiles the program for a shape of batch; the largest first needs least memory. */
-  async prepare(shape: StepShape, kind: StepKind = "whole"): Promise<Program> {
+  prepare(shape: StepShape, kind: StepKind = "whole"): Promise<Program> {
     const key = [shape.batch, shape.height, shape.width, shape.slotPixels, kind].join();
-    let program = usableProgram(this.#programs, key);
-    if (!program) {
+    return this.#programs.get(key, async () => {
       const { optimizer, clipping, classWeights, average, loss: name } = this.#options;
       const { graph, loss } = recordStep(this.net, optimizer, shape, {
         loss: name,
@@ -127,16 +127,14 @@ export class Trainer {
         average: average?.net,
         kind,
       });
-      program = await compile(this.#gpu, graph, {
+      return await compile(this.#gpu, graph, {
         outputs: { loss },
         stores: [this.net.store, ...(average ? [average.net.store] : [])],
         historyOf: "loss",
         history: this.#history,
         pool: this.#pool,
       });
-      this.#programs.set(key, program);
-    }
-    return program;
+    });
   }
 
   /**
@@ -201,7 +199,7 @@ export class Trainer {
     this.#frozen = true;
     this.#optimizerStep = 0;
     for (const name of this.#options.optimizer.companions) this.net.store.clear(this.#gpu, name);
-    this.#destroyPrograms();
+    this.#programs.destroy();
   }
 
   /** Replaces the network's running statistics by those of all the batches together. */
@@ -252,7 +250,7 @@ export class Trainer {
       });
       this.net.store.writeCompanion(this.#gpu, arena, new Map(values));
     }
-    if (state.frozen !== this.#frozen) this.#destroyPrograms();
+    if (state.frozen !== this.#frozen) this.#programs.destroy();
     this.#apply(state);
   }
 
@@ -289,7 +287,7 @@ export class Trainer {
 
   /** Frees programs and activations; parameters stay. */
   destroy(): void {
-    this.#destroyPrograms();
+    this.#programs.destroy();
     this.#snapshot?.arrays.destroy();
     this.#snapshot = undefined;
     this.#pool.destroy();
@@ -333,11 +331,6 @@ export class Trainer {
     this.#optimizerStep = optimizerStep;
     this.#frozen = frozen;
     this.net.batchesTracked = batchesTracked;
-  }
-
-  #destroyPrograms(): void {
-    for (const program of this.#programs.values()) program.destroy();
-    this.#programs.clear();
   }
 }
 

@@ -4,14 +4,15 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
-import { type MemoryPool, usableProgram } from "../graph/pool.ts";
+import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
+import { ProgramCache } from "../graph/program_cache.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import type { UNet } from "../nn/unet.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
 import { type LossName, recordLoss } from "./losses.ts";
 import { recordInput } from "./step.ts";
-import type { TrainingBatch } from "./trainer.ts";
+import { type TrainingBatch, writeImages } from "./trainer.ts";
 
 /** Options of {@linkcode Validator}. */
 export interface ValidatorOptions {
@@ -42,7 +43,7 @@ export class Validator {
   readonly #gpu: Gpu;
   readonly #net: UNet;
   readonly #options: ValidatorOptions;
-  readonly #programs = new Map<string, Program>();
+  readonly #programs = new ProgramCache(CACHED_PROGRAMS);
 
   /** Uses the parameters that `net` has at each call; compiles nothing yet. */
   constructor(gpu: Gpu, net: UNet, options: ValidatorOptions) {
@@ -56,10 +57,11 @@ export class Validator {
    * @throws {InputError} when the plan does not fit the memory budget.
    * @throws {ShapeError} when the photos are too small for the network.
    */
-  async score({ batch, height, width, pixels, labels }: TrainingBatch): Promise<BatchScore> {
-    const program = await this.#program({ batch, height, width });
-    program.write("pixels", pixels);
-    program.write("labels", new Uint32Array(labels));
+  async score(photos: TrainingBatch): Promise<BatchScore> {
+    const { batch, height, width } = photos;
+    const key = [batch, height, width].join();
+    const program = await this.#programs.get(key, () => this.#compile(photos));
+    writeImages(program, photos);
     program.run();
     const [words, loss] = await Promise.all([program.readInts("ids"), program.read("loss")]);
     return { predicted: unpackIds(words, height, width), loss: loss[0] ?? NaN };
@@ -67,8 +69,7 @@ export class Validator {
 
   /** Frees the programs; the network and the pool stay. */
   destroy(): void {
-    for (const program of this.#programs.values()) program.destroy();
-    this.#programs.clear();
+    this.#programs.destroy();
   }
 
   /** Same as {@linkcode destroy}. */
@@ -76,30 +77,15 @@ export class Validator {
     this.destroy();
   }
 
-  async #program(shape: BatchShape): Promise<Program> {
-    const key = [shape.batch, shape.height, shape.width].join();
-    const program = usableProgram(this.#programs, key) ?? await this.#compile(shape);
-    this.#programs.delete(key);
-    this.#programs.set(key, program);
-    for (const [oldest, old] of this.#programs) {
-      if (this.#programs.size <= CACHED_PROGRAMS) break;
-      old.destroy();
-      this.#programs.delete(oldest);
-    }
-    return program;
-  }
-
-  #compile(shape: BatchShape): Promise<Program> {
+  #compile({ batch, height, width }: BatchShape): Promise<Program> {
     const { loss: name = "ce", classWeights, pool } = this.#options;
     const { config, store } = this.#net;
     const graph = new Graph();
-    const { image, ids } = recordInput(graph, config.channels, shape);
+    const { image, ids } = recordInput(graph, config.channels, { batch, height, width });
     const logits = this.#net.forward(image, { training: false });
-    const weight = classWeights &&
-      graph.constant("classWeights", [classWeights.length], classWeights);
     const outputs = {
-      ids: resizeArgmax(logits, { size: [shape.height, shape.width] }),
-      loss: recordLoss(name, logits, ids, weight),
+      ids: resizeArgmax(logits, { size: [height, width] }),
+      loss: recordLoss(name, logits, ids, classWeights),
     };
     return compile(this.#gpu, graph, { outputs, stores: [store], pool });
   }
