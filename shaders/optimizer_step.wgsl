@@ -1,6 +1,7 @@
 // One step of an optimizer on a window of the parameter arena.
 //
-// Formula   g is the gradient, limited to [-clip, clip] (CLIP value) or times norm[1] (CLIP norm);
+// Formula   g is the gradient, times norm[1] (CLIP norm or SCALED), limited to [-clip, clip] (CLIP
+//           value). SCALED: where norm[1] is 0, the gradients overflowed and nothing changes;
 //           with weight decay d, momentum m and learning rate lr = state.x:
 //   sgd     g += d p;  b = m b + g;  p -= lr (NESTEROV ? g + m b : b)
 //   rmsprop g += d p;  s = alpha s + (1 - alpha) g^2;  u = g / (sqrt(s) + eps);
@@ -10,9 +11,9 @@
 //   adamw   p -= lr d p, then as adam without d
 //           state.y and state.z are the bias corrections 1 - beta^step
 // Layout    arenas of equal offsets, as vec4s; padding between arrays is 0 and stays 0
-// Bindings  0 params, 1 parameters, 2 gradients, 3 state, then CLIP norm: the norm and its factor,
+// Bindings  0 params, 1 parameters, 2 gradients, 3 state, then CLIP norm or SCALED: the norm and its factor,
 //           then sgd and rmsprop with MOMENTUM: b; rmsprop: s; adam, adamw: a, s
-// Constants RULE: sgd | rmsprop | adam | adamw; MOMENTUM, NESTEROV: 0 | 1; CLIP: none | value | norm
+// Constants RULE: sgd | rmsprop | adam | adamw; MOMENTUM, NESTEROV: 0 | 1; CLIP: none | value | norm; SCALED: 0 | 1
 // Grid      one invocation a vec4; x then y
 // Source    torch.optim
 
@@ -33,10 +34,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> parameters: array<vec4f>;
 @group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
 @group(0) @binding(3) var<storage, read> state: array<vec4f>;
-//@if CLIP == 'norm'
+//@if CLIP == 'norm' || SCALED
 @group(0) @binding(4) var<storage, read> norm: array<f32>;
 //@end
-//@let next = 4 + (CLIP == 'norm')
+//@let next = 4 + (CLIP == 'norm' || SCALED)
 //@if MOMENTUM
 @group(0) @binding(${next}) var<storage, read_write> momentumBuffer: array<vec4f>;
 //@end
@@ -53,14 +54,19 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (i >= params.count) {
     return;
   }
+//@if SCALED
+  if (norm[1] == 0f) {
+    return;
+  }
+//@end
   var p = parameters[i];
   var g = gradients[i];
   let rates = state[0];
+//@if CLIP == 'norm' || SCALED
+  g *= norm[1];
+//@end
 //@if CLIP == 'value'
   g = clamp(g, vec4f(-params.clip), vec4f(params.clip));
-//@end
-//@if CLIP == 'norm'
-  g *= norm[1];
 //@end
 //@if RULE == 'adamw'
   p -= rates.x * params.weightDecay * p;

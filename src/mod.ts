@@ -69,6 +69,7 @@ export { MemoryPool } from "./graph/pool.ts";
 export * from "./ops/mod.ts";
 export { BlendArea, type BlendAreaOptions, type BlendChunk } from "./ops/blend_area.ts";
 export { type Pair } from "./ops/conv_shape.ts";
+export * from "./nn/loss_scale.ts";
 export * from "./nn/optimizers.ts";
 export { type ForwardOptions, UNet, unetConfig, type UnetOptions } from "./nn/unet.ts";
 export { parameterCount, type UnetConfig, type UnetModel, type Upsample } from "./nn/unet_spec.ts";

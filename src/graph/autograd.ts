@@ -11,9 +11,14 @@ import type { ParameterStore, StoredTensor } from "./store.ts";
 /**
  * Records the gradient of the scalar `loss` with respect to each tensor of `wrt`.
  *
+ * @param seed what the gradients are multiplied with, of the loss's shape; default 1
  * @throws {ShapeError} when `loss` is no scalar, or an op on the way has no gradient.
  */
-export function differentiate(loss: Tensor, wrt: readonly Tensor[]): Map<Tensor, Tensor> {
+export function differentiate(
+  loss: Tensor,
+  wrt: readonly Tensor[],
+  seed?: Tensor,
+): Map<Tensor, Tensor> {
   if (loss.shape.some((size) => size !== 1)) {
     throw new ShapeError(
       `Differentiating "${loss.label}" of shape [${
@@ -22,8 +27,8 @@ export function differentiate(loss: Tensor, wrt: readonly Tensor[]): Map<Tensor,
         "scalar; reduce it with mean or sum first.",
     );
   }
-  const seed = loss.graph.constant("grad.seed", loss.shape, new Float32Array([1]));
-  return backpropagate(loss, seed, wrt);
+  const one = () => loss.graph.constant("grad.seed", loss.shape, new Float32Array([1]));
+  return backpropagate(loss, seed ?? one(), wrt);
 }
 
 /**
@@ -90,12 +95,18 @@ export interface ParameterGradient {
 /**
  * Differentiates `loss` with respect to every trainable array of `store` that it depends on, and
  * pins the results into the store's `gradients` arena, where an optimizer finds all of them.
+ *
+ * @param seed see {@linkcode differentiate}
  */
-export function parameterGradients(loss: Tensor, store: ParameterStore): ParameterGradient[] {
+export function parameterGradients(
+  loss: Tensor,
+  store: ParameterStore,
+  seed?: Tensor,
+): ParameterGradient[] {
   const { graph } = loss;
   const arena = store.companion("gradients");
   const tensors = store.trainable.map((stored) => graph.parameter(stored));
-  const gradients = differentiate(loss, tensors);
+  const gradients = differentiate(loss, tensors, seed);
   // How often each tensor is read or asked for: a dispatch must not read one window of the arena
   // and write another, so only a gradient that nobody else reads may move there.
   const uses = new Map<Tensor, number>();

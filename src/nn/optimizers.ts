@@ -10,6 +10,7 @@ import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { ParameterGradient } from "../graph/autograd.ts";
 import type { Graph, Tensor } from "../graph/graph.ts";
 import type { ParameterStore } from "../graph/store.ts";
+import type { LossScale } from "./loss_scale.ts";
 import { gradientNorm } from "../ops/clip.ts";
 import { linearGrid } from "../ops/grid.ts";
 import { arenaWindows } from "../ops/arena_windows.ts";
@@ -33,13 +34,17 @@ export interface Optimizer {
    * parameters of `store` stay as they are, even by weight decay. Gradients are clipped inside the
    * update; the gradient arena itself keeps the unclipped ones.
    *
-   * @returns flat [2], gradient norm before clipping and factor, when clipping by norm
+   * @param lossScale what the gradients are multiplied with; where one of them is no finite number,
+   *   parameters and state stay as they are
+   * @returns flat [2], gradient norm before clipping and factor, when clipping by norm or with a loss
+   *   scale
    */
   record(
     graph: Graph,
     store: ParameterStore,
     gradients: readonly ParameterGradient[],
     clipping?: Clipping,
+    lossScale?: LossScale,
   ): Tensor | undefined;
   /** Values of the input `optimizer` for the run that makes step number `step`, the first being 1. */
   stepState(learningRate: number, step: number): Float32Array;
@@ -134,6 +139,7 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
     store: ParameterStore,
     gradients: readonly ParameterGradient[],
     { clipValue, clipNorm }: Clipping = {},
+    lossScale?: LossScale,
   ): Tensor | undefined {
     checkClipping(rule, clipValue, clipNorm);
     if (gradients.length === 0) {
@@ -141,19 +147,19 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
         `Optimizer ${rule} got no gradients; differentiate a loss that depends on a parameter.`,
       );
     }
-    const norm = clipNorm === undefined
+    const norm = clipNorm === undefined && lossScale === undefined
       ? undefined
-      : gradientNorm(graph, store, gradients, clipNorm);
+      : gradientNorm(graph, store, gradients, clipNorm ?? Infinity, lossScale);
     const state = graph.input("optimizer", { shape: [8] });
     const arenas = [store.parameters, store.companion("gradients")];
     const stateArenas = companions.map((name) => store.companion(name));
-    const clip = norm ? "norm" : clipValue === undefined ? "none" : "value";
+    const clip = clipNorm !== undefined ? "norm" : clipValue !== undefined ? "value" : "none";
     graph.record({
       op: `optimizer_${rule}`,
       inputs: [...gradients.map(({ gradient }) => gradient), state, ...(norm ? [norm] : [])],
       outputs: [],
       effect: true,
-      attributes: { clip, weightDecay },
+      attributes: { clip, weightDecay, scaled: lossScale !== undefined },
       lower(context, node) {
         const scalars = node.inputs.slice(gradients.length);
         for (const window of arenaWindows(gradients, context.target.maxBindingBytes)) {
@@ -172,6 +178,7 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
                 MOMENTUM: momentum > 0 ? 1 : 0,
                 NESTEROV: nesterov ? 1 : 0,
                 CLIP: clip,
+                SCALED: lossScale ? 1 : 0,
               },
             },
             params: [sizeBytes / 16, stride, ...floats.map(f32Bits)],

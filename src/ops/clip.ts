@@ -9,6 +9,7 @@ import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { ParameterGradient } from "../graph/autograd.ts";
 import type { Graph, Tensor } from "../graph/graph.ts";
 import type { ParameterStore } from "../graph/store.ts";
+import type { LossScale } from "../nn/loss_scale.ts";
 import { arenaWindows } from "./arena_windows.ts";
 
 /** Partial sums at most, so that the one workgroup that adds them stays quick. */
@@ -19,7 +20,10 @@ const MAX_PARTIALS = 16384;
  *
  * @param gradients of `store`, as `parameterGradients` pins them
  * @param maxNorm norm allowed; `Infinity` to measure only
- * @returns flat [2]: the norm, and min(1, maxNorm / (norm + 1e-6))
+ * @param lossScale what the gradients are multiplied with; the norm is that without it, and the
+ *   scale learns whether they overflowed
+ * @returns flat [2]: the norm, and min(1, maxNorm / (norm + 1e-6)); with `lossScale` the second is
+ *   divided by the scale, and 0 where a gradient is no finite number
  * @throws {ShapeError} without gradients or for a maximum that is not positive.
  */
 export function gradientNorm(
@@ -27,6 +31,7 @@ export function gradientNorm(
   store: ParameterStore,
   gradients: readonly ParameterGradient[],
   maxNorm: number,
+  lossScale?: LossScale,
 ): Tensor {
   if (gradients.length === 0 || !(maxNorm > 0)) {
     throw new ShapeError(
@@ -39,7 +44,7 @@ export function gradientNorm(
     op: "gradient_norm",
     inputs: gradients.map(({ gradient }) => gradient),
     outputs: [{ shape: [2] }],
-    attributes: { maxNorm },
+    attributes: { maxNorm, scaled: lossScale !== undefined },
     lower(context, node) {
       const windows = arenaWindows(gradients, context.target.maxBindingBytes);
       const vectors = windows.reduce((sum, { sizeBytes }) => sum + sizeBytes / 16, 0);
@@ -53,7 +58,7 @@ export function gradientNorm(
         const groups = count / 64;
         const across = Math.min(groups, 65535);
         context.dispatch({
-          kernel: { name: "gradient_norm_partial", source: code, constants: { PASS: "partial" } },
+          kernel: { name: "gradient_norm_partial", source: code, constants: { PASS: "partial", SCALED: 0 } },
           params: [sizeBytes / 16, chunk, across, first, 0],
           grid: [across, Math.ceil(groups / across), 1],
         }, [context.window(arena, offsetBytes, sizeBytes), partials]);
@@ -61,10 +66,14 @@ export function gradientNorm(
       });
       const limit = Math.min(maxNorm, 3e38);
       context.dispatch({
-        kernel: { name: "gradient_norm_final", source: code, constants: { PASS: "final" } },
-        params: [total, 0, 0, 0, f32Bits(limit)],
+        kernel: {
+          name: "gradient_norm_final",
+          source: code,
+          constants: { PASS: "final", SCALED: lossScale ? 1 : 0 },
+        },
+        params: [total, 0, 0, 0, f32Bits(limit), lossScale?.growthInterval ?? 0],
         grid: [1, 1, 1],
-      }, [partials, node.output]);
+      }, [partials, node.output, ...(lossScale ? [lossScale.memory] : [])]);
     },
   }).output;
 }

@@ -5,9 +5,11 @@
  */
 import { parameterGradients } from "../graph/autograd.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
+import type { ImageType } from "../graph/layout.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import { planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
+import type { LossScale } from "../nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import { arenaBlend } from "../ops/arena_blend.ts";
@@ -39,6 +41,10 @@ export interface StepSettings {
   average?: UNet | undefined;
   /** Default `whole`. */
   kind?: StepKind | undefined;
+  /** How images are kept, such as activations and their gradients; default `f32`. */
+  images?: ImageType | undefined;
+  /** What the loss is multiplied with in the backward pass; default: it is not. */
+  lossScale?: LossScale | undefined;
 }
 
 /** Name of the arena in which gradients of several batches add up. */
@@ -55,13 +61,13 @@ export function recordStep(
   settings: StepSettings = {},
 ): { graph: Graph; loss: Tensor } {
   const { clipping, classWeights, training = true, average, kind = "whole" } = settings;
-  const { loss: name = "ce" } = settings;
-  const graph = new Graph();
+  const { loss: name = "ce", images = "f32", lossScale } = settings;
+  const graph = new Graph({ images });
   const { store } = net;
   const { image, ids } = recordInput(graph, net.config.channels, shape);
   const logits = net.forward(image, { training });
   const loss = recordLoss(name, logits, ids, classWeights);
-  const gradients = parameterGradients(loss, store);
+  const gradients = parameterGradients(loss, store, lossScale?.seed(graph));
   if (kind !== "whole") {
     const arenas = [store.companion(SUM_ARENA), store.companion("gradients")] as const;
     const [target, source] = kind === "add" ? arenas : [arenas[1], arenas[0]];
@@ -69,7 +75,7 @@ export function recordStep(
     arenaBlend("accumulate", target, source, coefficients, gradients.map((g) => g.gradient));
     if (kind === "add") return { graph, loss };
   }
-  optimizer.record(graph, store, gradients, clipping);
+  optimizer.record(graph, store, gradients, clipping, lossScale);
   if (average) {
     const coefficients = graph.input("average", { shape: [2] });
     arenaBlend("average", average.store.parameters, store.parameters, coefficients);

@@ -5,10 +5,12 @@
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { ImageType } from "../graph/layout.ts";
 import { History } from "../graph/history.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
+import { LossScale, type LossScaleState } from "../nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import type { LossName } from "./losses.ts";
@@ -41,6 +43,11 @@ export interface TrainerOptions {
   classWeights?: Float32Array | undefined;
   /** Where a running average of weights and statistics goes; default: none is made. */
   average?: { net: UNet; decay: number } | undefined;
+  /**
+   * How images are kept, such as activations and their gradients: `f16` halves their memory on
+   * adapters with the feature `shader-f16`, and brings a {@linkcode LossScale}; default `f32`.
+   */
+  images?: ImageType | undefined;
 }
 
 /** Where a batch stands among those whose gradients are added up for one update. */
@@ -66,6 +73,8 @@ export interface TrainerState {
 const LOSSES_KEPT = 256;
 /** Steps that may be unfinished when another one is submitted. */
 const QUEUED_STEPS = 2;
+/** Name of the loss scale's state among the optimizer's arrays. */
+const LOSS_SCALE = "optimizer.loss_scale.state";
 const ALONE: GroupPosition = { index: 0, size: 1 };
 
 /** Trains a network step by step. */
@@ -79,6 +88,7 @@ export class Trainer {
   readonly #pool: MemoryPool;
   readonly #history = new History(LOSSES_KEPT);
   readonly #programs = new ProgramCache();
+  readonly #lossScale: LossScale | undefined;
   #snapshot: { arrays: Snapshot; state: TrainerState } | undefined;
   #unread = 0;
   #step = 0;
@@ -92,6 +102,7 @@ export class Trainer {
     this.#options = options;
     this.learningRate = options.learningRate;
     this.#pool = new MemoryPool(gpu);
+    if (options.images === "f16") this.#lossScale = new LossScale();
   }
 
   /** Memory of the steps, for programs that never run at the same time, such as validation. */
@@ -118,7 +129,7 @@ export class Trainer {
   prepare(shape: StepShape, kind: StepKind = "whole"): Promise<Program> {
     const key = [shape.batch, shape.height, shape.width, shape.slotPixels, kind].join();
     return this.#programs.get(key, async () => {
-      const { optimizer, clipping, classWeights, average, loss: name } = this.#options;
+      const { optimizer, clipping, classWeights, average, loss: name, images } = this.#options;
       const { graph, loss } = recordStep(this.net, optimizer, shape, {
         loss: name,
         clipping,
@@ -126,6 +137,8 @@ export class Trainer {
         training: !this.#frozen,
         average: average?.net,
         kind,
+        images,
+        lossScale: this.#lossScale,
       });
       return await compile(this.#gpu, graph, {
         outputs: { loss },
@@ -207,6 +220,11 @@ export class Trainer {
     await gatherStatistics(this.#gpu, this.net, batches, this.#pool);
   }
 
+  /** Where the loss scale of 16-bit images stands; `undefined` without. Waits for the device. */
+  async lossScale(): Promise<LossScaleState | undefined> {
+    return await this.#lossScale?.read(this.#gpu);
+  }
+
   /** Weights and statistics as they are now, by name. Waits for the device. */
   async parameters(): Promise<Map<string, Float32Array>> {
     return await this.net.store.read(this.#gpu);
@@ -229,6 +247,10 @@ export class Trainer {
       const values = await this.net.store.readCompanion(this.#gpu, arena);
       for (const [name, array] of values) arrays.set(`${arena}.${name}`, Float32Array.from(array));
     }
+    const scale = await this.lossScale();
+    if (scale) {
+      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, scale.goodUpdates, scale.skipped));
+    }
     return arrays;
   }
 
@@ -250,6 +272,8 @@ export class Trainer {
       });
       this.net.store.writeCompanion(this.#gpu, arena, new Map(values));
     }
+    const [scale, goodUpdates = 0, skipped = 0] = arrays.get(LOSS_SCALE) ?? [];
+    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped });
     if (state.frozen !== this.#frozen) this.#programs.destroy();
     this.#apply(state);
   }
@@ -267,11 +291,13 @@ export class Trainer {
         s.statistics,
       ]),
       ...optimizer.companions.map((name) => store.companion(name)),
+      ...(this.#lossScale ? [this.#lossScale.buffer] : []),
     ];
     const arrays = this.#snapshot?.arrays ?? new Snapshot(arenas);
     if (this.plannedBytes + arrays.sizeBytes > this.#gpu.memoryBudgetBytes) return;
     store.upload(this.#gpu);
     average?.net.store.upload(this.#gpu);
+    this.#lossScale?.upload(this.#gpu);
     arrays.take(this.#gpu);
     this.#snapshot = { arrays, state: this.state };
   }
@@ -292,6 +318,7 @@ export class Trainer {
     this.#snapshot = undefined;
     this.#pool.destroy();
     this.#history.destroy();
+    this.#lossScale?.destroy();
   }
 
   /** Same as {@linkcode destroy}. */
@@ -304,6 +331,7 @@ export class Trainer {
     const isLast = index + 1 === size;
     const kind = size === 1 ? "whole" : isLast ? "update" : "add";
     const program = await this.prepare(batch, kind);
+    this.#lossScale?.upload(this.#gpu);
     writeImages(program, batch);
     if (kind === "add") program.write("accumulate", Float32Array.of(index === 0 ? 0 : 1, 1 / size));
     if (kind === "update") program.write("accumulate", Float32Array.of(1 / size, 1));
