@@ -92,6 +92,11 @@ function parseSettings(value: unknown): SavedSettings | undefined {
     typeof adapter === "string" && (kernels === "gpu" || kernels === "cpu") &&
     typeof data === "string";
   return isKnown
-    ? { recipe, adapter, kernels, data, ...(typeof run === "string" ? { run } : {}) }
+    ? {
+      // Runs of versions without a choice kept 32 bits.
+      recipe: { ...recipe, precision: recipe.precision ?? "f32" },
+      ...{ adapter, kernels, data },
+      ...(typeof run === "string" ? { run } : {}),
+    }
     : undefined;
 }

@@ -122,6 +122,7 @@ export async function run(o: Options, context: Context): Promise<number> {
     emaDecay: open.ema,
     patience: open.patience || undefined,
     saveEvery: open.saveEvery,
+    precision: open.precision,
     before: loaded?.info,
     resume: saved,
     checkpoints: o.checkpoints,
@@ -267,11 +268,12 @@ function logSettings(
   const [size] = train.sizes;
   const sizes = new Set(train.sizes.map((s) => `${s.width} x ${s.height}`)).size;
   const done = resume?.state.epoch ?? before?.epoch ?? 0;
-  const { clip, ema, accumulate, warmup } = recipe;
+  const { clip, ema, accumulate, warmup, precision } = recipe;
   const extras = [
     ...(accumulate > 1 ? [`gradients of ${accumulate} batches averaged`] : []),
     ...(clip ? [`norm clipped to ${clip}`] : []),
     ...(ema > 0 ? [`running average with decay ${ema}`] : []),
+    ...(precision === "f16" ? ["images of 16 bits"] : []),
   ];
   const planned = resume ? `${resume.state.lastEpoch} in all, ${done} done` : `${epochs}`;
   log.info(

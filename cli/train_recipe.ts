@@ -6,6 +6,7 @@
 
 import { shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
+import type { ImageType } from "../src/graph/layout.ts";
 import { adamw, type Clipping, type Optimizer, rmsprop, sgd } from "../src/nn/optimizers.ts";
 import type { AugmentStrength } from "../src/train/augmentation.ts";
 import type { ImageSize } from "../src/train/batches.ts";
@@ -69,6 +70,11 @@ export const recipeOptions = {
       "0.999 (default: none)",
     { min: 0, max: 1, open: true },
   ),
+  precision: choice(
+    "how images are kept on the GPU: f16 halves the memory of a step, where the adapter has " +
+      "shader-f16; weights and sums stay f32 (default: f32)",
+    ["f32", "f16"],
+  ),
   seed: int("seed of initial weights, shuffling and augmentation (default: 42)", {
     min: 0,
     max: 2 ** 32 - 1,
@@ -104,6 +110,8 @@ export interface Recipe {
   readonly patience: number;
   /** Epochs from one checkpoint of its own to the next; a run that goes on may change it. */
   readonly saveEvery: number;
+  /** Element type of activations and their gradients. */
+  readonly precision: ImageType;
 }
 
 /** A recipe whose batch size and class weights may still have to be found. */
@@ -164,6 +172,7 @@ export function resolveRecipe(
     seed: pick("seed", "--seed", o.seed, 42),
     patience: o.patience ?? saved?.recipe.patience ?? 0,
     saveEvery: o.saveEvery ?? saved?.recipe.saveEvery ?? SAVE_EVERY,
+    precision: pick("precision", "--precision", o.precision, "f32"),
   };
 }
 

@@ -10,8 +10,10 @@ import { PixelCache } from "../src/data/pixel_cache.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { DeviceError, InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
+import type { ImageType } from "../src/graph/layout.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
 import type { CheckpointInfo } from "../src/io/checkpoint.ts";
+import { LossScale } from "../src/nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { smallestSize } from "../src/nn/unet_spec.ts";
@@ -58,6 +60,8 @@ export interface TrainingSettings {
   readonly patience?: number | undefined;
   /** Every so many epochs keeps a checkpoint of its own; default 10. */
   readonly saveEvery?: number;
+  /** How images are kept on the GPU; default `f32`. */
+  readonly precision?: ImageType;
   /** What a run that goes on from the checkpoints needs to know, fit for JSON. */
   readonly recipe?: object;
   /** The run that goes on. */
@@ -168,6 +172,7 @@ export type StepChoices = Pick<
   | "loss"
   | "accumulate"
   | "emaDecay"
+  | "precision"
   | "batchSize"
   | "seed"
   | "augment"
@@ -181,7 +186,7 @@ export function fitQuestion(
   settings: StepChoices,
   train: PairSource,
 ): FitQuestion | undefined {
-  const { net, optimizer, clipping, loss, accumulate = 1, emaDecay } = settings;
+  const { net, optimizer, clipping, loss, accumulate = 1, emaDecay, precision } = settings;
   const [shape] = trainingBatches(settings, train).shapes(0);
   return shape && {
     net,
@@ -192,6 +197,8 @@ export function fitQuestion(
       loss,
       kind: accumulate > 1 ? "update" : "whole",
       average: emaDecay ? net : undefined,
+      images: precision,
+      lossScale: precision === "f16" ? new LossScale() : undefined,
     },
     target: lowerTarget(gpu),
     budgetBytes: gpu.memoryBudgetBytes,
@@ -217,6 +224,7 @@ export function openTrainer(gpu: Gpu, settings: TrainingSettings, learningRate: 
     classWeights,
     loss,
     average,
+    images: settings.precision,
   });
   if (resume) {
     average?.net.load(resume.checkpoint.tensors, shownPath(resume.file));

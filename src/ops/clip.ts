@@ -58,7 +58,11 @@ export function gradientNorm(
         const groups = count / 64;
         const across = Math.min(groups, 65535);
         context.dispatch({
-          kernel: { name: "gradient_norm_partial", source: code, constants: { PASS: "partial", SCALED: 0 } },
+          kernel: {
+            name: "gradient_norm_partial",
+            source: code,
+            constants: { PASS: "partial", SCALED: 0 },
+          },
           params: [sizeBytes / 16, chunk, across, first, 0],
           grid: [across, Math.ceil(groups / across), 1],
         }, [context.window(arena, offsetBytes, sizeBytes), partials]);

@@ -3,6 +3,7 @@
  * that nothing disturbed. `UNET_KILLS=20` kills more often than the ordinary tests do.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
 import { inFolder, namesIn, noProcesses, runCommand, startCommand } from "./run_command.ts";
 import { checkpointContent, writeRaw } from "./tiny_data.ts";
@@ -18,6 +19,12 @@ const TRAIN = [
   ...["--ema", "0.9", "--accumulate", "2", "--clip", "1", "--save-every", "3"],
   ...["--augment", "strong", "--loss", "ce+dice", "--class-weights", "auto"],
 ];
+
+/** The loss scale is a state too, where the adapter has one. */
+async function sixteenBits(): Promise<string[]> {
+  using gpu = await requestGpu();
+  return gpu.supportsF16 ? ["--precision", "f16"] : [];
+}
 
 async function prepare(folder: string): Promise<void> {
   writeRaw(folder);
@@ -109,7 +116,7 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       await prepare(folder);
-      const cropped = [...TRAIN, "--crop", "12x16"];
+      const cropped = [...TRAIN, "--crop", "12x16", ...await sixteenBits()];
       const whole = await runCommand(folder, [...cropped, "--checkpoints", "whole"]);
       assertEquals(whole.code, 0, whole.err);
       const process = startCommand(folder, cropped);

@@ -39,6 +39,7 @@ Deno.test("recipe: a run that goes on keeps its own, contradictions are refused"
   assertEquals(recipe("--crop 32x32 -b 4", saved).crop, "32x32");
   assertThrows(() => recipe("--crop 48", saved), InputError, "--crop 48x48 contradicts");
   assertThrows(() => recipe("--loss ce", saved), InputError, "which has focal");
+  assertThrows(() => recipe("--precision f16", saved), InputError, "which has f32");
 });
 
 Deno.test("recipe: schedules rise as long as they are told", () => {
