@@ -123,6 +123,13 @@ export async function trainAndSave(
     }, ` +
       `${Math.round(trainer.plannedBytes / 2 ** 20)} MiB of GPU memory planned`,
   );
+  const lossScale = await trainer.lossScale();
+  if (lossScale) {
+    log.info(
+      `Images of 16 bits: the loss scale is ${lossScale.scale}, ${lossScale.skipped} updates were ` +
+        "left out where gradients overflowed",
+    );
+  }
   if (runLog) log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
   return end;
 }

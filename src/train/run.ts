@@ -99,6 +99,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     }
     const learningRate = schedule.learningRate;
     const { images, batchCount } = await trainEpoch(run, epoch);
+    await checkLossScale(run, epoch);
     const trained = performance.now();
     const validation = await validate(run, epoch);
     if (!validation) {
@@ -291,6 +292,20 @@ async function trainEpoch(
     );
   }
   return { images, batchCount: plans.length };
+}
+
+/**
+ * At the smallest scale the gradients overflow by themselves, and every update would be left out.
+ * @throws {InputError} where it has come to that.
+ */
+async function checkLossScale({ trainer }: Run, epoch: number): Promise<void> {
+  const state = await trainer.lossScale();
+  if (!state || state.scale > 1) return;
+  throw new InputError(
+    `Training stopped in epoch ${epoch} (step ${trainer.step}): gradients are too large for 16 ` +
+      `bits even without a loss scale, and ${state.skipped} updates were left out; the checkpoints ` +
+      "of earlier epochs are untouched, train with --precision f32 or a lower learning rate (-l).",
+  );
 }
 
 /** Where batch `i` of an epoch stands among those that are accumulated. */
