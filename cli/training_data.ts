@@ -202,6 +202,7 @@ export function fitQuestion(
     },
     target: lowerTarget(gpu),
     budgetBytes: gpu.memoryBudgetBytes,
+    supportsF16: gpu.supportsF16,
   };
 }
 

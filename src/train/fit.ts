@@ -5,6 +5,7 @@
 import { InputError, ShapeError } from "../errors.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import { mib } from "../graph/memory.ts";
+import { LossScale } from "../nn/loss_scale.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
 import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
@@ -26,10 +27,12 @@ export interface FitQuestion {
   target: LowerTarget;
   /** Most bytes that it may plan. */
   budgetBytes: number;
+  /** Whether the device could keep images in 16 bits; default false. */
+  supportsF16?: boolean | undefined;
 }
 
 /**
- * A sentence that says why a step does not fit and which batch, scale, crop or width would;
+ * A sentence that says why a step does not fit and which batch, precision, scale, crop or width would;
  * `undefined` when it fits.
  *
  * @param asked the scale that led to the shape, and whether its size is that of a crop
@@ -50,6 +53,11 @@ export function suggestFit(
   const advice: string[] = [];
   const batch = largestBatch(question, shape.batch - 1);
   if (batch) advice.push(`-b ${batch.size} (${mib(batch.bytes)})`);
+  if (question.supportsF16 && question.step?.images !== "f16") {
+    const step = { ...question.step, images: "f16" as const, lossScale: new LossScale() };
+    const bytes = fits({ ...question, step });
+    if (bytes !== undefined) advice.push(`--precision f16 (${mib(bytes)})`);
+  }
   for (let factor = 0.9; !asked.crop && factor >= SMALLEST_FACTOR; factor -= 0.1) {
     const bytes = fits({ ...question, shape: resized(shape, factor, 1) });
     if (bytes === undefined) continue;

@@ -304,7 +304,8 @@ async function checkLossScale({ trainer }: Run, epoch: number): Promise<void> {
   throw new InputError(
     `Training stopped in epoch ${epoch} (step ${trainer.step}): gradients are too large for 16 ` +
       `bits even without a loss scale, and ${state.skipped} updates were left out; the checkpoints ` +
-      "of earlier epochs are untouched, train with --precision f32 or a lower learning rate (-l).",
+      "of earlier epochs are untouched, start again from one of them (-f) with --precision f32 or a " +
+      "lower learning rate (-l).",
   );
 }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import type { LowerTarget } from "../../src/graph/lower.ts";
+import { LossScale } from "../../src/nn/loss_scale.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { largestBatch, suggestFit } from "../../src/train/fit.ts";
@@ -64,6 +65,25 @@ Deno.test("the original configuration trains within 1.5 GiB", () => {
   const step = { batch: 2, height: 400, width: 600 };
   const { plannedBytes } = planStep(original, rmsprop({ momentum: 0.9 }), step, target);
   assert(plannedBytes < 1.5 * 2 ** 30, `${plannedBytes} bytes`);
+});
+
+Deno.test("16 bits halve the activations, and are suggested where the device has them", () => {
+  const original = new UNet({ classes: 23 });
+  const step = { batch: 2, height: 400, width: 600 };
+  const plan = (images: "f32" | "f16") => {
+    const lossScale = images === "f16" ? new LossScale() : undefined;
+    return planStep(original, rmsprop(), step, target, { images, lossScale });
+  };
+  const [wide, narrow] = [plan("f32"), plan("f16")];
+  const share = narrow.memory.slotBytes / wide.memory.slotBytes;
+  assert(share > 0.45 && share < 0.6, `${share} of the activations`);
+  const question = {
+    ...{ net: original, optimizer: rmsprop(), shape: step, target },
+    budgetBytes: Math.ceil((wide.plannedBytes + narrow.plannedBytes) / 2),
+  };
+  const says = suggestFit({ ...question, supportsF16: true }, { scale: 0.1 }) ?? "";
+  assertMatch(says, /-b 1 \(\d+ MiB\) or --precision f16 \(\d+ MiB\) or -s /);
+  assert(!suggestFit(question, { scale: 0.1 })?.includes("--precision"));
 });
 
 Deno.test("a crop that does not fit is advised to shrink, not its scale; auto takes what fits", () => {
