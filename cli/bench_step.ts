@@ -58,6 +58,7 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
     plannedBytes: result.plannedBytes,
     rssPeakBytes: Math.max(rssBytes, peakRssBytes()),
     dispatches: result.dispatches,
+    sinceStartMs: round(result.sinceStartMs, 1),
     ...(result.losses ? { losses: result.losses.map((v) => round(v, 5)) } : {}),
     ...(result.profile ? { profile: profileRows(result.profile).map(rounded) } : {}),
     ...(result.checksum === undefined ? {} : { checksum: round(result.checksum, 7) }),

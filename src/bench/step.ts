@@ -42,6 +42,8 @@ export interface StepOptions extends BatchShape {
 /** What was measured. */
 export interface StepResult {
   coldMs: number;
+  /** From the start of the process to the end of the first step. */
+  sinceStartMs: number;
   medianMs: number;
   minMs: number;
   /** FLOPs of the convolutions over the median time. */
@@ -133,12 +135,14 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   if (training) program.write("labels", labels);
 
   const times: number[] = [];
+  let sinceStartMs = 0;
   for (let step = 0; step <= options.steps; step++) {
     const begin = step === 0 ? started : performance.now();
     if (training) program.write("optimizer", optimizer.stepState(LEARNING_RATE, step + 1));
     program.run();
     await gpu.idle();
     times.push(performance.now() - begin);
+    if (step === 0) sinceStartMs = Date.now() - performance.timeOrigin;
     options.onStep?.();
   }
   const [coldMs = 0, ...warm] = times;
@@ -148,6 +152,7 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   const flops = convolutionFlops(net, options) * (training ? 3 : 1);
   const result: StepResult = {
     coldMs,
+    sinceStartMs,
     medianMs,
     minMs: warm[0] ?? coldMs,
     gflops: flops / medianMs / 1e6,

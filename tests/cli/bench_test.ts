@@ -42,8 +42,11 @@ Deno.test({
         "plannedBytes",
         "rssPeakBytes",
         "dispatches",
+        "sinceStartMs",
         "losses",
       ]);
+      // The process has to start and find its adapter before the first step begins.
+      assert(train.sinceStartMs > train.coldMs);
       assertEquals(train.losses.length, 2);
       assertAlmostEquals(train.losses[0], 3.226, 1e-4);
       assertAlmostEquals(train.losses[1], 3.384, 0.01);
