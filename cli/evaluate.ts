@@ -22,7 +22,15 @@ import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/
 import { choice, float, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { flipsOf, Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import {
+  flipsOf,
+  Model,
+  modelOption,
+  precisionOption,
+  readModel,
+  scaleOf,
+  ttaOptions,
+} from "./model.ts";
 import { Progress } from "./progress.ts";
 import { keepScaled } from "./scaled_photos.ts";
 
@@ -42,6 +50,7 @@ const options = {
     max: 1,
   }),
   ...ttaOptions,
+  precision: precisionOption,
 };
 
 /** The contents of the file that `--json` names. */
@@ -66,7 +75,9 @@ export interface Report {
 
 /** Scores a split and shows what came out. */
 export async function run(
-  { model: file, split, json, report: page, data, scale, tta, flips }: Values<typeof options>,
+  { model: file, split, json, report: page, data, scale, tta, flips, precision }: Values<
+    typeof options
+  >,
   context: Context,
 ): Promise<number> {
   const { log } = context;
@@ -76,7 +87,7 @@ export async function run(
   checkClasses(checkpoint, file, dataset);
   const samples = samplesWithMasks(dataset, split, log);
 
-  using model = await Model.open(checkpoint, file, context);
+  using model = await Model.open(checkpoint, file, context, { precision });
   const used = scaleOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at scale ${used}`);
   const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DeviceError } from "../src/errors.ts";
+import { DeviceError, InputError } from "../src/errors.ts";
 import {
   ADAPTER_REQUESTS,
   type AdapterChoice,
@@ -13,6 +13,7 @@ import {
   requestGpu,
 } from "../src/gpu/device.ts";
 import type { Tuning } from "../src/gpu/tuning.ts";
+import type { ImageType } from "../src/graph/layout.ts";
 import type { Context } from "./command.ts";
 import { readTuning } from "./tuning_file.ts";
 import { chooseVectorWidth } from "./vector_width.ts";
@@ -61,6 +62,18 @@ export async function openGpu(
   const asked = kernels === undefined || kernels === "auto" ? "" : `, ${kernels} kernels`;
   log.info(`Using device ${gpu.description}${asked}`);
   return gpu;
+}
+
+/**
+ * Before anything long begins.
+ * @throws {InputError} where the adapter cannot keep images as `--precision` asks.
+ */
+export function checkPrecision(gpu: Gpu, precision: ImageType): void {
+  if (precision === "f32" || gpu.supportsF16) return;
+  throw new InputError(
+    `--precision f16 needs the feature shader-f16, which ${gpu.description} lacks; leave it out or ` +
+      "choose another adapter (--adapter)",
+  );
 }
 
 /**

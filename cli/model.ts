@@ -7,13 +7,14 @@ import { shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { type Checkpoint, networkOf } from "../src/io/checkpoint.ts";
+import type { ImageType } from "../src/graph/layout.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import type { Flips } from "../src/nn/window_program.ts";
 import { choice, flag, path } from "./args.ts";
 import type { Context } from "./command.ts";
-import { type MostMemory, openGpu } from "./gpu.ts";
+import { checkPrecision, type MostMemory, openGpu } from "./gpu.ts";
 
 /** The scale of the original tool, for checkpoints that do not tell theirs. */
 const DEFAULT_SCALE = 0.1;
@@ -23,6 +24,14 @@ export const modelOption = path("network, .safetensors or PyTorch's .pth", {
   short: "m",
   default: "checkpoints/best.safetensors",
 });
+
+/** How a trained network computes. */
+export const precisionOption = choice(
+  "how images are kept on the GPU: f16 takes half the memory, where the adapter has shader-f16, and " +
+    "decides a few pixels otherwise",
+  ["f32", "f16"],
+  { default: "f32" },
+);
 
 /**
  * Flips of photos. Upside down is no default: where photos have a top (streets, people), networks
@@ -76,17 +85,30 @@ export function scaleOf(asked: number | undefined, { info }: Checkpoint): number
 export class Model {
   private constructor(readonly gpu: Gpu, readonly segmenter: Segmenter) {}
 
-  /** Opens the GPU, with less memory where that is asked for, and puts a network there. */
+  /**
+   * Opens the GPU, with less memory where that is asked for, and puts a network there.
+   * @throws {InputError} where the adapter cannot compute in 16 bits as asked.
+   */
   static async open(
     checkpoint: Checkpoint,
     file: string,
     context: Pick<Context, "adapter" | "kernels" | "log">,
-    mostMemoryBytes?: MostMemory,
+    { precision = "f32", mostMemoryBytes }: {
+      precision?: ImageType;
+      mostMemoryBytes?: MostMemory;
+    } = {},
   ): Promise<Model> {
     const net = networkOf(checkpoint, shownPath(file));
     const gpu = await openGpu(context, mostMemoryBytes);
-    context.log.info(`Using model ${shownPath(file)}: ${describe(checkpoint.config)}`);
-    return new Model(gpu, new Segmenter(gpu, net));
+    try {
+      checkPrecision(gpu, precision);
+    } catch (error) {
+      gpu.destroy();
+      throw error;
+    }
+    const how = precision === "f16" ? ", images of 16 bits" : "";
+    context.log.info(`Using model ${shownPath(file)}: ${describe(checkpoint.config)}${how}`);
+    return new Model(gpu, new Segmenter(gpu, net, { images: precision }));
   }
 
   /** Frees everything on the GPU. */

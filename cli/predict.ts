@@ -9,7 +9,15 @@ import { predictPhoto } from "../src/train/evaluate.ts";
 import { flag, float, int, list, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
-import { flipsOf, Model, modelOption, readModel, scaleOf, ttaOptions } from "./model.ts";
+import {
+  flipsOf,
+  Model,
+  modelOption,
+  precisionOption,
+  readModel,
+  scaleOf,
+  ttaOptions,
+} from "./model.ts";
 import { FIGURE_FOLDER } from "./predict_figures.ts";
 import { type Job, planJobs, unfinished } from "./predict_files.ts";
 import { handsFor } from "./predict_hands.ts";
@@ -55,6 +63,7 @@ const options = {
     { min: 0, max: 0.9 },
   ),
   ...ttaOptions,
+  precision: precisionOption,
   resume: flag("skip photos whose outputs are there"),
   shard: text(
     "the i-th of n shares of the photos (default: that of the Slurm array or Kubernetes Indexed " +
@@ -98,7 +107,10 @@ export async function run(
     colours: classColours(classes),
   };
   const scale = scaleOf(settings.scale, checkpoint);
-  using model = await Model.open(checkpoint, file, context, MOST_MEMORY_BYTES);
+  using model = await Model.open(checkpoint, file, context, {
+    precision: settings.precision,
+    mostMemoryBytes: MOST_MEMORY_BYTES,
+  });
   using hands = handsFor(jobs.length);
   using bar = new Bar(jobs.length);
   log.info(`Predicting ${count(jobs.length)} at scale ${scale}`);

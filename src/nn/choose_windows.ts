@@ -4,6 +4,7 @@
  */
 import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { ImageType } from "../graph/layout.ts";
 import { lowerTarget, planProgram } from "../graph/program_plan.ts";
 import type { BatchShape } from "./batch_shape.ts";
 import { photoGraph } from "./photo_graph.ts";
@@ -29,6 +30,7 @@ const MULTIPLE = 16;
 
 /**
  * The windows for a photo; `undefined` where the plain program of the whole photo is to run.
+ * @param images how activations are kept
  * @throws {ShapeError} for several photos where only single ones are possible.
  * @throws {InputError} when the windows that were asked for exceed the memory budget or a limit.
  */
@@ -37,6 +39,7 @@ export function chooseWindows(
   net: UNet,
   photos: BatchShape,
   options: PredictOptions,
+  images: ImageType,
 ): WindowPlan | undefined {
   const { threshold, window, flips = "none" } = options;
   const probabilities = options.onProbabilities !== undefined;
@@ -54,8 +57,8 @@ export function chooseWindows(
   const whole = Math.ceil(longest / MULTIPLE) * MULTIPLE;
   const make = (side: number): WindowPlan => {
     const overlap = window?.overlap ?? Math.min(MOST_OVERLAP, OVERLAP[net.config.model] / side);
-    const job = { height, width, size, window: side, overlap, flips, probabilities, threshold };
-    return new WindowPlan(gpu, net, job);
+    const how = { window: side, overlap, flips, probabilities, threshold, images };
+    return new WindowPlan(gpu, net, { height, width, size, ...how });
   };
   const fits = (plannedBytes: number) => plannedBytes <= gpu.memoryBudgetBytes;
   if (!window) return make(whole);
@@ -64,7 +67,7 @@ export function chooseWindows(
   }
   if (plain) {
     const planned = attempt(() => {
-      const { graph, ids } = photoGraph(net, photos, size, threshold);
+      const { graph, ids } = photoGraph(net, photos, size, threshold, images);
       return planProgram(graph, { ids }, lowerTarget(gpu)).plannedBytes;
     });
     if (planned !== undefined && fits(planned)) return undefined;

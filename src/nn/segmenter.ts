@@ -5,6 +5,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { ImageType } from "../graph/layout.ts";
 import { mib } from "../graph/memory.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
@@ -27,6 +28,11 @@ export interface PhotoBatch extends BatchShape {
 export interface SegmenterOptions {
   /** Memory shared with programs that never run at the same time; default: a pool of its own. */
   pool?: MemoryPool;
+  /**
+   * How activations are kept: `f16` halves their memory on adapters with the feature `shader-f16`;
+   * class maps differ in a few pixels of nearly equal scores. Default `f32`.
+   */
+  images?: ImageType;
 }
 
 /** Options of {@linkcode Segmenter.predict}. */
@@ -65,6 +71,7 @@ export class Segmenter {
   readonly #net: UNet;
   readonly #pool: MemoryPool;
   readonly #ownsPool: boolean;
+  readonly #images: ImageType;
   readonly #programs = new ProgramCache(CACHED_PROGRAMS);
   /** The windows of the latest size; their blended rows are large, so there are no others. */
   #windows: { readonly key: string; readonly program: WindowProgram } | undefined;
@@ -72,11 +79,12 @@ export class Segmenter {
   #queue: Promise<unknown> = Promise.resolve();
 
   /** Uses the parameters that `net` has at each prediction; compiles nothing yet. */
-  constructor(gpu: Gpu, net: UNet, { pool }: SegmenterOptions = {}) {
+  constructor(gpu: Gpu, net: UNet, { pool, images = "f32" }: SegmenterOptions = {}) {
     this.#gpu = gpu;
     this.#net = net;
     this.#pool = pool ?? new MemoryPool(gpu);
     this.#ownsPool = pool === undefined;
+    this.#images = images;
   }
 
   /** Bytes of GPU memory held for activations. */
@@ -113,7 +121,7 @@ export class Segmenter {
       const width = Math.max(1, Math.floor((photos.width * tenths) / 10));
       const shape = { batch: photos.batch, height, width };
       try {
-        const { graph, ids } = photoGraph(this.#net, shape, size, options.threshold);
+        const { graph, ids } = photoGraph(this.#net, shape, size, options.threshold, this.#images);
         const plan = planProgram(graph, { ids }, lowerTarget(this.#gpu));
         if (plan.plannedBytes <= this.#gpu.memoryBudgetBytes) return tenths / 10;
       } catch (error) {
@@ -169,7 +177,7 @@ export class Segmenter {
     if (plain && window?.side === 0 && this.#programs.has(programKey(photos, options))) {
       return undefined;
     }
-    const plan = chooseWindows(this.#gpu, this.#net, photos, options);
+    const plan = chooseWindows(this.#gpu, this.#net, photos, options, this.#images);
     if (!plan) return undefined;
     this.#dropWindows();
     const { plans, plannedBytes, besidesBytes } = plan.plans();
@@ -194,7 +202,7 @@ export class Segmenter {
     const key = programKey(photos, { size, ...(threshold === undefined ? {} : { threshold }) });
     return this.#programs.get(key, async () => {
       this.#dropWindows();
-      const { graph, ids } = photoGraph(this.#net, photos, size, threshold);
+      const { graph, ids } = photoGraph(this.#net, photos, size, threshold, this.#images);
       const outputs = { ids };
       const plan = planProgram(graph, outputs, lowerTarget(this.#gpu));
       this.#makeRoom([plan]);

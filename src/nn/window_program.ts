@@ -6,6 +6,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
+import type { ImageType } from "../graph/layout.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
@@ -50,6 +51,8 @@ export interface WindowJob {
   probabilities: boolean;
   /** Two-class networks: class 1 where its probability is above this. */
   threshold: number | undefined;
+  /** How activations are kept; what windows are blended into stays f32. */
+  images: ImageType;
 }
 
 /** Class ids or probabilities that one readback brings at most. */
@@ -118,7 +121,7 @@ export class WindowPlan {
 
   /** The program that adds a window of this size. */
   windowGraph(height: number, width: number): Graph {
-    const graph = new Graph();
+    const graph = new Graph({ images: this.job.images });
     const pixels = graph.input("pixels", { shape: [1, height, width], dtype: "u32" });
     const weights = graph.input("weights", { shape: [width + height] });
     const placement = graph.input("placement", { shape: [5], dtype: "u32" });

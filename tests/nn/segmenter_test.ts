@@ -131,6 +131,28 @@ for (const upsample of ["bilinear", "transposed"] as const) {
   });
 }
 
+Deno.test("segmenter: 16 bits take less memory and change few pixels, whole and by windows", async () => {
+  using gpu = await requestGpu();
+  if (!gpu.supportsF16) return;
+  const net = new UNet({ classes: 5, width: 8 }, 1);
+  const head = initialTensors(net.config, 1).get("outc.conv.weight")!;
+  net.store.set("outc.conv.weight", head.map((value) => value * 100));
+  using wide = new Segmenter(gpu, net);
+  using narrow = new Segmenter(gpu, net, { images: "f16" });
+  const photo = scene(117, 203);
+  const ways: PredictOptions[] = [{}, { window: { side: 80 } }, { flips: "horizontal" }];
+  for (const options of ways) {
+    const exact = await probabilitiesOf(wide, 5, photo, options);
+    const rounded = await probabilitiesOf(narrow, 5, photo, options);
+    const largest = Math.max(...rounded.all.map((value, i) => Math.abs(value - exact.all[i]!)));
+    // 11 bits of every activation; none at all would mean that 32 were kept.
+    assert(largest > 0 && largest < 0.01, `${largest} with ${JSON.stringify(options)}`);
+    assert(differing(rounded.ids, exact.ids) < 0.01);
+    assertEquals(await narrow.predict(photo, options), rounded.ids);
+  }
+  assert(narrow.poolBytes < 0.6 * wide.poolBytes, `${narrow.poolBytes} of ${wide.poolBytes}`);
+});
+
 Deno.test("segmenter: photos that do not fit are cut into windows that do", async () => {
   const net = new UNet({ classes: 9, width: 8 }, 1);
   const photo = scene(300, 400);
@@ -155,7 +177,7 @@ Deno.test("segmenter: windows of several sizes run in the memory that they plan 
   const photo = scene(75, 141);
   const window = { side: 64 };
   using roomy = await requestGpu({ kernels: "cpu" });
-  const plan = chooseWindows(roomy, net(), photo, { window });
+  const plan = chooseWindows(roomy, net(), photo, { window }, "f32");
   assert(plan);
   const { plans, plannedBytes } = plan.plans();
   assertEquals(plans.length, 5);
