@@ -1,8 +1,10 @@
 /** `deno task predict`: masks for photos. @module */
 
+import { dirname } from "node:path";
 import { shownPath } from "../src/data/files.ts";
 import { UsageError } from "../src/errors.ts";
 import { classColours } from "../src/report/class_colours.ts";
+import { removeStaleTemporaries } from "../src/io/atomic_file.ts";
 import { NpyFile } from "../src/io/npy_file.ts";
 import type { PredictOptions } from "../src/nn/segmenter.ts";
 import { predictPhoto } from "../src/train/evaluate.ts";
@@ -100,6 +102,11 @@ export async function run(
   for (const { message } of planned.problems) log.error(message);
   let failed = planned.problems.length;
   const jobs = await ownJobs(planned.jobs, settings, log);
+  // A killed run leaves half of a large array behind; shares of a run may write from other machines.
+  const arrays = jobs.flatMap(({ outputs: { probabilities } }) => probabilities ?? []);
+  for (const folder of new Set(arrays.map((path) => dirname(path)))) {
+    await removeStaleTemporaries(folder, true);
+  }
   if (jobs.length === 0) return failed > 0 ? 1 : 0;
 
   const look: ClassLook = {

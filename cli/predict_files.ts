@@ -192,13 +192,18 @@ async function checkOutputs(jobs: readonly Job[]): Promise<void> {
   }
 }
 
-/** Where a path leads after links; itself where nothing is there yet. */
+/** Where a path leads after links, for comparison; itself where nothing is there yet. */
 async function realPath(path: string): Promise<string> {
   try {
-    return await Deno.realPath(path);
+    return nameKey(await Deno.realPath(path));
   } catch {
-    return path;
+    return nameKey(path);
   }
+}
+
+/** Equal for paths that are one file: Windows and macOS do not tell large letters from small ones. */
+export function nameKey(path: string, system: string = Deno.build.os): string {
+  return system === "windows" || system === "darwin" ? path.normalize().toLowerCase() : path;
 }
 
 function count(n: number, noun: string): string {

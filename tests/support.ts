@@ -3,6 +3,7 @@
  * grants nothing, so whatever needs files or processes is reported as ignored there.
  * @module
  */
+import { fileURLToPath } from "node:url";
 
 /** Whether this run may read files without being asked. */
 export const canRead: boolean =
@@ -30,7 +31,7 @@ export function testData(name: string): string | undefined {
   if (!canRead) return undefined;
   const env = Deno.permissions.querySync({ name: "env", variable: "UNET_TEST_DATA" }).state;
   const root = (env === "granted" ? Deno.env.get("UNET_TEST_DATA") : undefined) ??
-    new URL("../../shared/data", import.meta.url).pathname;
+    fileURLToPath(new URL("../../shared/data", import.meta.url));
   try {
     return Deno.statSync(`${root}/${name}`).isDirectory ? `${root}/${name}` : undefined;
   } catch {

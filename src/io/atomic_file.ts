@@ -39,16 +39,18 @@ const STALE_AFTER_MS = 60 * 60 * 1000;
 
 /**
  * Removes temporary files that writes of killed programs left in a folder, as far as that is certain:
- * where the system shows its processes and there is none of that number, or after an hour.
+ * after an hour, or where the system shows its processes and there is none of that number.
+ * @param shared whether programs on other machines may be writing there, too, whose processes nobody
+ *   sees here: then only age counts
  */
-export async function removeStaleTemporaries(folder: string): Promise<void> {
+export async function removeStaleTemporaries(folder: string, shared = false): Promise<void> {
   try {
     for await (const { name } of Deno.readDir(folder)) {
       const pid = /^\..+\.(\d+)\.tmp$/.exec(name)?.[1];
       if (pid === undefined || pid === String(Deno.pid)) continue;
       const path = join(folder, name);
       const age = Date.now() - ((await Deno.stat(path)).mtime?.getTime() ?? Date.now());
-      if (age > STALE_AFTER_MS || await isGone(pid)) await Deno.remove(path);
+      if (age > STALE_AFTER_MS || !shared && await isGone(pid)) await Deno.remove(path);
     }
   } catch {
     // Somebody else's files, or gone by now: nothing that anybody waits for.

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { shardOf, shareOf } from "../../cli/predict_shard.ts";
+import { nameKey } from "../../cli/predict_files.ts";
 import { matchingFiles } from "../../cli/glob.ts";
 import { readMask } from "../../src/data/mask.ts";
 import { decodePng } from "../../src/data/png.ts";
@@ -50,11 +51,20 @@ Deno.test(
   { ignore },
   () =>
     withPhotos(1, async (folder, predict) => {
+      // What killed runs left behind; the young one may be another machine's, still at work.
+      await Deno.mkdir(`${folder}/out`);
+      for (const [name, hours] of [["old", 2], ["young", 0]] as const) {
+        const path = `${folder}/out/.${name}.npy.99999999.tmp`;
+        await Deno.writeTextFile(path, "");
+        const time = Date.now() / 1000 - hours * 3600;
+        await Deno.utime(path, time, time);
+      }
       const { code, err } = await predict([
         ...["-i", "photos/0.png", "-o", "out/m.png", "--color", "--overlay", "--probabilities"],
       ]);
       assertEquals(code, 0, err);
-      const names = ["m.npy", "m.png", "m_color.png", "m_overlay.png"];
+      const left = ".young.npy.99999999.tmp";
+      const names = [left, "m.npy", "m.png", "m_color.png", "m_overlay.png"];
       assertEquals(await namesIn(`${folder}/out`), names);
       const pixels = async (name: string) =>
         decodePng(await Deno.readFile(`${folder}/out/${name}`), name);
@@ -92,6 +102,12 @@ Deno.test(
       assertEquals(await namesIn(folder), ["m.safetensors", "out", "photos"]);
     }),
 );
+
+Deno.test("predict: names that differ in capitals only are one file on Windows and macOS", () => {
+  const [a, b] = ["/x/Photo.png", "/x/photo.png"];
+  for (const system of ["windows", "darwin"]) assertEquals(nameKey(a, system), nameKey(b, system));
+  assert(nameKey(a, "linux") !== nameKey(b, "linux"));
+});
 
 Deno.test("predict: many photos; what is bad or missing costs only itself; --resume goes on", {
   ignore,

@@ -3,10 +3,11 @@
  * permissions that deno.json gives its task.
  * @module
  */
+import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
 import { canRead, canRun, canWrite } from "../support.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Whether tests of processes cannot run here. */
 export const noProcesses: boolean = !canRead || !canWrite || !canRun;

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { readsTexturesRight } from "../../src/bench/texture_reads.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
@@ -8,7 +9,7 @@ const PLAIN = { LP_NATIVE_VECTOR_WIDTH: "", MESA_SHADER_CACHE_DIR: "" };
 
 /** Decides in a process of its own. */
 async function decide(args: string[], env: Record<string, string>) {
-  const script = new URL("./vector_width_try.ts", import.meta.url).pathname;
+  const script = fileURLToPath(new URL("./vector_width_try.ts", import.meta.url));
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", script, ...args],
     env: { ...PLAIN, ...env },

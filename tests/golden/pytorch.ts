@@ -2,6 +2,7 @@
  * PyTorch for tests, where it is installed.
  * @module
  */
+import { fileURLToPath } from "node:url";
 import type { UnetConfig } from "../../src/nn/unet_spec.ts";
 import { canRead, canRun, canWrite } from "../support.ts";
 
@@ -17,7 +18,7 @@ export interface TorchJob {
 
 /** The PATH's python may be one without packages. */
 const CANDIDATES = Deno.build.os === "windows" ? ["python"] : ["python3", "/usr/bin/python3"];
-const FOLDER = new URL(".", import.meta.url).pathname;
+const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
 /** A python that has PyTorch with `weights_only`, if there is one. */
 const python: string | undefined = canRead && canWrite && canRun ? await findPython() : undefined;

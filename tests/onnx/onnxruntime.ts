@@ -2,6 +2,7 @@
  * onnxruntime for tests, where it can be had.
  * @module
  */
+import { fileURLToPath } from "node:url";
 import { canRead, canRun, canWrite } from "../support.ts";
 import type { OnnxJob } from "./run_onnx.ts";
 
@@ -35,7 +36,7 @@ export async function runOnnx(jobs: readonly OnnxJob[]): Promise<number[][]> {
 }
 
 function command(args: readonly string[], options: Deno.CommandOptions): Deno.Command {
-  const here = (name: string) => new URL(name, import.meta.url).pathname;
+  const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
   return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--no-config", `--lock=${here("onnxruntime.lock")}`],
