@@ -1,15 +1,23 @@
 /** `deno task bench ops`: every op and shape of a U-Net, checked. @module */
 
+import { type OpProgram, recordExtras, recordTrainStep } from "../src/bench/op_programs.ts";
 import { benchOps, type OpResult } from "../src/bench/ops.ts";
 import { measurePeaks } from "../src/bench/peaks.ts";
 import { textTable } from "../src/bench/tables.ts";
-import type { UnetModel } from "../src/nn/unet_spec.ts";
 import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 
+const MODELS = ["unet-small", "unet", "extras"] as const;
+
+type Model = typeof MODELS[number];
+
 const options = {
-  model: choice("network", ["both", "unet-small", "unet"], { default: "both" }),
+  model: choice(
+    "network; extras: what a step may have besides (augmentation, focal loss, soft Dice)",
+    ["all", ...MODELS],
+    { default: "all" },
+  ),
   "first-level": int("channels of the first level", { default: 16, min: 1 }),
   upsample: choice("upsampling", ["bilinear", "transposed"], { default: "bilinear" }),
   batch: int("images in a batch", { default: 1, min: 1 }),
@@ -24,12 +32,15 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
   const { log } = context;
   using gpu = await openGpu(context);
   const peaks = await measurePeaks(gpu);
-  const models: UnetModel[] = o.model === "both" ? ["unet-small", "unet"] : [o.model];
-  const rows: (OpResult & { model: UnetModel })[] = [];
+  const models = o.model === "all" ? MODELS : [o.model];
+  const rows: (OpResult & { model: Model })[] = [];
   for (const model of models) {
-    log.info(`Measuring ${model} of width ${o.firstLevel}, shaders may have to be compiled first`);
-    const network = { model, width: o.firstLevel, upsample: o.upsample };
-    for (const row of await benchOps(gpu, { ...o, network, peaks })) rows.push({ model, ...row });
+    const of = model === "extras" ? "" : ` of width ${o.firstLevel}`;
+    log.info(`Measuring ${model}${of}, shaders may have to be compiled first`);
+    const { steps } = o;
+    for (const row of await benchOps(gpu, programOf(model, o), { steps, peaks })) {
+      rows.push({ model, ...row });
+    }
   }
   const wrong = rows.filter((row) => !isRight(row));
   if (o.json) {
@@ -54,6 +65,16 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
     log.error(`${model} ${op} ${shape}: error ${error?.toExponential(1)}, allowed ${allowed}`);
   }
   return wrong.length > 0 ? 1 : 0;
+}
+
+function programOf(
+  model: Model,
+  { firstLevel, upsample, batch, height, width }: Values<typeof options>,
+): OpProgram {
+  const shape = { batch, height, width };
+  return model === "extras"
+    ? recordExtras(shape)
+    : recordTrainStep({ model, width: firstLevel, upsample }, shape);
 }
 
 function isRight({ error, allowed }: OpResult): boolean {
@@ -94,9 +115,9 @@ function rounded<T extends OpResult>(row: T): T {
 /** The command. */
 export const command: Command = defineCommand({
   name: "bench ops",
-  summary: "Times every op and shape of a train step, forward and gradients, on 23 classes; says " +
-    "what that is of the device's peaks, which are measured first, and checks samples of every " +
-    "result against double precision. The exit status is 1 where a number is wrong.",
+  summary: "Times every op and shape of a train step, forward and gradients, on 23 classes, and " +
+    "augmentation, focal loss and soft Dice; says what that is of the device's peaks, which are " +
+    "measured first, and checks samples of every result against double precision. The exit status is 1 where a number is wrong.",
   options,
   gpu: true,
   examples: [

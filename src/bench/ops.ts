@@ -1,29 +1,24 @@
 /**
- * Every op and shape of a U-Net's train step: its time, what that is of the device's peaks, and
- * whether its numbers are right, all from one program whose intermediate results are kept.
+ * Every op and shape of a program: its time, what that is of the device's peaks, and whether its
+ * numbers are right, all from one run whose intermediate results are kept.
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
-import { parameterGradients } from "../graph/autograd.ts";
-import { Graph, type Node, type Tensor } from "../graph/graph.ts";
-import { LowerContext } from "../graph/lower.ts";
+import type { Graph, Node, Tensor } from "../graph/graph.ts";
+import { PAUSE } from "../graph/profile.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget } from "../graph/program_plan.ts";
-import { PAUSE } from "../graph/profile.ts";
 import { rewrite } from "../graph/rewrite.ts";
-import type { BatchShape } from "../nn/batch_shape.ts";
-import { rmsprop } from "../nn/optimizers.ts";
+import type { ParameterStore } from "../graph/store.ts";
 import { Stream } from "../nn/random.ts";
-import { UNet } from "../nn/unet.ts";
-import type { UnetConfig } from "../nn/unet_spec.ts";
-import { crossEntropy } from "../ops/cross_entropy.ts";
+import { type OpProgram, RMSPROP } from "./op_programs.ts";
 import type { Peaks } from "./peaks.ts";
-import { exactOutputs, termsOf, type Values } from "./spot_values.ts";
-import { benchBatch } from "./step.ts";
+import type { Values } from "./spot_arrays.ts";
+import { exactOutputs, termsOf } from "./spot_values.ts";
+import { stepOwners } from "./step_owners.ts";
 
-/** What to measure. */
-export interface OpsOptions extends BatchShape {
-  network: Pick<UnetConfig, "model" | "width" | "upsample">;
+/** How to measure. */
+export interface OpsOptions {
   /** Profiled steps, of which the fastest counts for each dispatch. */
   steps: number;
   peaks: Peaks;
@@ -55,74 +50,64 @@ export interface OpResult {
   allowed: number;
 }
 
-const [SEED, CLASSES, LEARNING_RATE] = [1234, 23, 0.01];
-const [ALPHA, EPS, WEIGHT_DECAY] = [0.99, 1e-8, 1e-8];
-
 /** Elements of each output that are compared. */
 const SAMPLES = 24;
 
 /** Bounds on the relative error, the tests' own: sums of a gradient are longer. */
 const [FORWARD_ERROR, GRADIENT_ERROR] = [1e-5, 1e-4];
 
-/** Records the step. */
-export function recordOps({ network, batch, height, width }: OpsOptions) {
-  const net = new UNet({ classes: CLASSES, ...network }, SEED);
-  const graph = new Graph();
-  const image = graph.input("image", { shape: [batch, 3, height, width], layout: "c4" });
-  const labels = graph.input("labels", { shape: [batch, height, width], dtype: "u32" });
-  const loss = crossEntropy(net.forward(image, { training: true }), labels);
-  const optimizer = rmsprop({ alpha: ALPHA, eps: EPS, weightDecay: WEIGHT_DECAY });
-  optimizer.record(graph, net.store, parameterGradients(loss, net.store));
-  return { net, graph, loss, optimizer };
-}
+/** What is computed again has no time of its own. */
+const AS_RECORDED = { recompute: false } as const;
 
-/** Measures and checks every op of a train step. */
-export async function benchOps(gpu: Gpu, options: OpsOptions): Promise<OpResult[]> {
-  const { net, graph, loss, optimizer } = recordOps(options);
-  const groups = groupNodes(rewrite(graph, [loss]));
-  const kept = new Map<string, Tensor>([["loss", loss]]);
+/** Measures and checks every op of a program. */
+export async function benchOps(
+  gpu: Gpu,
+  { graph, outputs, inputs, store }: OpProgram,
+  { steps, peaks }: OpsOptions,
+): Promise<OpResult[]> {
+  const groups = groupNodes(rewrite(graph, outputs));
+  const kept = new Set(outputs);
   for (const [node] of groups.values()) {
-    for (const tensor of [...node.inputs, ...node.outputs]) kept.set(nameOf(tensor), tensor);
+    for (const tensor of [...node.inputs, ...node.outputs]) kept.add(tensor);
   }
-  const outputs = Object.fromEntries(kept);
-  using program = await compile(gpu, graph, { outputs, stores: [net.store] });
-  const { image, labels } = benchBatch(options);
-  program.write("image", image);
-  program.write("labels", labels);
-  program.write("optimizer", optimizer.stepState(LEARNING_RATE, 1));
+  using program = await compile(gpu, graph, {
+    outputs: Object.fromEntries([...kept].map((tensor) => [nameOf(tensor), tensor])),
+    stores: store ? [store] : [],
+    target: AS_RECORDED,
+  });
+  for (const [name, data] of Object.entries(inputs)) program.write(name, data);
 
   // Parameters change in place: what the ops saw of them is what is there before the run.
   const values = new Map<Tensor, Values>();
-  for (const tensor of kept.values()) {
+  for (const tensor of kept) {
     if (!tensor.producer) values.set(tensor, await read(program, tensor));
   }
-  const before = await net.store.read(gpu);
+  const before = await store?.read(gpu);
   program.run();
-  for (const tensor of kept.values()) {
+  for (const tensor of kept) {
     if (tensor.producer) values.set(tensor, await read(program, tensor));
   }
-  const after = await net.store.read(gpu);
-  const gradients = await net.store.readCompanion(gpu, "gradients");
+  const updated = store && before && await updateError(gpu, store, before);
 
-  const times = await timeNodes(gpu, graph, program, Object.values(outputs), options.steps);
+  const times = await timeNodes(gpu, graph, program, steps);
   return [...groups.values()].map((nodes) => {
     const [node] = nodes;
     const timeMs = nodes.reduce((sum, n) => sum + (times.get(n.id) ?? 0), 0) / nodes.length;
     const flops = node.spec.flops ?? 0;
     const bytes = [...node.inputs, ...node.outputs].reduce((sum, t) => sum + t.sizeBytes, 0);
-    const computeMs = flops / options.peaks.gflops / 1e6;
-    const memoryMs = bytes / options.peaks.gigabytesPerSecond / 1e6;
+    const computeMs = flops / peaks.gflops / 1e6;
+    const memoryMs = bytes / peaks.gigabytesPerSecond / 1e6;
     const isUpdate = node.op.startsWith("optimizer");
     return {
       op: node.label.slice(node.label.lastIndexOf(".") + 1),
-      shape: isUpdate ? `${net.store.parameterCount} values` : shapeOf(node),
+      shape: isUpdate ? `${store?.parameterCount} values` : shapeOf(node),
       count: nodes.length,
       timeMs,
       flops,
       bytes,
       peakShare: timeMs > 0 ? Math.max(computeMs, memoryMs) / timeMs : 0,
       bound: computeMs > memoryMs ? "compute" : "memory",
-      error: isUpdate ? updateError(before, after, gradients) : spotError(node, values),
+      error: isUpdate ? updated ?? null : spotError(node, values),
       allowed: /grad|optimizer/.test(node.op) ? GRADIENT_ERROR : FORWARD_ERROR,
     };
   });
@@ -164,16 +149,9 @@ async function timeNodes(
   gpu: Gpu,
   graph: Graph,
   program: Program,
-  outputs: readonly Tensor[],
   steps: number,
 ): Promise<Map<number, number>> {
-  // Labels do not tell nodes apart; so the steps are counted as the plan made them.
-  const context = new LowerContext(lowerTarget(gpu));
-  const owners: number[] = [];
-  for (const node of rewrite(graph, outputs)) {
-    context.lower(node);
-    while (owners.length < context.steps.length) owners.push(node.id);
-  }
+  const owners = stepOwners(program.plan, graph, { ...lowerTarget(gpu), ...AS_RECORDED });
   const fastest = new Map<number, number>();
   for (let run = 0; run < steps; run++) {
     for (const { kernel, step, timeMs } of await program.profile()) {
@@ -182,11 +160,8 @@ async function timeNodes(
   }
   const times = new Map<number, number>();
   for (const [step, timeMs] of fastest) {
-    const owner = owners[step];
-    if (owner === undefined || context.steps[step]?.label !== program.plan.steps[step]?.label) {
-      throw new Error(`Step ${step} of the program is not the one that was lowered`);
-    }
-    times.set(owner, (times.get(owner) ?? 0) + timeMs);
+    const id = owners[step]?.node.id;
+    if (id !== undefined) times.set(id, (times.get(id) ?? 0) + timeMs);
   }
   return times;
 }
@@ -203,6 +178,11 @@ export function spotError(node: Node, values: ReadonlyMap<Tensor, Values>): numb
     let largest = termsOf(node, inputs);
     for (let i = 0; i < found.data.length; i++) {
       largest = Math.max(largest, Math.abs(found.data[i] ?? NaN));
+    }
+    // Beside one infinite number every error would look small.
+    if (!(largest < Infinity)) {
+      worst = Infinity;
+      return;
     }
     const stream = new Stream(tensor.id);
     let error = 0;
@@ -229,14 +209,16 @@ function indexOf(offset: number, { shape }: Values): number[] {
 type Arrays = ReadonlyMap<string, Float32Array>;
 
 /** The error of RMSprop's first step, whose mean of squares starts at zero. */
-function updateError(before: Arrays, after: Arrays, gradients: Arrays): number {
+async function updateError(gpu: Gpu, store: ParameterStore, before: Arrays): Promise<number> {
+  const after = await store.read(gpu);
+  const { alpha, eps, weightDecay, learningRate } = RMSPROP;
   let [worst, largest] = [0, 0];
-  for (const [name, gradient] of gradients) {
+  for (const [name, gradient] of await store.readCompanion(gpu, "gradients")) {
     const [old, updated] = [before.get(name), after.get(name)];
     gradient.forEach((slope, i) => {
       const p = old?.[i] ?? NaN;
-      const g = slope + WEIGHT_DECAY * p;
-      const exact = p - LEARNING_RATE * g / (Math.sqrt((1 - ALPHA) * g * g) + EPS);
+      const g = slope + weightDecay * p;
+      const exact = p - learningRate * g / (Math.sqrt((1 - alpha) * g * g) + eps);
       worst = Math.max(worst, Math.abs((updated?.[i] ?? NaN) - exact));
       largest = Math.max(largest, Math.abs(exact));
     });

@@ -1,22 +1,22 @@
 /**
- * The formulas of the U-Nets' ops in double precision, for single elements of their outputs: what
- * `bench ops` holds the kernels to, on the very numbers that they got. Independent of the kernels
- * and of how they are chosen; whole arrays are compared in the tests.
+ * The formulas of the ops of a training step in double precision, for single elements of their
+ * outputs: what `bench ops` holds the kernels to, on the very numbers that they got. Independent of
+ * the kernels and of how they are chosen; whole arrays are compared in the tests.
  * @module
  */
 import type { Node } from "../graph/graph.ts";
-
-/** A tensor's values, row-major. */
-export interface Values {
-  readonly shape: readonly number[];
-  readonly data: ArrayLike<number>;
-}
-
-/** The exact value of an output at an index. */
-export type Exact = (index: readonly number[]) => number;
-
-/** A function for each output of a node; `undefined` where it holds nothing of its own. */
-type Formula = (inputs: readonly Values[], node: Node) => (Exact | undefined)[];
+import {
+  at,
+  type Exact,
+  type Formula,
+  inside,
+  meanOver,
+  perChannel,
+  sumOver,
+  type Values,
+} from "./spot_arrays.ts";
+import { AUGMENT_FORMULAS } from "./spot_augment.ts";
+import { LOSS_FORMULAS } from "./spot_losses.ts";
 
 /** The formulas of a node's outputs; `undefined` for an op that has none here. */
 export function exactOutputs(
@@ -43,6 +43,8 @@ export function termsOf({ op }: Node, [x]: readonly Values[]): number {
 }
 
 const FORMULAS: Readonly<Record<string, Formula>> = {
+  ...AUGMENT_FORMULAS,
+  ...LOSS_FORMULAS,
   add: ([a, b], { attributes: { alpha, beta } }) => [
     (i) => Number(alpha) * at(a, ...i) + Number(beta) * at(b, ...i),
   ],
@@ -159,76 +161,7 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       return scale(c) * (masked(i) - means(c).plain - centred(i) * means(c).weighted);
     }];
   },
-  cross_entropy: ([logits, target]) => {
-    const pixels = target?.data.length ?? 0;
-    const loss = once(() =>
-      meanOver(
-        logits,
-        (n, i, j) => logSumExp(logits, n, i, j) - at(logits, n, at(target, n, i, j), i, j),
-      )
-    );
-    return [loss, () => pixels, undefined];
-  },
-  cross_entropy_grad: ([dy, logits, , total, target]) => [
-    ([n = 0, c = 0, i = 0, j = 0]) => {
-      const share = Math.exp(at(logits, n, c, i, j) - logSumExp(logits, n, i, j));
-      const truth = at(target, n, i, j) === c ? 1 : 0;
-      return (share - truth) * at(dy, 0) / at(total, 0);
-    },
-  ],
 };
-
-/** An element; 0 outside the image. */
-function at(values: Values | undefined, ...index: readonly number[]): number {
-  if (!values) return NaN;
-  let offset = 0;
-  for (const [axis, k] of index.entries()) {
-    const size = values.shape[axis] ?? 1;
-    if (k < 0 || k >= size) return 0;
-    offset = offset * size + k;
-  }
-  return values.data[offset] ?? NaN;
-}
-
-function inside(image: Values | undefined, y: number, x: number): boolean {
-  const [, , h = 0, w = 0] = image?.shape ?? [];
-  return y >= 0 && y < h && x >= 0 && x < w;
-}
-
-/** Sums over images and pixels of [N, C, H, W]. */
-function sumOver(
-  image: Values | undefined,
-  term: (n: number, i: number, j: number) => number,
-): number {
-  const [batch = 0, , h = 0, w = 0] = image?.shape ?? [];
-  let sum = 0;
-  for (let n = 0; n < batch; n++) {
-    for (let i = 0; i < h; i++) for (let j = 0; j < w; j++) sum += term(n, i, j);
-  }
-  return sum;
-}
-
-function meanOver(
-  image: Values | undefined,
-  term: (n: number, i: number, j: number) => number,
-): number {
-  const [batch = 0, , h = 0, w = 0] = image?.shape ?? [];
-  return sumOver(image, term) / (batch * h * w);
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { value: T } | undefined;
-  return () => (made ??= { value: make() }).value;
-}
-
-function perChannel<T>(make: (c: number) => T): (c: number) => T {
-  const made = new Map<number, () => T>();
-  return (c) => {
-    const value = made.get(c) ?? once(() => make(c));
-    made.set(c, value);
-    return value();
-  };
-}
 
 /** Two numbers of an attribute such as `3x3`; 1 each, or 0 for padding, where there is none. */
 function pair({ attributes }: Node, name: string): [number, number] {
@@ -359,11 +292,4 @@ function normGradient(
     centred: (i) => (at(x, ...i) - at(mean, i[1] ?? 0)) * deviation(i[1] ?? 0),
     scale: (c) => at(weight, c) * deviation(c),
   };
-}
-
-function logSumExp(logits: Values | undefined, n: number, i: number, j: number): number {
-  const [, classes = 0] = logits?.shape ?? [];
-  let sum = 0;
-  for (let c = 0; c < classes; c++) sum += Math.exp(at(logits, n, c, i, j));
-  return Math.log(sum);
 }

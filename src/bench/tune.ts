@@ -8,18 +8,17 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Tuning } from "../gpu/tuning.ts";
 import { parameterGradients } from "../graph/autograd.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
-import { LowerContext, type LowerTarget } from "../graph/lower.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { PAUSE } from "../graph/profile.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { lowerTarget } from "../graph/program_plan.ts";
-import { rewrite } from "../graph/rewrite.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import { rmsprop } from "../nn/optimizers.ts";
 import { Stream } from "../nn/random.ts";
 import { UNet, type UnetOptions } from "../nn/unet.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import { median } from "./peers.ts";
+import { type StepOwner, stepOwners } from "./step_owners.ts";
 
 /** What to tune for. */
 export interface TuneOptions extends BatchShape {
@@ -60,40 +59,51 @@ const FINAL_STEPS = 5;
 
 /** Measures every candidate of every shape of a step. */
 export async function tuneStep(gpu: Gpu, options: TuneOptions): Promise<TuneResult> {
-  const { net, graph, outputs } = record(options);
-  const choices = choicesOf(graph, outputs, lowerTarget(gpu));
-  const most = Math.min(
-    options.candidates,
-    Math.max(1, ...choices.names.values().map((names) => names.length)),
-  );
+  const { net, graph, outputs } = recordTunedStep(options);
   const pool = new MemoryPool(gpu);
   const programs: Program[] = [];
-  const make = (tuning: Tuning) =>
-    compile(gpu, graph, { outputs, stores: [net.store], pool, target: { tuning } });
+  const compileWith = async (tuning: Tuning): Promise<Program> => {
+    const target = { tuning };
+    const program = await compile(gpu, graph, { outputs, stores: [net.store], pool, target });
+    programs.push(program);
+    return program;
+  };
+  const variantOf = async (tuning: Tuning): Promise<Variant> => {
+    const program = await compileWith(tuning);
+    const owners = stepOwners(program.plan, graph, { ...lowerTarget(gpu), tuning });
+    return { program, owners, compileAgain: () => compileWith(tuning) };
+  };
   try {
-    options.onProgress?.(
-      `Compiling ${most} candidates for ${choices.names.size} shapes (seconds each, the first time)`,
+    const favourite = await variantOf({});
+    const names = namesOf(favourite);
+    const most = Math.min(
+      options.candidates,
+      Math.max(1, ...names.values().map((list) => list.length)),
     );
-    for (let k = 0; k < most; k++) {
-      const tuning = [...choices.names].map(([key, names]) => [key, names[k] ?? names[0] ?? ""]);
-      programs.push(await make(Object.fromEntries(tuning)));
+    options.onProgress?.(
+      `Compiling ${most} candidates for ${names.size} shapes (seconds each, the first time)`,
+    );
+    const variants = [favourite];
+    for (let k = 1; k < most; k++) {
+      const tuning = [...names].map(([key, list]) => [key, list[k] ?? list[0] ?? ""]);
+      variants.push(await variantOf(Object.fromEntries(tuning)));
     }
     const image = graph.inputs.get("image");
     const values = image?.shape.reduce((product, size) => product * size, 1) ?? 0;
-    programs[0]?.write("image", new Stream(1).uniform(values, 1));
+    (await ready(favourite)).write("image", new Stream(1).uniform(values, 1));
     const times = new Map<string, number[]>();
     for (let round = 0; round < options.rounds; round++) {
       options.onProgress?.(`Round ${round + 1} of ${options.rounds}`);
-      for (const [k, program] of programs.entries()) {
-        for (const [key, timeMs] of await timeKeys(program, choices.keyOfStep)) {
+      for (const [k, variant] of variants.entries()) {
+        for (const [key, timeMs] of await timeKeys(variant)) {
           const row = times.get(key) ?? [];
           row[k] = Math.min(row[k] ?? Infinity, timeMs);
           times.set(key, row);
         }
       }
     }
-    const shapes = [...choices.names].map(([key, names]): TunedShape => {
-      const candidates = names.slice(0, most).map((name, k) => ({
+    const shapes = [...names].map(([key, list]): TunedShape => {
+      const candidates = list.slice(0, most).map((name, k) => ({
         name,
         timeMs: times.get(key)?.[k] ?? Infinity,
       }));
@@ -103,10 +113,7 @@ export async function tuneStep(gpu: Gpu, options: TuneOptions): Promise<TuneResu
       shapes.filter(({ candidates, best }) => best !== candidates[0]?.name)
         .map(({ key, best }) => [key, best]),
     );
-    const [favourite] = programs;
-    const tuned = await make(tuning);
-    programs.push(tuned);
-    const [favouriteMs, tunedMs] = await compareSteps(gpu, favourite ?? tuned, tuned);
+    const [favouriteMs, tunedMs] = await compareSteps(gpu, favourite, await variantOf(tuning));
     return { shapes, tuning, favouriteMs, tunedMs };
   } finally {
     for (const program of programs) program.destroy();
@@ -126,7 +133,10 @@ export function bestOf(candidates: readonly { name: string; timeMs: number }[]):
   return (isGain ? best : favourite)?.name ?? "";
 }
 
-function record({ network, mode, batch, height, width }: TuneOptions) {
+/** Records the step. */
+export function recordTunedStep(
+  { network, mode, batch, height, width }: Pick<TuneOptions, "network" | "mode"> & BatchShape,
+) {
   const net = new UNet(network);
   const graph = new Graph();
   const shape = [batch, net.config.channels, height, width];
@@ -140,45 +150,50 @@ function record({ network, mode, batch, height, width }: TuneOptions) {
   return { net, graph, outputs: { loss } as Record<string, Tensor> };
 }
 
-/** The candidates of every shape, and which shape a step of the program belongs to. */
-interface Choices {
-  names: Map<string, readonly string[]>;
-  keyOfStep: (string | undefined)[];
+/** The step with one candidate for each shape. */
+interface Variant {
+  program: Program;
+  readonly owners: readonly StepOwner[];
+  readonly compileAgain: () => Promise<Program>;
 }
 
-function choicesOf(graph: Graph, outputs: Record<string, Tensor>, target: LowerTarget): Choices {
-  const names = new Map<string, readonly string[]>();
-  const keyOfStep: Choices["keyOfStep"] = [];
-  const context = new LowerContext(target);
-  for (const node of rewrite(graph, Object.values(outputs))) {
-    target.choices = new Map();
-    context.lower(node);
-    const [own] = target.choices;
-    if (own && own[1].length > 1) names.set(...own);
-    while (keyOfStep.length < context.steps.length) {
-      keyOfStep.push(own && names.has(own[0]) ? own[0] : undefined);
-    }
+/** The program, made anew where another one took its memory. */
+async function ready(variant: Variant): Promise<Program> {
+  const { program } = variant;
+  if (program.isEvicted) {
+    variant.program = await variant.compileAgain();
+    program.destroy();
   }
-  return { names, keyOfStep };
+  return variant.program;
 }
 
-/** The time of all nodes of each shape in one run. */
-async function timeKeys(
-  program: Program,
-  keyOfStep: readonly (string | undefined)[],
-): Promise<Map<string, number>> {
+/** The names that every shape with a choice has, the favourite first. */
+function namesOf({ owners }: Variant): Map<string, readonly string[]> {
+  return new Map(
+    owners.flatMap(({ choices }) => [...choices].filter(([, names]) => names.length > 1)),
+  );
+}
+
+/**
+ * The time of all nodes of each shape in one run. A node of several shapes, such as a convolution
+ * that is cut into parts, counts for each of them: they change candidates together.
+ */
+async function timeKeys(variant: Variant): Promise<Map<string, number>> {
   const times = new Map<string, number>();
-  for (const { step, kernel, timeMs } of await program.profile()) {
-    const key = keyOfStep[step];
-    if (key !== undefined && kernel !== PAUSE) times.set(key, (times.get(key) ?? 0) + timeMs);
+  for (const { step, kernel, timeMs } of await (await ready(variant)).profile()) {
+    if (kernel === PAUSE) continue;
+    for (const key of variant.owners[step]?.choices.keys() ?? []) {
+      times.set(key, (times.get(key) ?? 0) + timeMs);
+    }
   }
   return times;
 }
 
-async function compareSteps(gpu: Gpu, a: Program, b: Program): Promise<[number, number]> {
+async function compareSteps(gpu: Gpu, a: Variant, b: Variant): Promise<[number, number]> {
   const times: [number[], number[]] = [[], []];
   for (let step = 0; step < FINAL_STEPS; step++) {
-    for (const [i, program] of [a, b].entries()) {
+    for (const [i, variant] of [a, b].entries()) {
+      const program = await ready(variant);
       const started = performance.now();
       program.run();
       await gpu.idle();

@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { benchOps, recordOps, spotError } from "../../src/bench/ops.ts";
+import { recordExtras, recordTrainStep } from "../../src/bench/op_programs.ts";
+import { benchOps, spotError } from "../../src/bench/ops.ts";
 import { measurePeaks } from "../../src/bench/peaks.ts";
-import { exactOutputs, type Values } from "../../src/bench/spot_values.ts";
+import type { Values } from "../../src/bench/spot_arrays.ts";
+import { exactOutputs } from "../../src/bench/spot_values.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { rewrite } from "../../src/graph/rewrite.ts";
@@ -13,17 +15,17 @@ const PEAKS = { gflops: 100, gigabytesPerSecond: 10 };
 for (const kernels of ["cpu", "gpu"] as const) {
   Deno.test(`bench ops: every result of a step is right (${kernels} kernels)`, async () => {
     using gpu = await requestGpu({ kernels });
-    for (
-      const network of [
-        { model: "unet-small", width: 4, upsample: "bilinear" },
-        { model: "unet", width: 2, upsample: "transposed" },
-      ] as const
-    ) {
-      const rows = await benchOps(gpu, { ...SIZE, network, steps: 1, peaks: PEAKS });
-      const steps = rewrite(recordOps({ ...SIZE, network, steps: 1, peaks: PEAKS }).graph, []);
-      assertEquals(rows.reduce((sum, { count }) => sum + count, 0) >= steps.length, true);
+    const programs = [
+      recordTrainStep({ model: "unet-small", width: 4, upsample: "bilinear" }, SIZE),
+      recordTrainStep({ model: "unet", width: 2, upsample: "transposed" }, SIZE),
+      recordExtras(SIZE),
+    ];
+    for (const program of programs) {
+      const rows = await benchOps(gpu, program, { steps: 1, peaks: PEAKS });
+      const nodes = rewrite(program.graph, program.outputs);
+      assertEquals(rows.reduce((sum, { count }) => sum + count, 0), nodes.length);
       for (const { op, shape, error, allowed, timeMs, bytes, peakShare } of rows) {
-        const what = `${network.model} ${op} ${shape}`;
+        const what = `${op} ${shape}`;
         assert(error !== null, `${what} is not checked`);
         assert(error <= allowed, `${what}: error ${error}, allowed ${allowed}`);
         assert(timeMs > 0 && bytes > 0 && peakShare > 0, what);
@@ -55,6 +57,21 @@ Deno.test("bench ops: wrong numbers are found", () => {
   assertEquals(spotError(node, values), 0);
   data.forEach((value, i) => data[i] = value * (1 + 1e-4 * (i % 2)));
   assert((spotError(node, values) ?? 0) > 2e-5);
+});
+
+Deno.test("bench ops: one number that is none is an error, wherever it is", () => {
+  for (const wrong of [NaN, Infinity]) {
+    const { output, values } = ones();
+    const [node] = [output.producer];
+    assert(node);
+    const [exact] = exactOutputs(node, [...values.values()]) ?? [];
+    const data = new Float32Array(8 * 5 * 6);
+    data.forEach((_, i) => data[i] = exact?.([0, 0, Math.floor(i / 6) % 5, i % 6]) ?? NaN);
+    for (let at = 0; at < data.length; at++) {
+      values.set(output, { shape: output.shape, data: data.with(at, wrong) });
+      assertEquals(spotError(node, values), Infinity, `${wrong} at ${at}`);
+    }
+  }
 });
 
 Deno.test("bench ops: the peaks are those of a computer", async () => {

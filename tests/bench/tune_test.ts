@@ -1,11 +1,14 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { adapterKey, forgetTuning, readTuning, saveTuning } from "../../cli/tuning_file.ts";
-import { bestOf, tuneStep } from "../../src/bench/tune.ts";
+import { recordStep } from "../../src/bench/step.ts";
+import { stepOwners } from "../../src/bench/step_owners.ts";
+import { bestOf, recordTunedStep, tuneStep } from "../../src/bench/tune.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { type Candidate, choose, isTuning, type Tuning } from "../../src/gpu/tuning.ts";
 import { backpropagate } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { compile } from "../../src/graph/program.ts";
+import type { LowerTarget } from "../../src/graph/lower.ts";
 import { lowerTarget, planProgram } from "../../src/graph/program_plan.ts";
 import { Stream } from "../../src/nn/random.ts";
 import { conv2d } from "../../src/ops/conv2d.ts";
@@ -93,6 +96,7 @@ Deno.test("tuning: every candidate computes the same", async () => {
   assertEquals(paramsSeen.size, most, "the candidates are different plans");
 });
 
+const TARGET = { maxTextureDimension: 8192, maxBindingBytes: 2 ** 27 };
 const STEP = { mode: "train", batch: 1, height: 8, width: 12, candidates: 2, rounds: 1 } as const;
 
 Deno.test("tuning: a step's shapes are measured, and what is chosen is among the candidates", async () => {
@@ -111,6 +115,67 @@ Deno.test("tuning: a step's shapes are measured, and what is chosen is among the
     for (const { name, timeMs } of candidates) assert(timeMs > 0 && timeMs < 1e4, `${key} ${name}`);
     assert(candidates.some(({ name }) => name === best));
     assertEquals(tuning[key], best === candidates[0]?.name ? undefined : best);
+  }
+});
+
+for (const kernelFamily of ["cpu", "gpu"] as const) {
+  Deno.test(`tuning: every step has the node that made it, whatever is chosen (${kernelFamily})`, () => {
+    const device = { ...TARGET, kernelFamily };
+    const { graph, outputs } = recordStep({
+      ...STEP,
+      height: 32,
+      firstLevel: 4,
+      width: 48,
+      model: "unet",
+    });
+    const favourite = planProgram(graph, outputs, device);
+    const owners = stepOwners(favourite, graph, device);
+    assert(
+      favourite.nodes.some(({ label }) => label.endsWith("(again)")),
+      "something is recomputed",
+    );
+    const last = owners.flatMap(({ choices }) => [...choices]).map(([key, names]) => [
+      key,
+      names.at(-1) ?? "",
+    ]);
+    const target = { ...device, tuning: Object.fromEntries(last) };
+    const plan = planProgram(graph, outputs, target);
+    assert(plan.params.join() !== favourite.params.join(), "the choices differ");
+    for (const [i, { node, choices }] of stepOwners(plan, graph, target).entries()) {
+      const step = plan.steps[i];
+      assertEquals(step?.label, node.label);
+      const isConvolution = node.op.startsWith("conv");
+      assertEquals(choices.size > 0, isConvolution, node.label);
+    }
+    const [first, second] = plan.steps;
+    assert(first && second);
+    for (const steps of [[second, first, ...plan.steps.slice(2)], plan.steps.slice(0, -1)]) {
+      assertThrows(
+        () => stepOwners({ ...plan, steps }, graph, target),
+        Error,
+        "put down to the wrong nodes",
+      );
+    }
+    assertThrows(() => stepOwners(favourite, graph, target), Error, "put down to the wrong nodes");
+  });
+}
+
+Deno.test("tuning: candidates take turns where memory does not hold all of them", async () => {
+  const size = { height: 32, width: 48 };
+  const network = { classes: 3, width: 8 };
+  const { graph, outputs } = recordTunedStep({ ...STEP, ...size, network });
+  const choices = new Map<string, readonly string[]>();
+  const device: LowerTarget = { ...TARGET, kernelFamily: "cpu" };
+  const plans = [planProgram(graph, outputs, { ...device, choices })];
+  for (const k of [1, 2]) {
+    const names = [...choices].map(([key, list]) => [key, list[k] ?? list[0] ?? ""]);
+    plans.push(planProgram(graph, outputs, { ...device, tuning: Object.fromEntries(names) }));
+  }
+  const memoryBudgetBytes = Math.max(...plans.map(({ plannedBytes }) => plannedBytes));
+  using gpu = await requestGpu({ kernels: "cpu", memoryBudgetBytes });
+  const { shapes } = await tuneStep(gpu, { ...STEP, ...size, network, candidates: 3 });
+  for (const { key, candidates } of shapes) {
+    for (const { timeMs } of candidates) assert(timeMs < Infinity, key);
   }
 });
 
