@@ -13,6 +13,7 @@ import { mul } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reduce.ts";
 import { checkLossScale } from "../../src/train/run.ts";
 import { Trainer, type TrainingBatch } from "../../src/train/trainer.ts";
+import { Validator } from "../../src/train/validator.ts";
 import { random } from "../reference/array.ts";
 import { testGpu } from "../ops/harness.ts";
 
@@ -266,4 +267,30 @@ test("16 bits: a batch that overflows costs its group; rewinding and freezing ke
   assertEquals(await trainer.lossScale(), { ...halved, goodUpdates: 2 });
   net.store.destroy();
   mean.store.destroy();
+});
+
+test("16 bits: validation and statistics of the set fit into the memory of the steps", async () => {
+  using gpu = await requestGpu();
+  if (!gpu.supportsF16) return;
+  const net = new UNet({ classes: 3, width: 8 }, 1);
+  using trainer = new Trainer(gpu, net, { optimizer: sgd(), learningRate: 0.05, images: "f16" });
+  await trainer.train(BATCH);
+  const { pool } = trainer;
+  const bytes = pool.sizeBytes;
+  using validator = new Validator(gpu, net, { images: "f16", pool });
+  const { loss } = await validator.score(BATCH);
+  await trainer.gatherStatistics(async function* () {
+    yield await Promise.resolve(BATCH);
+  }());
+  // Little besides may differ in shape.
+  assert(pool.sizeBytes < 1.1 * bytes, `${pool.sizeBytes} instead of ${bytes}`);
+  await trainer.finish();
+  net.store.destroy();
+  using roomy = await requestGpu();
+  const again = new UNet({ classes: 3, width: 8 }, 1);
+  using wide = new Trainer(roomy, again, { optimizer: sgd(), learningRate: 0.05 });
+  await wide.train(BATCH);
+  using exact = new Validator(roomy, again, { pool: wide.pool });
+  assertAlmostEquals(loss, (await exact.score(BATCH)).loss, 0.003);
+  again.store.destroy();
 });
