@@ -96,10 +96,11 @@ export async function dryRun(
       `${duration(warm * batches.plan(1).length / 1000)} of training an epoch)`,
   );
 
-  const { loss: name, classWeights } = settings;
+  const { loss: name, classWeights, precision } = settings;
   using validator = new Validator(gpu, trainer.result, {
     loss: name,
     classWeights,
+    images: precision,
     pool: trainer.pool,
   });
   const [plan] = planBatches(data.valid.sizes, settings.batchSize, 0, 0);

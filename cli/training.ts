@@ -70,8 +70,9 @@ export async function trainAndSave(
   const schedule = settings.schedule((state.lastEpoch - state.firstEpoch) * perEpoch, perEpoch);
   using trainer = openTrainer(gpu, settings, schedule.learningRate);
   if (resume) schedule.restore(state.schedule);
-  const { loss, classWeights } = settings;
-  using validator = new Validator(gpu, trainer.result, { loss, classWeights, pool: trainer.pool });
+  const { loss, classWeights, precision: images } = settings;
+  const { pool } = trainer;
+  using validator = new Validator(gpu, trainer.result, { loss, classWeights, images, pool });
   await using runLog = await openRunLog(gpu, settings, trainer.result, state);
   const stepsBefore = resume ? resume.checkpoint.info.step - state.trainer.step : before?.step ?? 0;
   const isFirstOfItsOwn = !resume && bestScore === undefined;

@@ -26,6 +26,9 @@ const LOSS_EVERY_MS = 3000;
 /** What the learning rate is multiplied with where training goes on with frozen statistics. */
 const FROZEN_RATE_FACTOR = 0.1;
 
+/** Updates left out in a row at the smallest loss scale that end a run. */
+const MOST_EXHAUSTED = 8;
+
 /** Writes what a run wants to keep; returns the names of the files. */
 export interface RunSaver {
   /** After every epoch. */
@@ -295,17 +298,20 @@ async function trainEpoch(
 }
 
 /**
- * At the smallest scale the gradients overflow by themselves, and every update would be left out.
+ * Where the gradients overflow by themselves, weights would stay as they are for ever. A scale of 1
+ * alone does not tell: updates may still succeed there.
  * @throws {InputError} where it has come to that.
  */
-async function checkLossScale({ trainer }: Run, epoch: number): Promise<void> {
+export async function checkLossScale(
+  { trainer }: { trainer: Pick<Trainer, "lossScale" | "step"> },
+  epoch: number,
+): Promise<void> {
   const state = await trainer.lossScale();
-  if (!state || state.scale > 1) return;
+  if (!state || state.exhausted < MOST_EXHAUSTED) return;
   throw new InputError(
     `Training stopped in epoch ${epoch} (step ${trainer.step}): gradients are too large for 16 ` +
-      `bits even without a loss scale, and ${state.skipped} updates were left out; the checkpoints ` +
-      "of earlier epochs are untouched, start again from one of them (-f) with --precision f32 or a " +
-      "lower learning rate (-l).",
+      `bits even without a loss scale, and ${state.skipped} updates were left out; ` +
+      startAgain(true),
   );
 }
 
@@ -327,9 +333,15 @@ async function notFinite(
   const fault = await findFault(trainer, open.slice(0, index + 1));
   return new InputError(
     `Training stopped in epoch ${epoch} at batch ${batch} (step ${step}): the loss became ${loss}` +
-      `${fault === undefined ? "" : `; ${fault}`}; the checkpoints of earlier epochs are ` +
-      "untouched, start again from one of them (-f) with a lower learning rate (-l).",
+      `${fault === undefined ? "" : `; ${fault}`}; ` +
+      startAgain(await trainer.lossScale() !== undefined),
   );
+}
+
+/** What to do after either. */
+function startAgain(sixteenBits: boolean): string {
+  return "the checkpoints of earlier epochs are untouched, start again from one of them (-f) with " +
+    `${sixteenBits ? "--precision f32 or " : ""}a lower learning rate (-l).`;
 }
 
 /**

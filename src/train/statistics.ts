@@ -9,6 +9,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
+import type { ImageType } from "../graph/layout.ts";
 import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
@@ -29,19 +30,22 @@ const VARIANCE = ".running_var";
  * Replaces the running means and variances of `net` by those of all `batches` together: the mean of
  * the batches' means, and the mean of their variances plus the variance of their means (law of
  * total variance), weighted by pixels. The weights stay as they are.
+ *
+ * @param images how activations are kept
  */
 export async function gatherStatistics(
   gpu: Gpu,
   net: UNet,
   batches: AsyncIterable<PhotosOfBatch>,
   pool: MemoryPool,
+  images: ImageType = "f32",
 ): Promise<void> {
   using programs = new ProgramCache();
   const sums = new Map<string, Sums>();
   let total = 0;
   for await (const batch of batches) {
     const key = [batch.batch, batch.height, batch.width].join();
-    const program = await programs.get(key, () => statisticsProgram(gpu, net, batch, pool));
+    const program = await programs.get(key, () => statisticsProgram(gpu, net, batch, pool, images));
     program.write("pixels", batch.pixels);
     program.run();
     const weight = batch.batch * batch.height * batch.width;
@@ -90,8 +94,9 @@ function statisticsProgram(
   net: UNet,
   { batch, height, width }: BatchShape,
   pool: MemoryPool,
+  images: ImageType,
 ): Promise<Program> {
-  const graph = new Graph();
+  const graph = new Graph({ images });
   const pixels = graph.input("pixels", { shape: [batch, height, width], dtype: "u32" });
   net.forward(imageInput(pixels, net.config.channels), { training: true, momentum: 1 });
   return compile(gpu, graph, { outputs: {}, stores: [net.store], pool });

@@ -217,7 +217,7 @@ export class Trainer {
 
   /** Replaces the network's running statistics by those of all the batches together. */
   async gatherStatistics(batches: AsyncIterable<TrainingBatch>): Promise<void> {
-    await gatherStatistics(this.#gpu, this.net, batches, this.#pool);
+    await gatherStatistics(this.#gpu, this.net, batches, this.#pool, this.#options.images);
   }
 
   /** Where the loss scale of 16-bit images stands; `undefined` without. Waits for the device. */
@@ -249,7 +249,8 @@ export class Trainer {
     }
     const scale = await this.lossScale();
     if (scale) {
-      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, scale.goodUpdates, scale.skipped));
+      const { skipped, exhausted } = scale;
+      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, scale.goodUpdates, skipped, exhausted));
     }
     return arrays;
   }
@@ -272,8 +273,8 @@ export class Trainer {
       });
       this.net.store.writeCompanion(this.#gpu, arena, new Map(values));
     }
-    const [scale, goodUpdates = 0, skipped = 0] = arrays.get(LOSS_SCALE) ?? [];
-    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped });
+    const [scale, goodUpdates = 0, skipped = 0, exhausted = 0] = arrays.get(LOSS_SCALE) ?? [];
+    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped, exhausted });
     if (state.frozen !== this.#frozen) this.#programs.destroy();
     this.#apply(state);
   }

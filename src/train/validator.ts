@@ -4,6 +4,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Graph } from "../graph/graph.ts";
+import type { ImageType } from "../graph/layout.ts";
 import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
@@ -20,6 +21,11 @@ export interface ValidatorOptions {
   loss?: LossName | undefined;
   /** What a pixel of each class counts in the loss, by class id; default 1 each. */
   classWeights?: Float32Array | undefined;
+  /**
+   * How activations are kept, default `f32`. Of another type than the trainer's they hardly fit its
+   * memory, and the pool grows by as much again.
+   */
+  images?: ImageType | undefined;
   /** Memory shared with programs that never run at the same time, such as the trainer's. */
   pool: MemoryPool;
 }
@@ -78,9 +84,9 @@ export class Validator {
   }
 
   #compile({ batch, height, width }: BatchShape): Promise<Program> {
-    const { loss: name = "ce", classWeights, pool } = this.#options;
+    const { loss: name = "ce", classWeights, images = "f32", pool } = this.#options;
     const { config, store } = this.#net;
-    const graph = new Graph();
+    const graph = new Graph({ images });
     const { image, ids } = recordInput(graph, config.channels, { batch, height, width });
     const logits = this.#net.forward(image, { training: false });
     const outputs = {

@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { encodePng } from "../../src/data/png_write.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
 import { checkpointContent, writeRaw } from "./tiny_data.ts";
@@ -163,6 +164,11 @@ Deno.test({
       const hot = [...SMALL, "--clip", "0", "--optimizer", "sgd", "-l", "9e15"];
       const where = "(step 3): the loss became NaN; in step 2, the output of inc.double_conv.4";
       await fails(1, where, ...hot);
+      using gpu = await requestGpu();
+      if (gpu.supportsF16) {
+        const advice = "(-f) with --precision f32 or a lower learning rate";
+        await fails(1, advice, ...hot, "--precision", "f16");
+      }
       assertEquals(Deno.readTextFileSync(`${folder}/checkpoints/last.safetensors`), "precious");
 
       // One photo that is too small, last in the validation split.

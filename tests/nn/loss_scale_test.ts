@@ -1,17 +1,19 @@
 /** Dynamic loss scaling: what it changes, what it must not change, and training in 16 bits. @module */
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { parameterGradients } from "../../src/graph/autograd.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { compile } from "../../src/graph/program.ts";
 import { ParameterStore } from "../../src/graph/store.ts";
-import { LossScale } from "../../src/nn/loss_scale.ts";
+import { LossScale, type LossScaleState } from "../../src/nn/loss_scale.ts";
 import { adamw, type Clipping, type Optimizer, rmsprop, sgd } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { mul } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reduce.ts";
+import { checkLossScale } from "../../src/train/run.ts";
 import { Trainer, type TrainingBatch } from "../../src/train/trainer.ts";
+import { Validator } from "../../src/train/validator.ts";
 import { random } from "../reference/array.ts";
 import { testGpu } from "../ops/harness.ts";
 
@@ -82,7 +84,7 @@ for (const [name, optimizer, clipping] of RECIPES) {
       const expected = Math.hypot(...g);
       assertAlmostEquals(scaled.norms[i] ?? NaN, expected, expected * 1e-5);
     });
-    assertEquals(scaled.state, { scale: 65536, goodUpdates: 4, skipped: 0 });
+    assertEquals(scaled.state, { scale: 65536, goodUpdates: 4, skipped: 0, exhausted: 0 });
   });
 
   test(`loss scale: an overflow leaves out the update of ${name} and halves the scale`, async () => {
@@ -102,19 +104,57 @@ for (const [name, optimizer, clipping] of RECIPES) {
     assert(after.every((values) => values.every(Number.isFinite)));
     assert(after[2]?.some((value, i) => value !== after[1]?.[i]));
     assertEquals(scales, [65536, 32768, 32768, 16384, 16384, 32768]);
-    assertEquals(state, { scale: 32768, goodUpdates: 0, skipped: 2 });
+    assertEquals(state, { scale: 32768, goodUpdates: 0, skipped: 2, exhausted: 0 });
   });
 }
 
+test("loss scale: only overflows in a row at the smallest scale end a run", async () => {
+  const bad = Float32Array.from({ length: SIZE }, () => NaN);
+  const [good = bad] = gradientsOf(1);
+  const from = { scale: 2, goodUpdates: 0, skipped: 0, exhausted: 0 };
+  const after = async (gradients: readonly Float32Array[]) => {
+    const scale = new LossScale();
+    scale.set(from);
+    const { state } = await steps(sgd(), {}, gradients, scale);
+    assert(state);
+    return state;
+  };
+  const check = (state: LossScaleState | undefined) =>
+    checkLossScale({ trainer: { step: 9, lossScale: () => Promise.resolve(state) } }, 3);
+
+  // At 1, where updates succeed: nothing is wrong.
+  const well = await after([bad, good]);
+  assertEquals(well, { scale: 1, goodUpdates: 1, skipped: 1, exhausted: 0 });
+  await check(well);
+  await check(undefined);
+  // That 2 was too much says nothing of 1.
+  const fallen = await after([bad]);
+  assertEquals(fallen, { scale: 1, goodUpdates: 0, skipped: 1, exhausted: 0 });
+  await check(fallen);
+  const recovered = await after([...Array.from({ length: 9 }, () => bad), good]);
+  assertEquals(recovered, { scale: 1, goodUpdates: 1, skipped: 9, exhausted: 0 });
+  await check(recovered);
+
+  const dead = await after(Array.from({ length: 9 }, () => bad));
+  assertEquals(dead, { scale: 1, goodUpdates: 0, skipped: 9, exhausted: 8 });
+  await assertRejects(
+    () => check(dead),
+    InputError,
+    "in epoch 3 (step 9): gradients are too large",
+  );
+  await assertRejects(() => check(dead), InputError, "with --precision f32 or a lower");
+});
+
 test("loss scale: it can be set within its limits", async () => {
   const scale = new LossScale();
-  scale.set({ scale: 1, goodUpdates: 7, skipped: 3 });
+  scale.set({ scale: 1, goodUpdates: 7, skipped: 3, exhausted: 0 });
   const bad = [Float32Array.from({ length: SIZE }, () => NaN)];
   const { state } = await steps(sgd(), {}, bad, scale);
   // It never falls below 1.
-  assertEquals(state, { scale: 1, goodUpdates: 0, skipped: 4 });
+  assertEquals(state, { scale: 1, goodUpdates: 0, skipped: 4, exhausted: 1 });
   for (const value of [0, 0.5, 2 ** 25, NaN, Infinity]) {
-    const set = () => new LossScale().set({ scale: value, goodUpdates: 0, skipped: 0 });
+    const set = () =>
+      new LossScale().set({ scale: value, goodUpdates: 0, skipped: 0, exhausted: 0 });
     assertThrows(set, InputError, `loss scale of ${value}`);
   }
   assertThrows(() => new LossScale({ growthInterval: 0 }), InputError, "growth interval of 0");
@@ -161,10 +201,96 @@ for (const [kernels, accumulate] of [["cpu", 1], ["gpu", 3]] as const) {
     narrow.losses.forEach((loss, i) => assertAlmostEquals(loss, wide.losses[i] ?? NaN, 0.003));
     assert((narrow.losses.at(-1) ?? NaN) < (narrow.losses[0] ?? NaN));
     const updates = STEPS / accumulate;
-    assertEquals(narrow.scale, { scale: 65536, goodUpdates: updates, skipped: 0 });
+    assertEquals(narrow.scale, { scale: 65536, goodUpdates: updates, skipped: 0, exhausted: 0 });
     assertEquals(wide.scale, undefined);
     assert(narrow.plannedBytes < wide.plannedBytes);
-    assertEquals([...narrow.arrays.get("optimizer.loss_scale.state") ?? []], [65536, updates, 0]);
+    assertEquals([...narrow.arrays.get("optimizer.loss_scale.state") ?? []], [
+      65536,
+      updates,
+      0,
+      0,
+    ]);
     assert(!wide.arrays.has("optimizer.loss_scale.state"));
   });
 }
+
+/** One pixel counts, so that a scale of 2^18 is too much for its gradient. */
+const LONELY: TrainingBatch = {
+  ...BATCH,
+  labels: BATCH.labels.map((label, i) => i === 1000 ? label : 255),
+};
+
+test("16 bits: a batch that overflows costs its group; rewinding and freezing keep the scale", async () => {
+  using gpu = await requestGpu();
+  if (!gpu.supportsF16) return;
+  const net = new UNet({ classes: 3, width: 8 }, 1);
+  const mean = new UNet({ classes: 3, width: 8 }, 1);
+  using trainer = new Trainer(gpu, net, {
+    optimizer: adamw(),
+    learningRate: 0.001,
+    images: "f16",
+    clipping: { clipNorm: 1 },
+    average: { net: mean, decay: 0.9 },
+  });
+  const weights = async (of: UNet) => {
+    const all = await of.store.read(gpu);
+    return of.store.trainable.map(({ name }) => Float32Array.from(all.get(name) ?? []));
+  };
+  const group = async (...batches: TrainingBatch[]) => {
+    for (const [index, batch] of batches.entries()) {
+      await trainer.train(batch, { index, size: batches.length });
+    }
+    return await weights(net);
+  };
+  const before = await group(BATCH, BATCH);
+  const arrays = await trainer.optimizerArrays();
+  arrays.set("optimizer.loss_scale.state", Float32Array.of(2 ** 18, 5, 0, 0));
+  trainer.restore(trainer.state, arrays);
+
+  assertEquals(await group(LONELY, BATCH), before);
+  const halved = { scale: 2 ** 17, goodUpdates: 0, skipped: 1, exhausted: 0 };
+  assertEquals(await trainer.lossScale(), halved);
+  trainer.snapshot();
+  const after = await group(BATCH, BATCH);
+  assert(after.some((values, i) => values.some((value, k) => value !== before[i]?.[k])));
+  assertEquals(await trainer.lossScale(), { ...halved, goodUpdates: 1 });
+  assert(trainer.rewind());
+  assertEquals(await trainer.lossScale(), halved);
+  assertEquals(await group(BATCH, BATCH), after);
+
+  trainer.freezeStatistics();
+  assertEquals(await trainer.lossScale(), { ...halved, goodUpdates: 1 });
+  const frozen = await group(BATCH);
+  for (const values of [...frozen, ...await weights(mean), await trainer.losses()]) {
+    assert(values.every(Number.isFinite));
+  }
+  assertEquals(await trainer.lossScale(), { ...halved, goodUpdates: 2 });
+  net.store.destroy();
+  mean.store.destroy();
+});
+
+test("16 bits: validation and statistics of the set fit into the memory of the steps", async () => {
+  using gpu = await requestGpu();
+  if (!gpu.supportsF16) return;
+  const net = new UNet({ classes: 3, width: 8 }, 1);
+  using trainer = new Trainer(gpu, net, { optimizer: sgd(), learningRate: 0.05, images: "f16" });
+  await trainer.train(BATCH);
+  const { pool } = trainer;
+  const bytes = pool.sizeBytes;
+  using validator = new Validator(gpu, net, { images: "f16", pool });
+  const { loss } = await validator.score(BATCH);
+  await trainer.gatherStatistics(async function* () {
+    yield await Promise.resolve(BATCH);
+  }());
+  // Little besides may differ in shape.
+  assert(pool.sizeBytes < 1.1 * bytes, `${pool.sizeBytes} instead of ${bytes}`);
+  await trainer.finish();
+  net.store.destroy();
+  using roomy = await requestGpu();
+  const again = new UNet({ classes: 3, width: 8 }, 1);
+  using wide = new Trainer(roomy, again, { optimizer: sgd(), learningRate: 0.05 });
+  await wide.train(BATCH);
+  using exact = new Validator(roomy, again, { pool: wide.pool });
+  assertAlmostEquals(loss, (await exact.score(BATCH)).loss, 0.003);
+  again.store.destroy();
+});
