@@ -105,7 +105,7 @@ export async function run(
   // A killed run leaves half of a large array behind; shares of a run may write from other machines.
   const arrays = jobs.flatMap(({ outputs: { probabilities } }) => probabilities ?? []);
   for (const folder of new Set(arrays.map((path) => dirname(path)))) {
-    await removeStaleTemporaries(folder, true);
+    await removeStaleTemporaries(folder, { shared: true, ending: ".npy" });
   }
   if (jobs.length === 0) return failed > 0 ? 1 : 0;
 

@@ -40,14 +40,19 @@ const STALE_AFTER_MS = 60 * 60 * 1000;
 /**
  * Removes temporary files that writes of killed programs left in a folder, as far as that is certain:
  * after an hour, or where the system shows its processes and there is none of that number.
- * @param shared whether programs on other machines may be writing there, too, whose processes nobody
- *   sees here: then only age counts
+ * @param options.shared whether programs on other machines may be writing there, too, whose processes
+ *   nobody sees here: then only age counts
+ * @param options.ending of the files that were to be written; default: of all
  */
-export async function removeStaleTemporaries(folder: string, shared = false): Promise<void> {
+export async function removeStaleTemporaries(
+  folder: string,
+  { shared = false, ending = "" }: { shared?: boolean; ending?: string } = {},
+): Promise<void> {
   try {
     for await (const { name } of Deno.readDir(folder)) {
       const pid = /^\..+\.(\d+)\.tmp$/.exec(name)?.[1];
       if (pid === undefined || pid === String(Deno.pid)) continue;
+      if (!name.endsWith(`${ending}.${pid}.tmp`)) continue;
       const path = join(folder, name);
       const age = Date.now() - ((await Deno.stat(path)).mtime?.getTime() ?? Date.now());
       if (age > STALE_AFTER_MS || !shared && await isGone(pid)) await Deno.remove(path);

@@ -53,8 +53,8 @@ Deno.test(
     withPhotos(1, async (folder, predict) => {
       // What killed runs left behind; the young one may be another machine's, still at work.
       await Deno.mkdir(`${folder}/out`);
-      for (const [name, hours] of [["old", 2], ["young", 0]] as const) {
-        const path = `${folder}/out/.${name}.npy.99999999.tmp`;
+      for (const [name, hours] of [["old.npy", 2], ["young.npy", 0], ["foreign", 2]] as const) {
+        const path = `${folder}/out/.${name}.99999999.tmp`;
         await Deno.writeTextFile(path, "");
         const time = Date.now() / 1000 - hours * 3600;
         await Deno.utime(path, time, time);
@@ -63,8 +63,8 @@ Deno.test(
         ...["-i", "photos/0.png", "-o", "out/m.png", "--color", "--overlay", "--probabilities"],
       ]);
       assertEquals(code, 0, err);
-      const left = ".young.npy.99999999.tmp";
-      const names = [left, "m.npy", "m.png", "m_color.png", "m_overlay.png"];
+      const left = [".foreign.99999999.tmp", ".young.npy.99999999.tmp"];
+      const names = [...left, "m.npy", "m.png", "m_color.png", "m_overlay.png"];
       assertEquals(await namesIn(`${folder}/out`), names);
       const pixels = async (name: string) =>
         decodePng(await Deno.readFile(`${folder}/out/${name}`), name);
