@@ -90,7 +90,7 @@ export class Progress {
     const bar = "█".repeat(cells) + "░".repeat(BAR_CELLS - cells);
     const text = `${this.options.label} ${bar} ${this.#numbers(nowMs)}`;
     // A line that wraps could not be redrawn in place.
-    return [...text].slice(0, Math.max(20, columns() - 1)).join("");
+    return [...text].slice(0, columns() - 1).join("");
   }
 
   #plain(nowMs: number): string {

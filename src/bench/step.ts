@@ -15,6 +15,7 @@ import { UNet } from "../nn/unet.ts";
 import { unetBlocks, type UnetModel } from "../nn/unet_spec.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
+import { median } from "./peers.ts";
 import { medianRun } from "./profile_table.ts";
 
 const WEIGHT_SEED = 1234;
@@ -142,14 +143,13 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
     options.onStep?.();
   }
   const [coldMs = 0, ...warm] = times;
-  warm.sort((a, b) => a - b);
-  const medianMs = warm[warm.length >> 1] ?? coldMs;
+  const medianMs = median(warm);
   // By convention a train step counts three times the forward pass.
   const flops = convolutionFlops(net, options) * (training ? 3 : 1);
   const result: StepResult = {
     coldMs,
     medianMs,
-    minMs: warm[0] ?? coldMs,
+    minMs: Math.min(...warm),
     gflops: flops / medianMs / 1e6,
     plannedBytes: program.plannedBytes,
     dispatches: program.dispatches,
