@@ -61,8 +61,8 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
   const saved = adapter && await saveTuning(adapter.info, gains ? tuning : {}, measured);
   if (!saved) {
     throw new InputError(
-      "cannot remember what was tuned: the adapter or the kernels' own files are out of reach; " +
-        "run it again from a folder with the program's files",
+      "cannot remember what was tuned: the kernels' files, which tell when it is out of date, " +
+        "cannot be read; run the program from a folder instead of a URL",
     );
   }
   log.info(`Remembered in ${shownPath(tuningFile() ?? "")} for ${gpu.description}`);

@@ -81,7 +81,7 @@ export function benchBatch({ batch, height, width }: BatchShape): {
 }
 
 /** FLOPs of all convolutions of a forward pass; multiply and add counted as two. */
-export function convolutionFlops(net: UNet, { batch, height, width }: BatchShape): number {
+function convolutionFlops(net: UNet, { batch, height, width }: BatchShape): number {
   const { encoder, decoder, head } = unetBlocks(net.config);
   const area = (level: number) => Math.floor(height / 2 ** level) * Math.floor(width / 2 ** level);
   const double = (b: { in: number; mid: number; out: number }) =>
