@@ -5,9 +5,11 @@ import { fileURLToPath } from "node:url";
 import { shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import {
+  BEGIN,
   type Comparison,
   comparisonReport,
   type ComparisonSetting,
+  END,
   parsePeerLine,
   type Peer,
   peersOf,
@@ -46,6 +48,8 @@ export async function run(o: Options, context: Context): Promise<number> {
   const { log } = context;
   const peers = await findPeers(o);
   const limitMs = o.seconds * 1000;
+  // Whatever is wrong with the file is better known before minutes of measuring.
+  if (o.out !== undefined) await placed(o.out, "");
   const load = systemLoad();
   const temporary = await Deno.makeTempDir({ prefix: "unet-compare-" });
   try {
@@ -251,14 +255,26 @@ async function settingOf(
 }
 
 async function save(file: string, report: string, log: Log): Promise<void> {
+  await writeFileAtomic(file, new TextEncoder().encode(await placed(file, report)));
+  log.info(`Table written to ${shownPath(file)}`);
+}
+
+/** What the file is to hold. */
+async function placed(file: string, report: string): Promise<string> {
   let document: string | undefined;
   try {
     document = await Deno.readTextFile(file);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  await writeFileAtomic(file, new TextEncoder().encode(placeReport(document, report)));
-  log.info(`Table written to ${shownPath(file)}`);
+  const text = placeReport(document, report);
+  if (text === undefined) {
+    throw new InputError(
+      `cannot put a table into ${shownPath(file)}: it has one of the marks ${BEGIN} and ${END}, ` +
+        "expected both in this order, or none in a file of the table alone",
+    );
+  }
+  return text;
 }
 
 /** The command. */

@@ -93,7 +93,7 @@ export function opsTable(rows: readonly OpResult[]): string {
       String(row.count),
       row.timeMs.toFixed(3),
       percent(row.timeMs * row.count / wholeMs),
-      ((row.bound === "compute" ? row.flops : row.bytes) / row.timeMs / 1e6).toFixed(1),
+      row.timeMs > 0 ? (workOf(row) / row.timeMs / 1e6).toFixed(1) : "-",
       row.bound === "compute" ? "GFLOP/s" : "GB/s",
       percent(row.peakShare),
       row.error === null ? "-" : row.error.toExponential(0) + (isRight(row) ? "" : " WRONG"),
@@ -101,6 +101,9 @@ export function opsTable(rows: readonly OpResult[]): string {
     [false, false, true, true, true, true, false, true, true],
   );
 }
+
+/** What the rate counts: operations or bytes. */
+const workOf = ({ bound, flops, bytes }: OpResult): number => bound === "compute" ? flops : bytes;
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 

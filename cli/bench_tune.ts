@@ -31,6 +31,11 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
     log.info(await forgetTuning() ? `Removed ${file}` : `Nothing to forget: there is no ${file}`);
     return 0;
   }
+  if (tuningFile() === undefined) {
+    throw new InputError(
+      "cannot remember what would be tuned: there is no cache folder; set HOME or XDG_CACHE_HOME",
+    );
+  }
   using gpu = await openGpu(context);
   const { model, firstLevel, upsample, classes, mode, batch, height, width } = o;
   const { shapes, tuning, favouriteMs, tunedMs } = await tuneStep(gpu, {
@@ -47,14 +52,17 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
   const gains = changed > 0 && tunedMs < favouriteMs;
   console.log(
     `\nStep: ${favouriteMs.toFixed(1)} ms with the tables' own choice, ${tunedMs.toFixed(1)} ms ` +
-      `with ${changed} of ${shapes.length} shapes tuned${gains ? "" : ": nothing is changed"}.`,
+      `with ${changed} of ${shapes.length} shapes tuned${
+        gains ? "" : ": the tables' choice stays"
+      }.`,
   );
   const adapter = await findAdapter(context.adapter);
   const measured = shapes.map(({ key }) => key);
   const saved = adapter && await saveTuning(adapter.info, gains ? tuning : {}, measured);
   if (!saved) {
     throw new InputError(
-      "cannot remember what was tuned: there is no cache folder; set HOME or XDG_CACHE_HOME",
+      "cannot remember what was tuned: the kernels' files, which tell when it is out of date, " +
+        "cannot be read; run the program from a folder instead of a URL",
     );
   }
   log.info(`Remembered in ${shownPath(tuningFile() ?? "")} for ${gpu.description}`);

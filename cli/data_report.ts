@@ -27,6 +27,7 @@ import {
   overlay,
   type Picture,
 } from "../src/report/overlay.ts";
+import { count } from "../src/report/parts.ts";
 import { IGNORED } from "../src/train/metrics.ts";
 import { resolveUserPath } from "./args.ts";
 import { Progress } from "./progress.ts";
@@ -298,5 +299,3 @@ function factsOf({ info, train, valid, test, table }: Prepared): {
     },
   ];
 }
-
-const count = (value: number): string => value.toLocaleString("en");

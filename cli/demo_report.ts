@@ -91,15 +91,21 @@ async function truth({ mask = "" }: Sample, info: Dataset["info"]): Promise<Pict
 }
 
 function caption(result: DemoResult): string {
-  const { trained: { network, epochs, photos }, evaluation: { scores }, dataset } = result;
+  const { trained, evaluation: { scores }, dataset } = result;
   const guess = guessing(result);
   const each = scores.classes.map(({ id, iou }) =>
     `${dataset.info.classes[id]?.name} ${iou === null ? "-" : iou.toFixed(2)}`
   );
   return `Mean IoU ${scores.meanIoU.toFixed(2)} (guessing ${guess.name} everywhere: ` +
     `${guess.meanIoU.toFixed(2)}), pixel accuracy ${scores.pixelAccuracy.toFixed(2)}. ` +
-    `IoU by class: ${each.join(", ")}. The network: ${network}, trained for ${epochs} epochs on ` +
-    `${photos} photos.`;
+    `IoU by class: ${each.join(", ")}. The network: ${trained.network}, trained for ${
+      epochsOf(trained)
+    } on ` +
+    `${trained.photos} photos.`;
+}
+
+function epochsOf({ epochs }: DemoResult["trained"]): string {
+  return `${epochs} epoch${epochs === 1 ? "" : "s"}`;
 }
 
 /** What the commonest class of training would score if it were predicted for every test pixel. */
@@ -134,7 +140,9 @@ export function summaryText(result: DemoResult): string {
 What was done: ${info.images.train + info.images.valid + info.images.test} photos of a made-up \
 neighbourhood were drawn, each with a mask
 that gives the class of every pixel. A U-Net, new and untrained, learnt from ${trained.photos} of them
-in ${trained.epochs} epochs (passes over them) and then met ${images.length} photos that it had never seen.
+in ${
+    epochsOf(trained)
+  } (passes over them) and then met ${images.length} photos that it had never seen.
 
 How good it is: mean IoU ${scores.meanIoU.toFixed(3)}; guessing "${guess.name}" everywhere gives \
 ${guess.meanIoU.toFixed(3)}.

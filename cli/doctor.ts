@@ -1,7 +1,7 @@
 /** `deno task doctor`: whether this machine can run the rest. @module */
 
 import { join } from "node:path";
-import { isFolder, shownPath, userFolder } from "../src/data/files.ts";
+import { isFile, isFolder, shownPath, userFolder } from "../src/data/files.ts";
 import {
   type AdapterChoice,
   type Gpu,
@@ -34,7 +34,7 @@ const LIMITS = {
 const FEATURES: readonly GPUFeatureName[] = ["shader-f16", "timestamp-query", "subgroups"];
 
 /** Folders that commands write into, below the one the user stands in. */
-const FOLDERS = ["data", "checkpoints", "reports"];
+const FOLDERS = ["data", "checkpoints", "runs", "reports", "models"];
 
 /** Says what is there and tries it. */
 export async function run(
@@ -47,7 +47,8 @@ export async function run(
     ["processors", String(navigator.hardwareConcurrency)],
     ["memory", memoryText()],
   ]);
-  section("Files", await fileRows());
+  const files = await fileRows();
+  section("Files", files.map(({ row }) => row));
 
   // The adapter that the rest is about decides, not the first one of all.
   await findAdapter(choice);
@@ -77,15 +78,25 @@ export async function run(
     ]),
     ...FEATURES.map((name): Row => [name, adapter.features.has(name) ? "yes" : "no"]),
   ]);
-  return await selfTest(choice, kernels, adapter.info);
+  if (!await selfTest(choice, kernels, adapter.info)) return 1;
+  const blocked = files.filter(({ isUsable }) => !isUsable).map(({ row: [name] }) => name);
+  console.log(
+    blocked.length === 0
+      ? "\nEverything works. Next: deno task demo"
+      : `\nThe adapter works, but commands cannot write into ${
+        blocked.join(", ")
+      }: see Files above.`,
+  );
+  return 0;
 }
 
-/** Computes something known. @returns the exit status */
+/** Computes something known. @returns whether it is right */
 async function selfTest(
   choice: AdapterChoice,
   kernels: KernelFamily,
   info: GPUAdapterInfo,
-): Promise<number> {
+): Promise<boolean> {
+  const elsewhere = choice === "software" ? "" : ", or try --adapter software";
   const budget = memoryBudget(info);
   try {
     using gpu = await requestGpu({
@@ -95,18 +106,16 @@ async function selfTest(
     });
     const rows = await selfTestRows(gpu, Object.keys(await readTuning(info) ?? {}).length);
     section(`Self-test (${choice})`, rows.map(({ name, text }) => [name, text]));
-    const failed = rows.filter(({ right }) => !right);
-    console.log(
-      failed.length === 0
-        ? "\nEverything works. Next: deno task demo"
-        : "\nThe adapter computes wrong numbers: update its driver, or try --adapter software.",
-    );
-    return failed.length === 0 ? 0 : 1;
+    const isRight = rows.every(({ right }) => right);
+    if (!isRight) {
+      console.log(`\nThe adapter computes wrong numbers: update its driver${elsewhere}.`);
+    }
+    return isRight;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     console.log(`\nSelf-test (${choice}) failed: ${reason}`);
-    console.log("Update the graphics driver, or try --adapter software.");
-    return 1;
+    console.log(`Update the graphics driver${elsewhere}.`);
+    return false;
   }
 }
 
@@ -184,43 +193,55 @@ function memoryText(): string {
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
-async function fileRows(): Promise<Row[]> {
+/** A row about a folder, and whether commands can write into it. */
+interface FolderRow {
+  readonly row: Row;
+  readonly isUsable: boolean;
+}
+
+async function fileRows(): Promise<FolderRow[]> {
   const folder = userFolder();
-  const rows: Row[] = [[
-    "folder",
-    `${shownPath(folder) === "." ? folder : shownPath(folder)}: ${await access(folder)}`,
-  ]];
+  const shown = shownPath(folder) === "." ? folder : shownPath(folder);
+  const own = await access(folder);
+  const rows: FolderRow[] = [{ ...own, row: ["folder", `${shown}: ${own.text}`] }];
   for (const name of FOLDERS) {
-    const path = join(folder, name);
-    rows.push([name, await exists(path) ? await access(path) : "not there yet, made when needed"]);
+    const { text, isUsable } = await lookInto(join(folder, name));
+    rows.push({ row: [name, text], isUsable });
   }
   return rows;
 }
 
-async function exists(path: string): Promise<boolean> {
+/** What can be done in a folder, in words, and whether it can be written. */
+interface Access {
+  readonly text: string;
+  readonly isUsable: boolean;
+}
+
+async function lookInto(path: string): Promise<Access> {
   try {
-    return await isFolder(path);
+    if (await isFile(path)) return { text: "a file is where the folder belongs", isUsable: false };
+    if (!await isFolder(path)) return { text: "not there yet, made when needed", isUsable: true };
   } catch {
     // Not allowed to look: the attempt to write will say so.
-    return true;
   }
+  return await access(path);
 }
 
 /** Tries it: permissions on paper are not what a read-only file system or a full disk grants. */
-async function access(folder: string): Promise<string> {
+async function access(folder: string): Promise<Access> {
   const read = await works(async () => {
     for await (const _ of Deno.readDir(folder)) break;
   });
   const reading = read ? "can be read" : "cannot be read";
   if (Deno.permissions.querySync({ name: "write", path: folder }).state !== "granted") {
-    return `${reading}, writing not tried (Deno was started without --allow-write)`;
+    const text = `${reading}, writing not tried (Deno was started without --allow-write)`;
+    return { text, isUsable: true };
   }
-  const write = await works(async () => {
-    const path = join(folder, `.doctor.${Deno.pid}.tmp`);
-    await Deno.writeFile(path, new Uint8Array(4096));
-    await Deno.remove(path);
-  });
-  return `${reading}, ${write ? "can be written" : "cannot be written"}`;
+  const path = join(folder, `.doctor.${Deno.pid}.tmp`);
+  const isUsable = await works(() => Deno.writeFile(path, new Uint8Array(4096)));
+  // A full disk may take the name and not the bytes.
+  await works(() => Deno.remove(path));
+  return { text: `${reading}, ${isUsable ? "can be written" : "cannot be written"}`, isUsable };
 }
 
 async function works(attempt: () => Promise<void>): Promise<boolean> {
@@ -237,7 +258,8 @@ export const command: Command = defineCommand({
   name: "doctor",
   summary: "Looks at this machine: Deno, memory, folders, GPU adapters with their limits, and a " +
     "self-test of about a second that compares a small U-Net's train step with PyTorch's " +
-    "numbers. Says what to install where no adapter is found; the exit status is 1 then.",
+    "numbers. Says what to install where no adapter is found; the exit status is 1 then, and where " +
+    "the self-test fails.",
   options,
   gpu: true,
   examples: ["deno task doctor", "deno task doctor --adapter software"],

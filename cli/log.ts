@@ -29,7 +29,12 @@ function stderrSink(): Sink {
     write(text) {
       const bytes = encoder.encode(text);
       let written = 0;
-      while (written < bytes.length) written += Deno.stderr.writeSync(bytes.subarray(written));
+      try {
+        while (written < bytes.length) written += Deno.stderr.writeSync(bytes.subarray(written));
+      } catch (error) {
+        // Nobody reads any more; what is being done is worth ending all the same.
+        if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      }
     },
   };
 }

@@ -16,6 +16,8 @@ export interface ProgressOptions {
   /** What is counted, in the plural (default `images`). */
   readonly unit?: string;
   readonly terminal?: Terminal;
+  /** Width of the terminal; tests replace it. */
+  readonly columns?: () => number;
   /** Clock in milliseconds; tests replace it. */
   readonly now?: () => number;
 }
@@ -90,7 +92,7 @@ export class Progress {
     const bar = "█".repeat(cells) + "░".repeat(BAR_CELLS - cells);
     const text = `${this.options.label} ${bar} ${this.#numbers(nowMs)}`;
     // A line that wraps could not be redrawn in place.
-    return [...text].slice(0, Math.max(20, columns() - 1)).join("");
+    return [...text].slice(0, (this.options.columns ?? columns)() - 1).join("");
   }
 
   #plain(nowMs: number): string {

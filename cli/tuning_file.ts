@@ -31,7 +31,7 @@ export function adapterKey(info: GPUAdapterInfo): string {
  * A digest of the convolutions' shaders and of the modules that choose their tiles; `undefined`
  * where they cannot be read, such as when the program runs from a URL.
  */
-export async function kernelDigest(): Promise<string | undefined> {
+async function kernelDigest(): Promise<string | undefined> {
   try {
     const parts: string[] = [];
     for (

@@ -46,7 +46,7 @@ export function pixelsOf({ batch, height, width }: BatchShape): number {
 }
 
 /** The memory that a step plans, or why it cannot be planned. */
-export function planGrowth(
+function planGrowth(
   shape: BatchShape,
   options: Pick<GrowthOptions, "mode" | "model" | "firstLevel">,
   target: LowerTarget,

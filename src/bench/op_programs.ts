@@ -51,13 +51,10 @@ export function recordTrainStep(
   return { graph, outputs: [loss], inputs: { ...benchBatch(shape), optimizer: state }, store };
 }
 
-/** How much larger than the result the photo is that an augmented image is cut from. */
-const SOURCE_SIZE = 1.25;
-
 /** Records augmentation, focal loss and soft Dice, with the gradients of both. */
-export function recordExtras({ batch, height, width }: BatchShape): OpProgram {
-  const source = { height: Math.ceil(SOURCE_SIZE * height), width: Math.ceil(SOURCE_SIZE * width) };
-  const slot = Math.ceil(source.height * source.width / 4) * 4;
+export function recordExtras(shape: BatchShape): OpProgram {
+  const { batch, height, width } = shape;
+  const slot = Math.ceil(height * width / 4) * 4;
   const graph = new Graph();
   const pixels = graph.input("pixels", { shape: [batch, slot], dtype: "u32" });
   const labels = graph.input("labels", { shape: [batch, slot / 4], dtype: "u32" });
@@ -72,25 +69,28 @@ export function recordExtras({ batch, height, width }: BatchShape): OpProgram {
     graph,
     outputs: [image, ...losses, ...gradients],
     inputs: {
-      ...photos({ batch, ...source }, slot),
-      transforms: transformsOf({ batch, height, width }, source),
+      ...photos(shape, slot),
+      transforms: transformsOf(shape),
       logits: new Stream(SEED).uniform(batch * CLASSES * height * width, 3),
     },
   };
 }
 
-/** The benchmark's images as RGBA bytes and its labels as bytes, each image in a slot of its own. */
+/**
+ * The benchmark's images as RGBA bytes and labels as bytes, each image in a slot of its own.
+ * Neighbours differ in their labels, so that a wrong neighbour is noticed.
+ */
 function photos(
   shape: BatchShape,
   slot: number,
 ): { pixels: Uint8Array; labels: Uint8Array } {
-  const { image, labels } = benchBatch(shape);
+  const { image } = benchBatch(shape);
   const area = shape.height * shape.width;
   const pixels = new Uint8Array(shape.batch * slot * 4).fill(255);
   const ids = new Uint8Array(shape.batch * slot);
   for (let n = 0; n < shape.batch; n++) {
     for (let i = 0; i < area; i++) {
-      ids[n * slot + i] = labels[n * area + i] ?? 0;
+      ids[n * slot + i] = (7 * i + n) % CLASSES;
       for (let c = 0; c < 3; c++) {
         const value = 255 * (image[(n * 3 + c) * area + i] ?? 0);
         pixels[(n * slot + i) * 4 + c] = Math.min(255, Math.max(0, Math.round(value)));
@@ -101,19 +101,15 @@ function photos(
 }
 
 /**
- * Images turned by 13 degrees about their middle, shrunk a little, every other one mirrored. All
- * coordinates are whole multiples of 1/128 and none is half a pixel: so they are exact in float32,
- * and rounding never decides which pixel is the nearest.
+ * Images turned by 13 degrees about their middle, whose corners then come from outside, every other
+ * one mirrored. All coordinates are multiples of 1/128 and none is half a pixel: so they are exact
+ * in float32, and rounding never decides which pixel is the nearest.
  */
-function transformsOf(
-  { batch, height, width }: BatchShape,
-  source: { readonly height: number; readonly width: number },
-): Float32Array {
+function transformsOf({ batch, height, width }: BatchShape): Float32Array {
   const values: number[] = [];
   for (let n = 0; n < batch; n++) {
     const mirror = n % 2 === 0 ? 1 : -1;
-    const [across, down] = [[mirror * 62, -14], [mirror * 14, 62]];
-    for (const [[p = 0, q = 0], size] of [[across, source.width], [down, source.height]] as const) {
+    for (const [p, q, size] of [[62 * mirror, -14, width], [14 * mirror, 62, height]] as const) {
       const first = 32 * (size - 1) - (p * (width - 1) + q * (height - 1)) / 2;
       values.push(p / 64, q / 64, Math.round(first) / 64 + 1 / 128, size);
     }

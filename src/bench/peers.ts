@@ -105,8 +105,8 @@ export interface ComparisonSetting {
   readonly result: number;
 }
 
-/** First losses and checksums differ by less where the step is the same. */
-const SAME_RESULT = 1e-3;
+/** First losses and checksums differ by less of themselves where the step is the same. */
+const SAME_RESULT = 3e-4;
 
 /** The report, in Markdown. */
 export function comparisonReport(
@@ -123,8 +123,7 @@ export function comparisonReport(
       version,
       median(pairs.map(({ peerMs }) => peerMs)).toFixed(1),
       median(pairs.map(({ oursMs, peerMs }) => oursMs / peerMs)).toFixed(2),
-      shown(theirs) +
-      (theirs !== undefined && Math.abs(theirs - result) <= SAME_RESULT ? "" : " (differs)"),
+      shown(theirs) + (isSame(theirs, result) ? "" : " (differs)"),
     ]),
   ];
   const table = markdownTable(
@@ -143,6 +142,11 @@ export function comparisonReport(
   ].join("\n");
 }
 
+/** A script that tells no result cannot differ. */
+function isSame(theirs: number | undefined, ours: number): boolean {
+  return theirs === undefined || Math.abs(theirs - ours) <= SAME_RESULT * Math.abs(ours);
+}
+
 function shown(result: number | undefined): string {
   return result === undefined ? "-" : String(Number(result.toPrecision(6)));
 }
@@ -154,11 +158,16 @@ export function median(values: readonly number[]): number {
   return low === undefined || high === undefined ? NaN : (low + high) / 2;
 }
 
-const [BEGIN, END] = ["<!-- bench compare: begin -->", "<!-- bench compare: end -->"];
+/** Between them a document has its report. */
+export const [BEGIN, END] = ["<!-- bench compare: begin -->", "<!-- bench compare: end -->"];
 
-/** A document with the report between its marks; without marks the report is the document. */
-export function placeReport(document: string | undefined, report: string): string {
+/**
+ * A document with the report between its marks; without marks the report is the document.
+ * @returns undefined where it has one mark without the other behind or before it
+ */
+export function placeReport(document: string | undefined, report: string): string | undefined {
   const [begin, end] = [document?.indexOf(BEGIN) ?? -1, document?.indexOf(END) ?? -1];
-  if (document === undefined || begin < 0 || end < begin) return `${report}\n`;
+  if (document === undefined || (begin < 0 && end < 0)) return `${report}\n`;
+  if (begin < 0 || end < begin) return undefined;
   return `${document.slice(0, begin + BEGIN.length)}\n\n${report}\n\n${document.slice(end)}`;
 }

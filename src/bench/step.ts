@@ -15,6 +15,7 @@ import { UNet } from "../nn/unet.ts";
 import { unetBlocks, type UnetModel } from "../nn/unet_spec.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
+import { median } from "./peers.ts";
 import { medianRun } from "./profile_table.ts";
 
 const WEIGHT_SEED = 1234;
@@ -82,7 +83,7 @@ export function benchBatch({ batch, height, width }: BatchShape): {
 }
 
 /** FLOPs of all convolutions of a forward pass; multiply and add counted as two. */
-export function convolutionFlops(net: UNet, { batch, height, width }: BatchShape): number {
+function convolutionFlops(net: UNet, { batch, height, width }: BatchShape): number {
   const { encoder, decoder, head } = unetBlocks(net.config);
   const area = (level: number) => Math.floor(height / 2 ** level) * Math.floor(width / 2 ** level);
   const double = (b: { in: number; mid: number; out: number }) =>
@@ -146,15 +147,14 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
     options.onStep?.();
   }
   const [coldMs = 0, ...warm] = times;
-  warm.sort((a, b) => a - b);
-  const medianMs = warm[warm.length >> 1] ?? coldMs;
+  const medianMs = median(warm);
   // By convention a train step counts three times the forward pass.
   const flops = convolutionFlops(net, options) * (training ? 3 : 1);
   const result: StepResult = {
     coldMs,
     sinceStartMs,
     medianMs,
-    minMs: warm[0] ?? coldMs,
+    minMs: Math.min(...warm),
     gflops: flops / medianMs / 1e6,
     plannedBytes: program.plannedBytes,
     dispatches: program.dispatches,

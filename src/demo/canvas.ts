@@ -152,12 +152,6 @@ export class SceneCanvas {
     return index < 0 ? -1 : this.kind[index]!;
   }
 
-  /** The height in metres at a point of the world, or -1 outside the picture. */
-  heightAt(x: number, y: number): number {
-    const index = this.#indexAt(x, y);
-    return index < 0 ? -1 : this.height[index]!;
-  }
-
   /** Whether `test` holds for the class on a 5 x 5 lattice of the box around `frame`. */
   boxIs(frame: Frame, halfX: number, halfY: number, test: (kind: number) => boolean): boolean {
     for (let j = -2; j <= 2; j++) {

@@ -65,9 +65,11 @@ const INLIERS = 0.98;
 
 /** The chart with its title and legend. */
 export function lineChart(chart: Chart): string {
-  const series = chart.series.map((line) =>
-    line.faint ? { ...line, points: thinned(line.points, MOST_FAINT) } : line
-  );
+  const series = chart.series.map((line) => {
+    // A loss that overflowed has no place on the chart.
+    const points = line.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
+    return { ...line, points: line.faint ? thinned(points, MOST_FAINT) : points };
+  });
   const [low, high] = rangeOfY(chart, series);
   const ticks = ticksBetween(low, high);
   const bottom = Math.min(low, ticks[0] ?? low);
@@ -144,6 +146,7 @@ function rangeOfY({ y: [low, high] = [Infinity, -Infinity] }: Chart, series: rea
     high = Math.max(high, values[end] ?? high);
   }
   if (!(low <= high)) return [0, 1] as const;
+  if (low === 0 && high === 0) return [0, 1] as const;
   return low === high
     ? [low - Math.abs(low) / 2 - 1e-9, high + Math.abs(high) / 2 + 1e-9] as const
     : [low, high] as const;

@@ -87,9 +87,9 @@ gap:.2rem 1.2rem;padding:.55rem 0;border-top:1px solid var(--line);align-items:c
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1rem}
 @media (max-width:44rem){
 .head{display:none}
-.class{grid-template-columns:repeat(var(--parts),1fr);gap:.35rem .9rem}
+.class{grid-template-columns:repeat(var(--parts),minmax(0,1fr));gap:.35rem .9rem}
 .class .name{grid-column:1/-1}
-.cell{display:block}.cell span{display:block}
+.cell{display:block}.cell span{display:block;white-space:normal}
 .part{display:block;color:var(--soft)}
 }
 `;

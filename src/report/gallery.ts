@@ -95,12 +95,16 @@ export class Gallery {
     return this.#images;
   }
 
-  /** Scores an image, mean IoU over its own classes, and keeps it where it is among the extremes. */
+  /**
+   * Scores an image, mean IoU over its own classes, and keeps it where it is among the extremes. One
+   * whose truth is ignored everywhere has no score.
+   */
   offer(image: ScoredImage): void {
     const matrix = new ConfusionMatrix(this.#classes);
     matrix.add(image.truth, image.predicted);
-    const { meanIoU } = matrix.scores();
     this.#count++;
+    if (!matrix.counts.some((pixels) => pixels > 0)) return;
+    const { meanIoU } = matrix.scores();
     const after = this.#images.findIndex((kept) => kept.meanIoU > meanIoU);
     const at = after < 0 ? this.#images.length : after;
     const full = this.#images.length === WORST + BEST;

@@ -15,7 +15,7 @@ border:1px solid color-mix(in srgb,var(--text) 35%,transparent);display:inline-b
 .bar i{display:block;height:100%;min-width:2px;border-radius:.25rem;background:var(--accent)}
 .bar i.none{min-width:0}
 .legend{display:flex;flex-wrap:wrap;gap:.35rem 1rem;margin:.6rem 0;font-size:.92rem}
-.legend span{display:inline-flex;gap:.4rem;align-items:center}
+.legend span{display:inline-flex;gap:.4rem;align-items:center;min-width:0;overflow-wrap:anywhere}
 .slider{display:flex;gap:.8rem;align-items:center;flex-wrap:wrap;margin:.6rem 0 1rem}
 .slider[hidden]{display:none}
 .slider input{flex:1 1 10rem;max-width:22rem;accent-color:var(--accent);height:2rem}

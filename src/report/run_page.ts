@@ -89,7 +89,7 @@ function charts({ epochs, steps }: RunPage, best: EpochRow | undefined): string 
   const line = (value: (row: EpochRow) => number | null) =>
     epochs.flatMap((row): Point[] => {
       const y = value(row);
-      return y !== null && Number.isFinite(y) ? [[row.epoch, y]] : [];
+      return y === null ? [] : [[row.epoch, y]];
     });
   const first = epochs[0]?.epoch ?? 1;
   const x = [first - 1, epochs.at(-1)?.epoch ?? 1] as const;

@@ -33,12 +33,12 @@ tr.mean td{border-top:2px solid var(--line);font-weight:600}
 table.matrix{width:auto;font-size:.86rem}
 .matrix td,.matrix th{border:0;padding:0}
 .matrix th{font-weight:400;color:var(--text)}
-.matrix tbody th{padding-right:.6rem;text-align:right;max-width:11rem;overflow-wrap:anywhere;
+.matrix tbody th{padding-right:.6rem;text-align:right;min-width:6.5rem;max-width:11rem;overflow-wrap:anywhere;
 position:sticky;left:0;background:var(--page);z-index:1}
 .matrix tbody th .swatch,.matrix thead th .swatch{width:.8rem;height:.8rem;vertical-align:-.08rem}
 .matrix thead th{vertical-align:bottom;text-align:center;padding:0 0 .35rem}
 .matrix thead th div{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9rem;
-display:inline-block;text-align:left}
+display:inline-block;text-align:left;overflow-wrap:anywhere}
 .matrix td{min-width:2.9rem;height:2.3rem;text-align:center;border:2px solid var(--page);
 border-radius:.3rem;font-variant-numeric:tabular-nums}
 .matrix.wide td{min-width:1.5rem;height:1.5rem;font-size:0}

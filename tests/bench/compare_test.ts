@@ -51,6 +51,7 @@ Deno.test("compare: the report has medians, ratios of neighbouring runs, and wha
     },
     { name: "other", version: "1", pairs: [{ oursMs: 40, peerMs: 80 }], result: 3.5 },
     { name: "broken", version: "", pairs: [], result: undefined, problem: "no such module" },
+    { name: "silent", version: "2", pairs: [{ oursMs: 40, peerMs: 40 }], result: undefined },
     {
       name: "flaky",
       version: "1",
@@ -62,11 +63,21 @@ Deno.test("compare: the report has medians, ratios of neighbouring runs, and wha
   const rows = report.split("\n").filter((row) => row.startsWith("| ")).slice(2)
     .map((row) => row.split("|").slice(1, -1).map((cell) => cell.trim()));
   assertEquals(rows, [
-    ["webgpu-unet", "9", "25.0", "1", "3.226"],
+    ["webgpu-unet", "9", "30.0", "1", "3.226"],
     ["fast", "1", "10.0", "2.00", "3.22601"],
     ["other", "1", "80.0", "0.50", "3.5 (differs)"],
+    ["silent", "2", "40.0", "1.00", "-"],
   ]);
   assert(report.endsWith("- broken: no such module\n- flaky: stopped after 5 s"), report);
+});
+
+Deno.test("compare: small results differ by little", () => {
+  const setting = { what: "infer", facts: [], version: "9", result: 0.0555 };
+  const pairs = [{ oursMs: 1, peerMs: 1 }];
+  const rowOf = (result: number) =>
+    comparisonReport(setting, [{ name: "peer", version: "1", pairs, result }]).split("\n").at(-1);
+  assertMatch(rowOf(0.05551) ?? "", /0\.05551 \|$/);
+  assertMatch(rowOf(0.0558) ?? "", /0\.0558 \(differs\) \|$/);
 });
 
 Deno.test("compare: a report replaces the one between the marks and nothing else", () => {
@@ -75,7 +86,10 @@ Deno.test("compare: a report replaces the one between the marks and nothing else
   const once = placeReport(document, "new");
   assertEquals(once, `# Title\n${begin}\n\nnew\n\n${end}\n## History\n`);
   assertEquals(placeReport(once, "new"), once);
-  assertEquals(placeReport(undefined, "new"), "new\n");
+  assertEquals([placeReport(undefined, "new"), placeReport("old\n", "new")], ["new\n", "new\n"]);
+  for (const torn of [`${begin}\n# Title\n`, `# Title\n${end}\n`, `${end}\n${begin}\n`]) {
+    assertEquals(placeReport(torn, "new"), undefined, torn);
+  }
 });
 
 const PEER = `
@@ -106,6 +120,12 @@ Deno.test({
       assertMatch(out, /- adapter: \S+/);
       if (Deno.build.os !== "windows") assertMatch(out, /- other programs: load average [\d.]+ /);
       assertEquals(await Deno.readTextFile(`${folder}/table.md`), out);
+
+      await Deno.writeTextFile(`${folder}/torn.md`, "# Mine\n<!-- bench compare: begin -->\n");
+      const torn = await run("-o", "torn.md");
+      assertEquals([torn.code, torn.out], [1, ""]);
+      assertStringIncludes(torn.err, "cannot put a table into torn.md");
+      assert((await Deno.readTextFile(`${folder}/torn.md`)).startsWith("# Mine"));
 
       const unknown = await run("--only", "tensorflow");
       assertEquals(unknown.code, 1);

@@ -60,10 +60,10 @@ Deno.test("bench ops: wrong numbers are found", () => {
 });
 
 Deno.test("bench ops: one number that is none is an error, wherever it is", () => {
+  const { output, values } = ones();
+  const node = output.producer;
+  assert(node);
   for (const wrong of [NaN, Infinity]) {
-    const { output, values } = ones();
-    const [node] = [output.producer];
-    assert(node);
     const [exact] = exactOutputs(node, [...values.values()]) ?? [];
     const data = new Float32Array(8 * 5 * 6);
     data.forEach((_, i) => data[i] = exact?.([0, 0, Math.floor(i / 6) % 5, i % 6]) ?? NaN);

@@ -6,6 +6,7 @@ import { commandHelp, type Context, defineCommand } from "../../cli/command.ts";
 import { Terminal } from "../../cli/log.ts";
 import { duration, Progress } from "../../cli/progress.ts";
 import { UsageError } from "../../src/errors.ts";
+import { noProcesses } from "./run_command.ts";
 
 const table = {
   "what": positional("what to do", ["step", "ops"], { default: "step" }),
@@ -213,6 +214,43 @@ Deno.test("progress: nothing before a second, then a bar that makes room for log
   progress.finish();
   assert(text().endsWith("\r\x1b[K"));
 });
+
+Deno.test("progress: a line never wraps, however narrow the terminal is", () => {
+  const { terminal, text } = silent(true);
+  let nowMs = 0;
+  const options = { label: "Epoch 1", total: 40, terminal, now: () => nowMs };
+  for (const columns of [120, 12, 1]) {
+    const before = text().length;
+    const progress = new Progress({ ...options, columns: () => columns });
+    nowMs += 2000;
+    progress.advance(1, "loss 0.5");
+    const shown = text().slice(before).replace("\r\x1b[K", "");
+    assert(shown.length < columns, shown);
+    progress.finish();
+  }
+});
+
+Deno.test(
+  "log: when nobody reads any more, the work goes on",
+  { ignore: noProcesses },
+  async () => {
+    const log = new URL("../../cli/log.ts", import.meta.url).href;
+    const code = `import { terminal } from "${log}";
+    await Deno.stdin.read(new Uint8Array(1));
+    for (let i = 0; i < 9; i++) terminal.info("x".repeat(1 << 16));
+    console.log("done");`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--no-config", code],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    await child.stderr.cancel();
+    await child.stdin.close();
+    assertEquals(await new Response(child.stdout).text(), "done\n");
+    assertEquals((await child.status).code, 0);
+  },
+);
 
 Deno.test("progress: plain lines with rate and time left where there is no terminal", () => {
   const { terminal, text } = silent();

@@ -41,7 +41,21 @@ Deno.test("doctor: tells what is there and tries it, leaving nothing behind", {
     assertMatch(out, /data +can be read, can be written/);
     assertMatch(out, /checkpoints +not there yet/);
     assertStringIncludes(out, "Everything works");
+    assertMatch(out, /runs +not there yet/);
     assertEquals([await namesIn(folder), await namesIn(`${folder}/data`)], [["data"], []]);
+  }));
+
+Deno.test("doctor: a file where a folder belongs is told at the end", {
+  ignore: noProcesses,
+}, () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/runs`, "mine");
+    const { code, out, err } = await runCommand(folder, ["doctor"]);
+    assertEquals(code, 0, out + err);
+    assertMatch(out, /runs +a file is where the folder belongs/);
+    assertStringIncludes(out, "commands cannot write into runs");
+    assertEquals(out.includes("Everything works"), false);
+    assertEquals(await Deno.readTextFile(`${folder}/runs`), "mine");
   }));
 
 Deno.test("doctor: without an adapter it says what to install", {
