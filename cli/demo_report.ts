@@ -67,7 +67,8 @@ export async function writePictures(
     if (rows.length < SHEET_ROWS) {
       rows.push([photo, await truth(sample, info), colourMask(mask, colours)]);
       const score = evaluation.images.find(({ image }) => image === sample.image);
-      rowTitles.push(score === undefined ? "" : `mean IoU ${score.meanIoU.toFixed(2)}`);
+      const meanIoU = score?.meanIoU ?? undefined;
+      rowTitles.push(meanIoU === undefined ? "" : `mean IoU ${meanIoU.toFixed(2)}`);
     }
   }
   const sheet = contactSheet(rows, ["Photo", "Truth", "Prediction"], {

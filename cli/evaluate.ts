@@ -248,8 +248,11 @@ export function table(report: Report): string {
 
 /** Where a look is worth most: the images with the lowest scores. */
 function worstImages(images: readonly ImageScore[], count = 3): string {
-  if (images.length <= count) return "";
-  return [...images].sort((a, b) => a.meanIoU - b.meanIoU).slice(0, count)
+  const scored = images.flatMap(({ image, meanIoU }) =>
+    meanIoU === null ? [] : [{ image, meanIoU }]
+  );
+  if (scored.length <= count) return "";
+  return scored.sort((a, b) => a.meanIoU - b.meanIoU).slice(0, count)
     .map(({ image, meanIoU }) => `${shownPath(image)} (${meanIoU.toFixed(3)})`).join(", ");
 }
 

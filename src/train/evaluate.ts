@@ -38,8 +38,8 @@ export interface EvaluateOptions {
 export interface ImageScore {
   /** Path of the photo. */
   readonly image: string;
-  /** Mean over the classes that occur in its truth or prediction. */
-  readonly meanIoU: number;
+  /** Mean over the classes that occur in its truth or prediction; null where all truth is ignored. */
+  readonly meanIoU: number | null;
 }
 
 /** Scores of a set of images. */
@@ -88,7 +88,8 @@ export async function evaluateSamples(
     const own = new ConfusionMatrix(classes);
     own.add(labels, ids);
     own.counts.forEach((count, cell) => matrix.counts[cell] = (matrix.counts[cell] ?? 0) + count);
-    const score = { image, meanIoU: own.scores().meanIoU };
+    const isLabelled = own.counts.some((count) => count > 0);
+    const score = { image, meanIoU: isLabelled ? own.scores().meanIoU : null };
     images.push(score);
     onPrediction?.({ name: image, photo, ...{ width, height }, truth: labels, predicted: ids });
     onProgress?.(score);

@@ -36,7 +36,7 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     const mask = (fill: number) =>
       encodePng({ width: 8, height: 6, channels: 1, data: new Uint8Array(48).fill(fill) });
     await Deno.writeFile(`${folder}/p.png`, photo);
-    for (const id of [0, 1]) await Deno.writeFile(`${folder}/m${id}.png`, mask(id));
+    for (const id of [0, 1, 255]) await Deno.writeFile(`${folder}/m${id}.png`, mask(id));
     const asked: unknown[] = [];
     const segmenter = {
       predict: ({ batch, height, width }: PhotoBatch, { size }: PredictOptions = {}) => {
@@ -45,7 +45,7 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
       },
     };
     const image = `${folder}/p.png`;
-    const samples = [0, 1].map((id) => ({ image, mask: `${folder}/m${id}.png` }));
+    const samples = [0, 1, 255].map((id) => ({ image, mask: `${folder}/m${id}.png` }));
     const options = { scale: 0.5, valueMap, classes: 2 };
     let calls = 0;
     const onProgress = () => {
@@ -55,11 +55,11 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
       ...options,
       onProgress,
     });
-    assertEquals(asked, Array(2).fill([1, 3, 4, [6, 8]]));
-    assertEquals(calls, 2);
+    assertEquals(asked, Array(3).fill([1, 3, 4, [6, 8]]));
+    assertEquals(calls, 3);
     assertEquals([...matrix.counts], [48, 0, 48, 0]);
-    // All is class 0 to this network: the first image is right, the second wrong.
-    assertEquals(images, [{ image, meanIoU: 1 }, { image, meanIoU: 0 }]);
+    // All is class 0 to this network: the first image is right, the second wrong, the third unknown.
+    assertEquals(images.map(({ meanIoU }) => meanIoU), [1, 0, null]);
     assertEquals([scores.pixelAccuracy, scores.meanIoU], [0.5, 0.25]);
 
     // What was decoded once is what is seen again, at the masks' own scale too.
@@ -80,7 +80,7 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
       await disk.write(entry, { ...kept, data: kept.data.map((value) => value ^ 1) });
       const reading = await evaluateSamples(looking, samples, { ...options, scale, disk });
       assertEquals([filling, reading], [plain, plain]);
-      const [first, , second, , third] = seen.splice(0);
+      const [first, , , second, , , third] = seen.splice(0);
       assertEquals(second, first);
       assertEquals(third, first?.map((value, i) => i % 4 < 3 ? value ^ 1 : value));
     }
