@@ -122,6 +122,15 @@ function checkSizes(
   );
 }
 
+/** Decoding and scaling all photos can take long; what is certain to fail afterwards fails here. */
+function checkPrecision(gpu: Gpu, { precision }: OpenTrainingSettings): void {
+  if (precision !== "f16" || gpu.supportsF16) return;
+  throw new InputError(
+    `--precision f16 needs an adapter with the feature shader-f16, but ${gpu.description} has none; ` +
+      "choose another one with --adapter (deno task doctor lists them), or start with --precision f32",
+  );
+}
+
 /** Crops may be larger than a photo, but not smaller than the network bears. */
 function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): void {
   const smallest = smallestSize(model);
@@ -134,14 +143,15 @@ function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): 
 
 /**
  * Opens the photos of both splits.
- * @throws {InputError} naming a file that cannot be read, or saying what would fit when a step is too
- *   large for the GPU's memory.
+ * @throws {InputError} naming a file that cannot be read or a feature that the adapter lacks, or saying
+ *   what would fit when a step is too large for the GPU's memory.
  */
 export async function openTrainingData(
   gpu: Gpu,
   settings: OpenTrainingSettings,
 ): Promise<TrainingData> {
   const { dataset, scale, checkpoints, crop } = settings;
+  checkPrecision(gpu, settings);
   const values = valueToClass(dataset.info);
   const disk = await PixelCache.open(dataset.folder, scale);
   const train = await SampleSource.open(dataset.train, scale, values, { disk });

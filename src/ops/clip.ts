@@ -68,7 +68,8 @@ export function gradientNorm(
         }, [context.window(arena, offsetBytes, sizeBytes), partials]);
         first += count;
       });
-      const limit = Math.min(maxNorm, 3e38);
+      // No norm is that large, since its square is finite; divided by 1e-6 it still is a number.
+      const limit = Math.min(maxNorm, 1e30);
       context.dispatch({
         kernel: {
           name: "gradient_norm_final",

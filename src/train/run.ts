@@ -5,6 +5,7 @@
  */
 import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
+import { isStuck } from "../nn/loss_scale.ts";
 import { type ImageSize, planBatches } from "./batches.ts";
 import { type FaultStep, findFault } from "./fault.ts";
 import { ConfusionMatrix, IGNORED } from "./metrics.ts";
@@ -99,7 +100,6 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     }
     const learningRate = schedule.learningRate;
     const { images, batchCount } = await trainEpoch(run, epoch);
-    await checkLossScale(run, epoch);
     const trained = performance.now();
     const validation = await validate(run, epoch);
     if (!validation) {
@@ -237,6 +237,7 @@ async function trainEpoch(
       events.stepDone({ step: step.step, epoch, loss, learningRate: step.learningRate });
     }
     open = [];
+    await clock.wait("reading losses", checkLossScale(run, epoch));
     trainer.snapshot();
   };
   events.epochBegun({
@@ -295,17 +296,18 @@ async function trainEpoch(
 }
 
 /**
- * At the smallest scale the gradients overflow by themselves, and every update would be left out.
+ * Where the images overflow by themselves, one update after the other is left out, and nothing is
+ * learnt any more.
  * @throws {InputError} where it has come to that.
  */
 async function checkLossScale({ trainer }: Run, epoch: number): Promise<void> {
   const state = await trainer.lossScale();
-  if (!state || state.scale > 1) return;
+  if (!state || !isStuck(state)) return;
   throw new InputError(
-    `Training stopped in epoch ${epoch} (step ${trainer.step}): gradients are too large for 16 ` +
-      `bits even without a loss scale, and ${state.skipped} updates were left out; the checkpoints ` +
-      "of earlier epochs are untouched, start again from one of them (-f) with --precision f32 or a " +
-      "lower learning rate (-l).",
+    `Training stopped in epoch ${epoch} (step ${trainer.step}): activations or gradients are too ` +
+      `large for 16 bits even without a loss scale, and the last ${state.skippedInRow} updates were ` +
+      "left out; the checkpoints of earlier epochs are untouched, start again from one of them (-f) " +
+      "with --precision f32 or a lower learning rate (-l).",
   );
 }
 
@@ -325,10 +327,13 @@ async function notFinite(
 ): Promise<InputError> {
   const { batch, step } = open[index] ?? { batch: 0, step: 0 };
   const fault = await findFault(trainer, open.slice(0, index + 1));
+  const is16Bit = await trainer.lossScale() !== undefined;
   return new InputError(
     `Training stopped in epoch ${epoch} at batch ${batch} (step ${step}): the loss became ${loss}` +
       `${fault === undefined ? "" : `; ${fault}`}; the checkpoints of earlier epochs are ` +
-      "untouched, start again from one of them (-f) with a lower learning rate (-l).",
+      `untouched, start again from one of them (-f) with ${
+        is16Bit ? "--precision f32 or " : ""
+      }a lower learning rate (-l).`,
   );
 }
 

@@ -249,7 +249,8 @@ export class Trainer {
     }
     const scale = await this.lossScale();
     if (scale) {
-      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, scale.goodUpdates, scale.skipped));
+      const { goodUpdates, skipped, skippedInRow } = scale;
+      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, goodUpdates, skipped, skippedInRow));
     }
     return arrays;
   }
@@ -272,8 +273,8 @@ export class Trainer {
       });
       this.net.store.writeCompanion(this.#gpu, arena, new Map(values));
     }
-    const [scale, goodUpdates = 0, skipped = 0] = arrays.get(LOSS_SCALE) ?? [];
-    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped });
+    const [scale, goodUpdates = 0, skipped = 0, skippedInRow = 0] = arrays.get(LOSS_SCALE) ?? [];
+    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped, skippedInRow });
     if (state.frozen !== this.#frozen) this.#programs.destroy();
     this.#apply(state);
   }

@@ -1,8 +1,10 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { explainMemory } from "../../cli/training_data.ts";
+import { explainMemory, openTrainingData } from "../../cli/training_data.ts";
 import { DeviceError, InputError } from "../../src/errors.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { UNet } from "../../src/nn/unet.ts";
+import { ReduceOnPlateau } from "../../src/train/schedule.ts";
 import type { PairSource } from "../../src/train/training_batches.ts";
 import { testGpu } from "../ops/harness.ts";
 
@@ -29,11 +31,41 @@ Deno.test({
     const { message } = await assertRejects(() => run(failure), DeviceError);
     assertMatch(
       message,
-      /ran out of memory \(Allocating 90 MiB of GPU memory failed \(Out of memory\)\); what would fit: -b [123] \(\d+ MiB\) or -s 0\.\d+ \(\d+ MiB\) or --crop /,
+      /ran out of memory \(Allocating 90 MiB of GPU memory failed \(Out of memory\)\); what would fit: -b [123] \(\d+ MiB\)(?: or --precision f16 \(\d+ MiB\))? or -s 0\.\d+ \(\d+ MiB\) or --crop /,
     );
     for (const other of [new DeviceError("The GPU device was lost."), new InputError("memory")]) {
       assertEquals(await assertRejects(() => run(other)), other);
     }
     assertEquals(await explainMemory(gpu, settings, train, () => Promise.resolve(5)), 5);
+  },
+});
+
+Deno.test({
+  name: "16 bits are refused before any photo is read where the adapter has none",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using gpu = await requestGpu();
+    Object.defineProperty(gpu, "supportsF16", { value: false });
+    const sample = { image: "missing.png", mask: "missing.png" };
+    const images = { train: 1, valid: 1, test: 0 };
+    const info = { version: 1, classes: [], ignore: null, ignoredPixels: 0, channels: 3 };
+    const settings = {
+      dataset: {
+        folder: "missing",
+        info: { ...info, ratio: 0.5, seed: 1, images, sizes: [] },
+        ...{ train: [sample], valid: [sample], test: [] },
+      },
+      ...{ net: new UNet({ classes: 3, width: 8 }), optimizer: rmsprop() },
+      ...{ batchSize: "auto" as const, seed: 1, scale: 0.5, epochs: 1, checkpoints: "missing" },
+      schedule: () => new ReduceOnPlateau(0.1),
+      precision: "f16" as const,
+    };
+    const open = () => openTrainingData(gpu, settings);
+    const { message } = await assertRejects(open, InputError);
+    assertMatch(
+      message,
+      /^--precision f16 needs .* shader-f16, but .* has none; .* --precision f32$/,
+    );
   },
 });

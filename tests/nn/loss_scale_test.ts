@@ -82,7 +82,7 @@ for (const [name, optimizer, clipping] of RECIPES) {
       const expected = Math.hypot(...g);
       assertAlmostEquals(scaled.norms[i] ?? NaN, expected, expected * 1e-5);
     });
-    assertEquals(scaled.state, { scale: 65536, goodUpdates: 4, skipped: 0 });
+    assertEquals(scaled.state, { scale: 65536, goodUpdates: 4, skipped: 0, skippedInRow: 0 });
   });
 
   test(`loss scale: an overflow leaves out the update of ${name} and halves the scale`, async () => {
@@ -102,19 +102,20 @@ for (const [name, optimizer, clipping] of RECIPES) {
     assert(after.every((values) => values.every(Number.isFinite)));
     assert(after[2]?.some((value, i) => value !== after[1]?.[i]));
     assertEquals(scales, [65536, 32768, 32768, 16384, 16384, 32768]);
-    assertEquals(state, { scale: 32768, goodUpdates: 0, skipped: 2 });
+    assertEquals(state, { scale: 32768, goodUpdates: 0, skipped: 2, skippedInRow: 0 });
   });
 }
 
 test("loss scale: it can be set within its limits", async () => {
   const scale = new LossScale();
-  scale.set({ scale: 1, goodUpdates: 7, skipped: 3 });
-  const bad = [Float32Array.from({ length: SIZE }, () => NaN)];
-  const { state } = await steps(sgd(), {}, bad, scale);
+  scale.set({ scale: 1, goodUpdates: 7, skipped: 3, skippedInRow: 0 });
+  const bad = Float32Array.from({ length: SIZE }, () => NaN);
+  const { state } = await steps(sgd(), {}, [bad, bad], scale);
   // It never falls below 1.
-  assertEquals(state, { scale: 1, goodUpdates: 0, skipped: 4 });
+  assertEquals(state, { scale: 1, goodUpdates: 0, skipped: 5, skippedInRow: 2 });
   for (const value of [0, 0.5, 2 ** 25, NaN, Infinity]) {
-    const set = () => new LossScale().set({ scale: value, goodUpdates: 0, skipped: 0 });
+    const counts = { goodUpdates: 0, skipped: 0, skippedInRow: 0 };
+    const set = () => new LossScale().set({ scale: value, ...counts });
     assertThrows(set, InputError, `loss scale of ${value}`);
   }
   assertThrows(() => new LossScale({ growthInterval: 0 }), InputError, "growth interval of 0");
@@ -161,10 +162,16 @@ for (const [kernels, accumulate] of [["cpu", 1], ["gpu", 3]] as const) {
     narrow.losses.forEach((loss, i) => assertAlmostEquals(loss, wide.losses[i] ?? NaN, 0.003));
     assert((narrow.losses.at(-1) ?? NaN) < (narrow.losses[0] ?? NaN));
     const updates = STEPS / accumulate;
-    assertEquals(narrow.scale, { scale: 65536, goodUpdates: updates, skipped: 0 });
+    const good = { scale: 65536, goodUpdates: updates, skipped: 0, skippedInRow: 0 };
+    assertEquals(narrow.scale, good);
     assertEquals(wide.scale, undefined);
     assert(narrow.plannedBytes < wide.plannedBytes);
-    assertEquals([...narrow.arrays.get("optimizer.loss_scale.state") ?? []], [65536, updates, 0]);
+    assertEquals([...narrow.arrays.get("optimizer.loss_scale.state") ?? []], [
+      65536,
+      updates,
+      0,
+      0,
+    ]);
     assert(!wide.arrays.has("optimizer.loss_scale.state"));
   });
 }
