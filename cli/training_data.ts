@@ -11,6 +11,7 @@ import { SampleSource } from "../src/data/samples.ts";
 import { DeviceError, InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import type { ImageType } from "../src/graph/layout.ts";
+import { mib } from "../src/graph/memory.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
 import type { CheckpointInfo } from "../src/io/checkpoint.ts";
 import { LossScale } from "../src/nn/loss_scale.ts";
@@ -24,6 +25,7 @@ import type { LossName } from "../src/train/losses.ts";
 import type { Schedule } from "../src/train/schedule.ts";
 import { planStep } from "../src/train/step.ts";
 import { Trainer } from "../src/train/trainer.ts";
+import { largestScored } from "../src/train/validator.ts";
 import { type PairSource, TrainingBatches } from "../src/train/training_batches.ts";
 import type { RunLogSettings } from "./run_log.ts";
 import type { SavedRun } from "./resume.ts";
@@ -131,6 +133,20 @@ function checkPrecision(gpu: Gpu, { precision }: OpenTrainingSettings): void {
   );
 }
 
+/** What trains in crops may not fit as a whole, which validation would find after an epoch. */
+function checkValidation(gpu: Gpu, settings: OpenTrainingSettings, { sizes }: SampleSource): void {
+  const { net, loss, scale } = settings;
+  if (largestScored(gpu, net, sizes, 1, loss) > 0) return;
+  const { width, height } = sizes.reduce((a, b) =>
+    a.width * a.height >= b.width * b.height ? a : b
+  );
+  throw new InputError(
+    `A validation image of ${width} x ${height} pixels at scale ${scale} does not fit into the ` +
+      `${mib(gpu.memoryBudgetBytes)} of GPU memory that may be used; use a smaller scale (-s) or ` +
+      "width (--width)",
+  );
+}
+
 /** Crops may be larger than a photo, but not smaller than the network bears. */
 function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): void {
   const smallest = smallestSize(model);
@@ -168,6 +184,7 @@ export async function openTrainingData(
   const last = question && { ...question, shape: { ...question.shape, batch: batchSize } };
   const problem = last && suggestFit(auto ? last : question, { scale, crop: crop !== undefined });
   if (problem !== undefined) throw new InputError(problem);
+  checkValidation(gpu, settings, valid);
   await ensureFolder(checkpoints);
   await keepScaled(disk, [...dataset.train, ...dataset.valid]);
   return { train, valid, batchSize };

@@ -3,7 +3,6 @@
  * after any update and go on elsewhere from its {@linkcode RunState}.
  * @module
  */
-import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
 import { isStuck } from "../nn/loss_scale.ts";
 import { type ImageSize, planBatches } from "./batches.ts";
@@ -16,7 +15,7 @@ import type { RunState } from "./run_state.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepShape } from "./step.ts";
 import type { GroupPosition, Trainer } from "./trainer.ts";
-import type { TrainingBatches } from "./training_batches.ts";
+import type { PairSource, TrainingBatches } from "./training_batches.ts";
 import type { Validator } from "./validator.ts";
 
 export { type EpochResult, observeAll, type RunEnd, type RunObserver } from "./run_events.ts";
@@ -41,7 +40,7 @@ export interface RunOptions {
   /** Of {@linkcode Trainer.result}, with the loss of the trainer. */
   validator: Validator;
   batches: TrainingBatches;
-  valid: SampleSource;
+  valid: PairSource;
   schedule: Schedule;
   classes: number;
   /** Where the run stands; trainer and schedule already do. Changed as it goes on. */
@@ -61,6 +60,8 @@ export interface RunOptions {
 
 /** A run going on: what its parts share. */
 interface Run extends RunOptions {
+  /** Images of a batch of validation at most. */
+  validBatchSize: number;
   events: Required<RunObserver>;
   clock: RunClock;
 }
@@ -75,8 +76,9 @@ type Validation = Pick<EpochResult, "matrix" | "validLoss">;
 export async function runTraining(options: RunOptions, observer: RunObserver): Promise<RunEnd> {
   const clock = options.clock ?? new RunClock();
   const events = timed(observeAll(observer), clock);
-  const run: Run = { ...options, events, clock };
-  const { trainer, batches, state, schedule, saver } = run;
+  const { trainer, batches, state, schedule, saver, validator, valid } = options;
+  const validBatchSize = Math.max(1, validator.largestBatch(valid.sizes, batches.batchSize));
+  const run: Run = { ...options, events, clock, validBatchSize };
   const shapes = batches.shapes(state.epoch + 1);
   events.compiling(shapes.length);
   await clock.wait("compiling", prepare(run, shapes));
@@ -347,7 +349,7 @@ async function validate(run: Run, epoch: number): Promise<Validation | undefined
   const matrix = new ConfusionMatrix(classes);
   let [lossSum, images] = [0, 0];
   events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
-  for (const plan of planBatches(valid.sizes, run.batches.batchSize, 0, 0)) {
+  for (const plan of planBatches(valid.sizes, run.validBatchSize, 0, 0)) {
     const batch = await clock.wait("photos of validation", valid.batch(plan));
     const { predicted, loss } = await clock.wait("GPU, validation", validator.score(batch));
     clock.do("counting pixels", () => matrix.add(batch.labels, predicted));

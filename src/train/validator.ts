@@ -2,14 +2,17 @@
  * Scoring labelled photos: what the network makes of every pixel, and how large the loss is.
  * @module
  */
+import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Tensor } from "../graph/graph.ts";
 import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
+import { lowerTarget, planProgram } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import type { UNet } from "../nn/unet.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
+import type { ImageSize } from "./batches.ts";
 import { type LossName, recordLoss } from "./losses.ts";
 import { recordInput } from "./step.ts";
 import { type TrainingBatch, writeImages } from "./trainer.ts";
@@ -67,6 +70,11 @@ export class Validator {
     return { predicted: unpackIds(words, height, width), loss: loss[0] ?? NaN };
   }
 
+  /** See {@linkcode largestScored}. */
+  largestBatch(sizes: readonly ImageSize[], most: number): number {
+    return largestScored(this.#gpu, this.#net, sizes, most, this.#options.loss);
+  }
+
   /** Frees the programs; the network and the pool stay. */
   destroy(): void {
     this.#programs.destroy();
@@ -78,15 +86,57 @@ export class Validator {
   }
 
   #compile({ batch, height, width }: BatchShape): Promise<Program> {
-    const { loss: name = "ce", classWeights, pool } = this.#options;
-    const { config, store } = this.#net;
-    const graph = new Graph();
-    const { image, ids } = recordInput(graph, config.channels, { batch, height, width });
-    const logits = this.#net.forward(image, { training: false });
-    const outputs = {
-      ids: resizeArgmax(logits, { size: [height, width] }),
-      loss: recordLoss(name, logits, ids, classWeights),
-    };
-    return compile(this.#gpu, graph, { outputs, stores: [store], pool });
+    const { loss, classWeights, pool } = this.#options;
+    const shape = { batch, height, width };
+    const { graph, outputs } = recordScoring(this.#net, shape, loss, classWeights);
+    return compile(this.#gpu, graph, { outputs, stores: [this.#net.store], pool });
   }
+}
+
+/**
+ * How many images of `sizes`, at most `most`, {@linkcode Validator.score} can take at once without going
+ * over the memory budget; 0 where one alone does. A step of training may well take more, since its
+ * crops are smaller or its images have 16 bits.
+ */
+export function largestScored(
+  gpu: Gpu,
+  net: UNet,
+  sizes: readonly ImageSize[],
+  most: number,
+  loss?: LossName,
+): number {
+  const largest = sizes.reduce<ImageSize | undefined>(
+    (a, b) => a && a.width * a.height >= b.width * b.height ? a : b,
+    undefined,
+  );
+  if (!largest) return most;
+  const fits = (batch: number): boolean => {
+    try {
+      const { graph, outputs } = recordScoring(net, { ...largest, batch }, loss);
+      return planProgram(graph, outputs, lowerTarget(gpu)).plannedBytes <= gpu.memoryBudgetBytes;
+    } catch (error) {
+      // Over a limit of the device.
+      if (error instanceof InputError && !(error instanceof ShapeError)) return false;
+      throw error;
+    }
+  };
+  let batch = Math.min(most, sizes.length);
+  while (batch > 0 && !fits(batch)) batch = Math.floor(batch / 2);
+  return batch;
+}
+
+function recordScoring(
+  net: UNet,
+  shape: BatchShape,
+  loss: LossName = "ce",
+  classWeights?: Float32Array,
+): { graph: Graph; outputs: { ids: Tensor; loss: Tensor } } {
+  const graph = new Graph();
+  const { image, ids } = recordInput(graph, net.config.channels, shape);
+  const logits = net.forward(image, { training: false });
+  const outputs = {
+    ids: resizeArgmax(logits, { size: [shape.height, shape.width] }),
+    loss: recordLoss(loss, logits, ids, classWeights),
+  };
+  return { graph, outputs };
 }

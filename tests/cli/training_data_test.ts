@@ -1,5 +1,10 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { explainMemory, openTrainingData } from "../../cli/training_data.ts";
+import {
+  explainMemory,
+  openTrainingData,
+  type OpenTrainingSettings,
+} from "../../cli/training_data.ts";
+import { encodePng } from "../../src/data/png_write.ts";
 import { DeviceError, InputError } from "../../src/errors.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
@@ -7,6 +12,8 @@ import { UNet } from "../../src/nn/unet.ts";
 import { ReduceOnPlateau } from "../../src/train/schedule.ts";
 import type { PairSource } from "../../src/train/training_batches.ts";
 import { testGpu } from "../ops/harness.ts";
+import { canWrite } from "../support.ts";
+import { inFolder } from "./run_command.ts";
 
 const nothing = () => Promise.reject(new Error("no photo is read"));
 const train: PairSource = {
@@ -40,6 +47,41 @@ Deno.test({
   },
 });
 
+/** A run on one photo, which is the validation split, too. */
+function settingsOf(folder: string, image: string): OpenTrainingSettings {
+  const sample = { image, mask: image };
+  const images = { train: 1, valid: 1, test: 0 };
+  const info = { version: 1, classes: [], ignore: null, ignoredPixels: 0, channels: 3 };
+  return {
+    dataset: {
+      folder,
+      info: { ...info, ratio: 0.5, seed: 1, images, sizes: [] },
+      ...{ train: [sample], valid: [sample], test: [] },
+    },
+    ...{ net: new UNet({ classes: 3, width: 8 }), optimizer: rmsprop() },
+    ...{ batchSize: "auto", seed: 1, scale: 1, epochs: 1, checkpoints: folder },
+    schedule: () => new ReduceOnPlateau(0.1),
+  };
+}
+
+Deno.test({
+  name: "a validation image that does not fit is found before training, though its crops fit",
+  ignore: !canWrite,
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: () =>
+    inFolder(async (folder) => {
+      using gpu = await requestGpu({ memoryBudgetBytes: 8 * 2 ** 20 });
+      const [width, height] = [640, 480];
+      const image = `${folder}/photo.png`;
+      const data = new Uint8Array(width * height);
+      await Deno.writeFile(image, encodePng({ width, height, channels: 1, data }));
+      const settings = { ...settingsOf(folder, image), crop: { width: 16, height: 16 } };
+      const { message } = await assertRejects(() => openTrainingData(gpu, settings), InputError);
+      assertMatch(message, /^A validation image of 640 x 480 pixels at scale 1 .* 8 MiB .* \(-s\)/);
+    }),
+});
+
 Deno.test({
   name: "16 bits are refused before any photo is read where the adapter has none",
   sanitizeOps: false,
@@ -47,22 +89,8 @@ Deno.test({
   async fn() {
     using gpu = await requestGpu();
     Object.defineProperty(gpu, "supportsF16", { value: false });
-    const sample = { image: "missing.png", mask: "missing.png" };
-    const images = { train: 1, valid: 1, test: 0 };
-    const info = { version: 1, classes: [], ignore: null, ignoredPixels: 0, channels: 3 };
-    const settings = {
-      dataset: {
-        folder: "missing",
-        info: { ...info, ratio: 0.5, seed: 1, images, sizes: [] },
-        ...{ train: [sample], valid: [sample], test: [] },
-      },
-      ...{ net: new UNet({ classes: 3, width: 8 }), optimizer: rmsprop() },
-      ...{ batchSize: "auto" as const, seed: 1, scale: 0.5, epochs: 1, checkpoints: "missing" },
-      schedule: () => new ReduceOnPlateau(0.1),
-      precision: "f16" as const,
-    };
-    const open = () => openTrainingData(gpu, settings);
-    const { message } = await assertRejects(open, InputError);
+    const settings = { ...settingsOf("missing", "missing.png"), precision: "f16" as const };
+    const { message } = await assertRejects(() => openTrainingData(gpu, settings), InputError);
     assertMatch(
       message,
       /^--precision f16 needs .* shader-f16, but .* has none; .* --precision f32$/,
