@@ -2,7 +2,8 @@
  * Dynamic loss scaling for images of 16 bits: the loss counts so many times over in the backward
  * pass that small gradients do not round to 0, and the optimizer divides it out again. Where a
  * gradient overflows, the update is left out and the scale halves; after many updates without
- * overflow it doubles. All of that happens on the GPU, so that no step waits for the host.
+ * overflow it doubles. All of that happens on the GPU, so that no step waits for the host; what the
+ * host counts, steps of schedules and of Adam's bias correction, includes the updates left out.
  *
  * Source: P. Micikevicius et al., "Mixed Precision Training" (2018); numbers of
  * `torch.cuda.amp.GradScaler`.

@@ -10,12 +10,12 @@ import { History } from "../graph/history.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
+import { Snapshot } from "../graph/snapshot.ts";
 import { LossScale, type LossScaleState } from "../nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import type { LossName } from "./losses.ts";
 import { RunClock } from "./run_clock.ts";
-import { Snapshot } from "./snapshot.ts";
 import { gatherStatistics } from "./statistics.ts";
 import { recordStep, type StepKind, type StepShape } from "./step.ts";
 
