@@ -71,8 +71,8 @@ export async function openGpu(
 export function checkPrecision(gpu: Gpu, precision: ImageType): void {
   if (precision === "f32" || gpu.supportsF16) return;
   throw new InputError(
-    `--precision f16 needs the feature shader-f16, which ${gpu.description} lacks; leave it out or ` +
-      "choose another adapter (--adapter)",
+    `--precision f16 needs an adapter with the feature shader-f16, but ${gpu.description} has none; ` +
+      "choose another one with --adapter (deno task doctor lists them), or take --precision f32",
   );
 }
 

@@ -12,7 +12,7 @@ import type { RunEnd } from "../src/train/run.ts";
 import { choice, flag, int, optionalPath, path, text, type Values } from "./args.ts";
 import { weightsOf } from "./class_weights_file.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
-import { checkPrecision, openGpu } from "./gpu.ts";
+import { openGpu } from "./gpu.ts";
 import { INTERRUPTED_STATUS, Interrupts } from "./interrupt.ts";
 import { readSavedRun, type SavedRun } from "./resume.ts";
 import {
@@ -97,7 +97,6 @@ export async function run(o: Options, context: Context): Promise<number> {
   const tooWide = suggestWidth(config, gpu.memoryBudgetBytes);
   if (tooWide !== undefined) throw new InputError(tooWide);
   const open = resolveRecipe(o, saved && { recipe: saved.settings.recipe, file: saved.file });
-  checkPrecision(gpu, open.precision);
   const classWeightValues = open.classWeightValues !== undefined
     ? open.classWeightValues
     : await weightsOf(open.classWeights, dataset.info.classes);

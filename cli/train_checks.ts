@@ -103,7 +103,9 @@ export async function dryRun(
     images: precision,
     pool: trainer.pool,
   });
-  const [plan] = planBatches(data.valid.sizes, settings.batchSize, 0, 0);
+  const { sizes } = data.valid;
+  const most = Math.max(1, validator.largestBatch(sizes, settings.batchSize));
+  const [plan] = planBatches(sizes, most, 0, 0);
   if (!plan) throw new InputError("the validation split has no images; run deno task data again");
   const started = performance.now();
   const scored = await validator.score(await data.valid.batch(plan));

@@ -11,6 +11,7 @@ import { SampleSource } from "../src/data/samples.ts";
 import { DeviceError, InputError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import type { ImageType } from "../src/graph/layout.ts";
+import { mib } from "../src/graph/memory.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
 import type { CheckpointInfo } from "../src/io/checkpoint.ts";
 import { LossScale } from "../src/nn/loss_scale.ts";
@@ -24,9 +25,11 @@ import type { LossName } from "../src/train/losses.ts";
 import type { Schedule } from "../src/train/schedule.ts";
 import { planStep } from "../src/train/step.ts";
 import { Trainer } from "../src/train/trainer.ts";
+import { largestScored } from "../src/train/validator.ts";
 import { type PairSource, TrainingBatches } from "../src/train/training_batches.ts";
 import type { RunLogSettings } from "./run_log.ts";
 import type { SavedRun } from "./resume.ts";
+import { checkPrecision } from "./gpu.ts";
 import { keepScaled } from "./scaled_photos.ts";
 
 /** What a training run is made of. */
@@ -122,6 +125,20 @@ function checkSizes(
   );
 }
 
+/** What trains in crops may not fit as a whole, which validation would find after an epoch. */
+function checkValidation(gpu: Gpu, settings: OpenTrainingSettings, { sizes }: SampleSource): void {
+  const { net, loss, scale, precision: images } = settings;
+  if (largestScored(gpu, net, sizes, 1, { loss, images }) > 0) return;
+  const { width, height } = sizes.reduce((a, b) =>
+    a.width * a.height >= b.width * b.height ? a : b
+  );
+  throw new InputError(
+    `A validation image of ${width} x ${height} pixels at scale ${scale} does not fit into the ` +
+      `${mib(gpu.memoryBudgetBytes)} of GPU memory that may be used; use a smaller scale (-s) or ` +
+      "width (--width)",
+  );
+}
+
 /** Crops may be larger than a photo, but not smaller than the network bears. */
 function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): void {
   const smallest = smallestSize(model);
@@ -134,14 +151,16 @@ function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): 
 
 /**
  * Opens the photos of both splits.
- * @throws {InputError} naming a file that cannot be read, or saying what would fit when a step is too
- *   large for the GPU's memory.
+ * @throws {InputError} naming a file that cannot be read or a feature that the adapter lacks, or saying
+ *   what would fit when a step is too large for the GPU's memory.
  */
 export async function openTrainingData(
   gpu: Gpu,
   settings: OpenTrainingSettings,
 ): Promise<TrainingData> {
   const { dataset, scale, checkpoints, crop } = settings;
+  // Decoding and scaling all photos can take long; what is certain to fail afterwards fails here.
+  checkPrecision(gpu, settings.precision ?? "f32");
   const values = valueToClass(dataset.info);
   const disk = await PixelCache.open(dataset.folder, scale);
   const train = await SampleSource.open(dataset.train, scale, values, { disk });
@@ -158,6 +177,7 @@ export async function openTrainingData(
   const last = question && { ...question, shape: { ...question.shape, batch: batchSize } };
   const problem = last && suggestFit(auto ? last : question, { scale, crop: crop !== undefined });
   if (problem !== undefined) throw new InputError(problem);
+  checkValidation(gpu, settings, valid);
   await ensureFolder(checkpoints);
   await keepScaled(disk, [...dataset.train, ...dataset.valid]);
   return { train, valid, batchSize };

@@ -2,7 +2,8 @@
 //
 // Formula   mean, invstd = 1 / sqrt(m2 / count + eps);
 //           running = (1 - momentum) * running + momentum * (mean | m2 / (count - 1))
-//           merging: m2 = sum of m2_i + n_i (mean_i - mean)^2
+//           merging: m2 = sum of m2_i + n_i (mean_i - mean)^2;
+//           with images of 16 bits, a channel whose mean or m2 is no finite number keeps its running
 // Layout    partials: see batch_norm2d_stats; everything else flat [C], read and written as vec4s;
 //           lanes that are no channel become zero
 // Bindings  0 params, 1 partials, 2 mean, 3 invstd, 4 running mean, 5 running variance
@@ -94,10 +95,17 @@ fn main(
   let m = params.momentum;
   let old_mean = running_mean[block];
   let old_variance = running_variance[block];
-  running_mean[block] = select(vec4f(), (1.0 - m) * old_mean + m * center, channel);
-  running_variance[block] = select(
-    vec4f(),
-    (1.0 - m) * old_variance + m * m2 / max(count - 1.0, 1.0),
-    channel,
-  );
+  var new_mean = (1.0 - m) * old_mean + m * center;
+  var new_variance = (1.0 - m) * old_variance + m * m2 / max(count - 1.0, 1.0);
+//@if IMAGE == 'vec4h'
+  // A batch may overflow. Then so do its gradients, and its update is left out (gradient_norm.wgsl);
+  // nor must it spoil these. By their bits: compilers may take for granted that values are finite.
+  let exponent = vec4u(0x7f800000u);
+  let finite = ((bitcast<vec4u>(center) & exponent) != exponent) &
+    ((bitcast<vec4u>(m2) & exponent) != exponent);
+  new_mean = select(old_mean, new_mean, finite);
+  new_variance = select(old_variance, new_variance, finite);
+//@end
+  running_mean[block] = select(vec4f(), new_mean, channel);
+  running_variance[block] = select(vec4f(), new_variance, channel);
 }

@@ -7,7 +7,7 @@
 //           scale, `growthInterval` finite ones in a row double it
 // Layout    PASS partial: gradients, a window of the arena as vec4s; partials, one an invocation
 //           PASS final: partials; norm (norm, factor, 0, 0); lossScale (scale, updates since it
-//           changed, updates left out, those in a row at the smallest scale)
+//           changed, updates left out, of these the last ones in a row)
 // Bindings  0 params, 1 gradients or partials, 2 partials or norm, 3 SCALED: lossScale
 // Constants PASS: partial | final; SCALED: 0 | 1, for the final pass
 // Grid      partial: one invocation for `chunk` vec4s, 64 vec4s apart; x then y. final: one workgroup
@@ -72,8 +72,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     // By its bits: compilers may take for granted that no value is infinite or NaN.
     if ((bitcast<u32>(sum) & 0x7f800000u) == 0x7f800000u) {
       factor = 0f;
-      let exhausted = select(0f, old.w + 1f, old.x <= SMALLEST_SCALE);
-      lossScale[0] = vec4f(max(old.x * 0.5f, SMALLEST_SCALE), 0f, old.z + 1f, exhausted);
+      lossScale[0] = vec4f(max(old.x * 0.5f, SMALLEST_SCALE), 0f, old.z + 1f, old.w + 1f);
     } else if (old.y + 1f >= f32(params.growthInterval)) {
       lossScale[0] = vec4f(min(old.x * 2f, LARGEST_SCALE), 0f, old.z, 0f);
     } else {

@@ -147,7 +147,7 @@ async function fastestMs(
   let bestMs = Infinity;
   for (let run = 0; run < RUNS; run++) {
     before();
-    const entry = (await profileCommands(gpu, commands)).find((e) => e.kernel === kernel);
+    const entry = (await profileCommands(gpu, commands, [])).find((e) => e.kernel === kernel);
     if (entry && entry.timeMs > 0) bestMs = Math.min(bestMs, entry.timeMs);
   }
   return bestMs;

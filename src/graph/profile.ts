@@ -4,6 +4,8 @@
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
+import type { PersistentBuffer } from "./memory.ts";
+import { Snapshot } from "./snapshot.ts";
 
 /** Time of one dispatch, of the copies before one, or of the device's pause between two. */
 export interface ProfileEntry {
@@ -40,18 +42,19 @@ const MAX_QUERIES = 4096;
  * Runs `commands` one after the other, each dispatch in a pass of its own, and returns their times;
  * with timestamps their sum is the time from the first dispatch's begin to the last one's end. That
  * is more than an ordinary run takes, which puts many dispatches into a pass. Without timestamps
- * every command runs several times, so what accumulates in place (an optimizer, running statistics)
- * has moved on by more than one run.
+ * every command runs several times; then `persistent`, all that is not computed anew, is put back and
+ * one ordinary run made, so that sums, weights and running statistics are those of one run.
  */
 export async function profileCommands(
   gpu: Gpu,
   commands: readonly ProfiledCommand[],
+  persistent: readonly PersistentBuffer[],
   timestamps: boolean = gpu.device.features.has("timestamp-query"),
 ): Promise<ProfileEntry[]> {
   const queries = commands.filter((command) => command.dispatch).length * 2;
   return timestamps && queries <= MAX_QUERIES
     ? await byTimestamps(gpu, commands, queries)
-    : await byWaiting(gpu, commands);
+    : await byWaiting(gpu, commands, persistent);
 }
 
 async function byTimestamps(
@@ -120,6 +123,35 @@ function entries(commands: readonly ProfiledCommand[], ticks: BigUint64Array): P
 const REPEATS = 8;
 
 async function byWaiting(
+  gpu: Gpu,
+  commands: readonly ProfiledCommand[],
+  persistent: readonly PersistentBuffer[],
+): Promise<ProfileEntry[]> {
+  const before = new Snapshot(persistent);
+  try {
+    before.take(gpu);
+    const result = await timesByWaiting(gpu, commands);
+    before.restore(gpu);
+    runOnce(gpu, commands);
+    return result;
+  } finally {
+    before.destroy();
+  }
+}
+
+function runOnce(gpu: Gpu, commands: readonly ProfiledCommand[]): void {
+  const encoder = gpu.device.createCommandEncoder({ label: "run" });
+  for (const command of commands) {
+    command.copy?.(encoder);
+    if (!command.dispatch) continue;
+    const pass = encoder.beginComputePass();
+    command.dispatch(pass);
+    pass.end();
+  }
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+async function timesByWaiting(
   gpu: Gpu,
   commands: readonly ProfiledCommand[],
 ): Promise<ProfileEntry[]> {

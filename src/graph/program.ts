@@ -15,7 +15,13 @@ import { History } from "./history.ts";
 import { type BufferMemory, mib } from "./memory.ts";
 import { MemoryPool } from "./pool.ts";
 import { COPY, profileCommands, type ProfiledCommand, type ProfileEntry } from "./profile.ts";
-import { lowerTarget, type PlannedNode, planProgram, type ProgramPlan } from "./program_plan.ts";
+import {
+  lowerTarget,
+  persistentBuffers,
+  type PlannedNode,
+  planProgram,
+  type ProgramPlan,
+} from "./program_plan.ts";
 import type { ParameterStore } from "./store.ts";
 
 /** What {@linkcode compile} needs besides the graph. */
@@ -135,10 +141,16 @@ export class Program {
     this.#pool = options.pool ?? new MemoryPool(gpu);
     this.#ownPool = options.pool ? undefined : this.#pool;
     this.#generation = this.#pool.generation;
-    this.#bindings = new Bindings(gpu, plan, this.#pool.take(plan.memory.slots), this.#params);
-    this.#commands = plan.steps.map((step, i) => this.#bindings.command(step, i, pipelines[i]));
-    for (const { tensor, values } of graph.constants) this.#writeRaw(tensor, values);
     for (const tensor of graph.inputs.values()) tensor.home?.buffer.retain();
+    try {
+      const bindings = new Bindings(gpu, plan, this.#pool.take(plan.memory.slots), this.#params);
+      this.#bindings = bindings;
+      this.#commands = plan.steps.map((step, i) => bindings.command(step, i, pipelines[i]));
+      for (const { tensor, values } of graph.constants) this.#writeRaw(tensor, values);
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
   }
 
   /** GPU memory of this program, parameters included. */
@@ -206,7 +218,7 @@ export class Program {
   /**
    * Makes one run and says where its time went; slower than an ordinary run.
    * @param timestamps whether to use timestamp queries; default: where the adapter has them. Without
-   *   them each step of the program runs several times.
+   *   them each step of the program runs several times, and memory is needed to undo that.
    */
   async profile(timestamps?: boolean): Promise<ProfileEntry[]> {
     this.#check();
@@ -224,6 +236,7 @@ export class Program {
           }
           : { label, kernel: COPY, copy: (encoder) => encodeCopy(encoder, command) };
       }),
+      persistentBuffers(this.plan.steps),
       timestamps,
     );
     this.#runs++;

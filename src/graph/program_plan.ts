@@ -107,12 +107,7 @@ export function planProgram(
   const memory = planMemory(steps, new Set([...named.values()].map((o) => o.memory)));
   checkBufferSizes(memory, target);
   const { params, paramsOffsets } = layOutParams(steps);
-  const persistent = new Set<PersistentBuffer>();
-  for (const step of steps) {
-    const operands = step.kind === "dispatch" ? step.operands : [step.source];
-    for (const m of operands) if (m.kind === "buffer" && m.home) persistent.add(m.home.buffer);
-  }
-  const persistentBytes = [...persistent].reduce((sum, b) => sum + b.sizeBytes, 0);
+  const persistentBytes = persistentBuffers(steps).reduce((sum, b) => sum + b.sizeBytes, 0);
   return {
     steps,
     nodes,
@@ -123,6 +118,16 @@ export function planProgram(
     plannedBytes: memory.slotBytes + persistentBytes + params.byteLength,
     dispatches: steps.filter((s) => s.kind === "dispatch").length,
   };
+}
+
+/** The buffers that outlive a run and that its steps read or write. */
+export function persistentBuffers(steps: readonly Step[]): PersistentBuffer[] {
+  const found = new Set<PersistentBuffer>();
+  for (const step of steps) {
+    const operands = step.kind === "dispatch" ? step.operands : [step.source];
+    for (const m of operands) if (m.kind === "buffer" && m.home) found.add(m.home.buffer);
+  }
+  return [...found];
 }
 
 /**

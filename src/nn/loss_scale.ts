@@ -2,8 +2,8 @@
  * Dynamic loss scaling for images of 16 bits: the loss counts so many times over in the backward
  * pass that small gradients do not round to 0, and the optimizer divides it out again. Where a
  * gradient overflows, the update is left out and the scale halves; after many updates without
- * overflow it doubles. All of that happens on the GPU, so that no step waits for the host. For the
- * same reason, updates left out count as steps in schedules and in Adam's bias correction.
+ * overflow it doubles. All of that happens on the GPU, so that no step waits for the host; what the
+ * host counts, steps of schedules and of Adam's bias correction, includes the updates left out.
  *
  * Source: P. Micikevicius et al., "Mixed Precision Training" (2018); numbers of
  * `torch.cuda.amp.GradScaler`.
@@ -22,20 +22,30 @@ export interface LossScaleState {
   goodUpdates: number;
   /** Updates left out so far, because a gradient overflowed. */
   skipped: number;
-  /** Of those, the latest in a row at a scale of 1, below which nothing is left to try. */
-  exhausted: number;
+  /** Of these, the last ones in a row; 0 where the last update was made. */
+  skippedInRow: number;
 }
 
-const INITIAL: LossScaleState = { scale: 2 ** 16, goodUpdates: 0, skipped: 0, exhausted: 0 };
+const INITIAL: LossScaleState = { scale: 2 ** 16, goodUpdates: 0, skipped: 0, skippedInRow: 0 };
 /** The scale's limits: below, 16 bits do not suffice; above, nothing is gained. */
 const [SMALLEST, LARGEST] = [1, 2 ** 24];
 const FLOATS = 4;
+/** More than it takes from the largest scale to the smallest, so that a few were made at that one. */
+const MOST_IN_ROW = 30;
+
+/**
+ * Whether 16 bits do not suffice: at the smallest scale, too, one update after the other is left out.
+ * A single one says little, since the next batch may not overflow.
+ */
+export function isStuck({ scale, skippedInRow }: LossScaleState): boolean {
+  return scale <= SMALLEST && skippedInRow >= MOST_IN_ROW;
+}
 
 /** A scale of the loss that lies on the GPU and adapts itself; one for all programs of a training. */
 export class LossScale {
   /** Updates without overflow after which the scale doubles. */
   readonly growthInterval: number;
-  /** f32 [4]: scale, updates since it changed, updates left out, those in a row at 1. */
+  /** f32 [4]: scale, updates since it changed, updates left out, of these the last ones in a row. */
   readonly buffer: PersistentBuffer = new PersistentBuffer("loss scale", FLOATS * 4);
   #pending: LossScaleState | undefined = INITIAL;
 
@@ -76,23 +86,24 @@ export class LossScale {
 
   /** Sets the scale, to go on where another one was. */
   set(state: LossScaleState): void {
-    const { scale, goodUpdates, skipped, exhausted } = state;
-    const isUsable = scale >= SMALLEST && scale <= LARGEST && goodUpdates >= 0 && skipped >= 0 &&
-      exhausted >= 0;
+    const { scale, goodUpdates, skipped, skippedInRow } = state;
+    const isUsable = scale >= SMALLEST && scale <= LARGEST && goodUpdates >= 0 &&
+      skippedInRow >= 0 && skipped >= skippedInRow;
     if (!isUsable) {
       throw new InputError(
         `Setting a loss scale of ${scale} after ${goodUpdates} good updates and ${skipped} skipped ` +
-          `ones failed: expected a scale from ${SMALLEST} to ${LARGEST} and counts from 0.`,
+          `ones (${skippedInRow} in a row) failed: expected a scale from ${SMALLEST} to ${LARGEST} ` +
+          "and counts from 0.",
       );
     }
-    this.#pending = { scale, goodUpdates, skipped, exhausted };
+    this.#pending = { scale, goodUpdates, skipped, skippedInRow };
   }
 
   /** Brings what was set to the GPU; to be called before a program runs that uses the scale. */
   upload(gpu: Gpu): void {
     if (!this.#pending) return;
-    const { scale, goodUpdates, skipped, exhausted } = this.#pending;
-    const values = Float32Array.of(scale, goodUpdates, skipped, exhausted);
+    const { scale, goodUpdates, skipped, skippedInRow } = this.#pending;
+    const values = Float32Array.of(scale, goodUpdates, skipped, skippedInRow);
     gpu.device.queue.writeBuffer(this.buffer.on(gpu), 0, values);
     this.#pending = undefined;
   }
@@ -101,8 +112,8 @@ export class LossScale {
   async read(gpu: Gpu): Promise<LossScaleState> {
     this.upload(gpu);
     const bytes = await gpu.readBuffer(this.buffer.on(gpu), 0, FLOATS * 4);
-    const [scale = 0, goodUpdates = 0, skipped = 0, exhausted = 0] = new Float32Array(bytes);
-    return { scale, goodUpdates, skipped, exhausted };
+    const [scale = 0, goodUpdates = 0, skipped = 0, skippedInRow = 0] = new Float32Array(bytes);
+    return { scale, goodUpdates, skipped, skippedInRow };
   }
 
   /** Frees the GPU memory. */

@@ -68,7 +68,7 @@ export function gradientNorm(
         }, [context.window(arena, offsetBytes, sizeBytes), partials]);
         first += count;
       });
-      // Divided by as little as 1e-6 it must stay finite.
+      // No norm is that large, since its square is finite; divided by 1e-6 it still is a number.
       const limit = Math.min(maxNorm, 1e30);
       context.dispatch({
         kernel: {

@@ -3,8 +3,8 @@
  * after any update and go on elsewhere from its {@linkcode RunState}.
  * @module
  */
-import type { SampleSource } from "../data/samples.ts";
 import { InputError } from "../errors.ts";
+import { isStuck } from "../nn/loss_scale.ts";
 import { type ImageSize, planBatches } from "./batches.ts";
 import { type FaultStep, findFault } from "./fault.ts";
 import { ConfusionMatrix, IGNORED } from "./metrics.ts";
@@ -15,7 +15,7 @@ import type { RunState } from "./run_state.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepShape } from "./step.ts";
 import type { GroupPosition, Trainer } from "./trainer.ts";
-import type { TrainingBatches } from "./training_batches.ts";
+import type { PairSource, TrainingBatches } from "./training_batches.ts";
 import type { Validator } from "./validator.ts";
 
 export { type EpochResult, observeAll, type RunEnd, type RunObserver } from "./run_events.ts";
@@ -25,9 +25,6 @@ const LOSS_EVERY_MS = 3000;
 
 /** What the learning rate is multiplied with where training goes on with frozen statistics. */
 const FROZEN_RATE_FACTOR = 0.1;
-
-/** Updates left out in a row at the smallest loss scale that end a run. */
-const MOST_EXHAUSTED = 8;
 
 /** Writes what a run wants to keep; returns the names of the files. */
 export interface RunSaver {
@@ -43,7 +40,7 @@ export interface RunOptions {
   /** Of {@linkcode Trainer.result}, with the loss of the trainer. */
   validator: Validator;
   batches: TrainingBatches;
-  valid: SampleSource;
+  valid: PairSource;
   schedule: Schedule;
   classes: number;
   /** Where the run stands; trainer and schedule already do. Changed as it goes on. */
@@ -63,6 +60,8 @@ export interface RunOptions {
 
 /** A run going on: what its parts share. */
 interface Run extends RunOptions {
+  /** Images of a batch of validation at most. */
+  validBatchSize: number;
   events: Required<RunObserver>;
   clock: RunClock;
 }
@@ -77,8 +76,9 @@ type Validation = Pick<EpochResult, "matrix" | "validLoss">;
 export async function runTraining(options: RunOptions, observer: RunObserver): Promise<RunEnd> {
   const clock = options.clock ?? new RunClock();
   const events = timed(observeAll(observer), clock);
-  const run: Run = { ...options, events, clock };
-  const { trainer, batches, state, schedule, saver } = run;
+  const { trainer, batches, state, schedule, saver, validator, valid } = options;
+  const validBatchSize = Math.max(1, validator.largestBatch(valid.sizes, batches.batchSize));
+  const run: Run = { ...options, events, clock, validBatchSize };
   const shapes = batches.shapes(state.epoch + 1);
   events.compiling(shapes.length);
   await clock.wait("compiling", prepare(run, shapes));
@@ -102,7 +102,6 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     }
     const learningRate = schedule.learningRate;
     const { images, batchCount } = await trainEpoch(run, epoch);
-    await checkLossScale(run, epoch);
     const trained = performance.now();
     const validation = await validate(run, epoch);
     if (!validation) {
@@ -240,6 +239,7 @@ async function trainEpoch(
       events.stepDone({ step: step.step, epoch, loss, learningRate: step.learningRate });
     }
     open = [];
+    await clock.wait("reading losses", checkLossScale(run, epoch));
     trainer.snapshot();
   };
   events.epochBegun({
@@ -298,20 +298,17 @@ async function trainEpoch(
 }
 
 /**
- * Where the gradients overflow by themselves, weights would stay as they are for ever. A scale of 1
- * alone does not tell: updates may still succeed there.
+ * Where the images overflow by themselves, one update after the other is left out, and nothing is
+ * learnt any more.
  * @throws {InputError} where it has come to that.
  */
-export async function checkLossScale(
-  { trainer }: { trainer: Pick<Trainer, "lossScale" | "step"> },
-  epoch: number,
-): Promise<void> {
+async function checkLossScale({ trainer }: Run, epoch: number): Promise<void> {
   const state = await trainer.lossScale();
-  if (!state || state.exhausted < MOST_EXHAUSTED) return;
+  if (!state || !isStuck(state)) return;
   throw new InputError(
-    `Training stopped in epoch ${epoch} (step ${trainer.step}): gradients are too large for 16 ` +
-      `bits even without a loss scale, and ${state.skipped} updates were left out; ` +
-      startAgain(true),
+    `Training stopped in epoch ${epoch} (step ${trainer.step}): activations or gradients are too ` +
+      `large for 16 bits even without a loss scale, and the last ${state.skippedInRow} updates were ` +
+      "left out; " + startAgain(true),
   );
 }
 
@@ -354,7 +351,7 @@ async function validate(run: Run, epoch: number): Promise<Validation | undefined
   const matrix = new ConfusionMatrix(classes);
   let [lossSum, images] = [0, 0];
   events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
-  for (const plan of planBatches(valid.sizes, run.batches.batchSize, 0, 0)) {
+  for (const plan of planBatches(valid.sizes, run.validBatchSize, 0, 0)) {
     const batch = await clock.wait("photos of validation", valid.batch(plan));
     const { predicted, loss } = await clock.wait("GPU, validation", validator.score(batch));
     clock.do("counting pixels", () => matrix.add(batch.labels, predicted));

@@ -10,12 +10,12 @@ import { History } from "../graph/history.ts";
 import { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
+import { Snapshot } from "../graph/snapshot.ts";
 import { LossScale, type LossScaleState } from "../nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import type { LossName } from "./losses.ts";
 import { RunClock } from "./run_clock.ts";
-import { Snapshot } from "./snapshot.ts";
 import { gatherStatistics } from "./statistics.ts";
 import { recordStep, type StepKind, type StepShape } from "./step.ts";
 
@@ -217,7 +217,7 @@ export class Trainer {
 
   /** Replaces the network's running statistics by those of all the batches together. */
   async gatherStatistics(batches: AsyncIterable<TrainingBatch>): Promise<void> {
-    await gatherStatistics(this.#gpu, this.net, batches, this.#pool, this.#options.images);
+    await gatherStatistics(this.#gpu, this.net, batches, this.#pool);
   }
 
   /** Where the loss scale of 16-bit images stands; `undefined` without. Waits for the device. */
@@ -249,8 +249,8 @@ export class Trainer {
     }
     const scale = await this.lossScale();
     if (scale) {
-      const { skipped, exhausted } = scale;
-      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, scale.goodUpdates, skipped, exhausted));
+      const { goodUpdates, skipped, skippedInRow } = scale;
+      arrays.set(LOSS_SCALE, Float32Array.of(scale.scale, goodUpdates, skipped, skippedInRow));
     }
     return arrays;
   }
@@ -273,8 +273,8 @@ export class Trainer {
       });
       this.net.store.writeCompanion(this.#gpu, arena, new Map(values));
     }
-    const [scale, goodUpdates = 0, skipped = 0, exhausted = 0] = arrays.get(LOSS_SCALE) ?? [];
-    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped, exhausted });
+    const [scale, goodUpdates = 0, skipped = 0, skippedInRow = 0] = arrays.get(LOSS_SCALE) ?? [];
+    if (scale !== undefined) this.#lossScale?.set({ scale, goodUpdates, skipped, skippedInRow });
     if (state.frozen !== this.#frozen) this.#programs.destroy();
     this.#apply(state);
   }

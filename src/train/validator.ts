@@ -2,15 +2,18 @@
  * Scoring labelled photos: what the network makes of every pixel, and how large the loss is.
  * @module
  */
+import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Tensor } from "../graph/graph.ts";
 import type { ImageType } from "../graph/layout.ts";
 import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { ProgramCache } from "../graph/program_cache.ts";
+import { lowerTarget, planProgram } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import type { UNet } from "../nn/unet.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
+import type { ImageSize } from "./batches.ts";
 import { type LossName, recordLoss } from "./losses.ts";
 import { recordInput } from "./step.ts";
 import { type TrainingBatch, writeImages } from "./trainer.ts";
@@ -29,6 +32,9 @@ export interface ValidatorOptions {
   /** Memory shared with programs that never run at the same time, such as the trainer's. */
   pool: MemoryPool;
 }
+
+/** What decides the program of a batch besides its shape. */
+type Scoring = Omit<ValidatorOptions, "pool">;
 
 /** What came of a batch. */
 export interface BatchScore {
@@ -73,6 +79,11 @@ export class Validator {
     return { predicted: unpackIds(words, height, width), loss: loss[0] ?? NaN };
   }
 
+  /** See {@linkcode largestScored}. */
+  largestBatch(sizes: readonly ImageSize[], most: number): number {
+    return largestScored(this.#gpu, this.#net, sizes, most, this.#options);
+  }
+
   /** Frees the programs; the network and the pool stay. */
   destroy(): void {
     this.#programs.destroy();
@@ -84,15 +95,59 @@ export class Validator {
   }
 
   #compile({ batch, height, width }: BatchShape): Promise<Program> {
-    const { loss: name = "ce", classWeights, images = "f32", pool } = this.#options;
-    const { config, store } = this.#net;
-    const graph = new Graph({ images });
-    const { image, ids } = recordInput(graph, config.channels, { batch, height, width });
-    const logits = this.#net.forward(image, { training: false });
-    const outputs = {
-      ids: resizeArgmax(logits, { size: [height, width] }),
-      loss: recordLoss(name, logits, ids, classWeights),
-    };
-    return compile(this.#gpu, graph, { outputs, stores: [store], pool });
+    const shape = { batch, height, width };
+    const { graph, outputs } = recordScoring(this.#net, shape, this.#options);
+    return compile(this.#gpu, graph, {
+      outputs,
+      stores: [this.#net.store],
+      pool: this.#options.pool,
+    });
   }
+}
+
+/**
+ * How many images of `sizes`, at most `most`, {@linkcode Validator.score} can take at once without going
+ * over the memory budget; 0 where one alone does. A step of training may well take more, since its
+ * crops are smaller or its images have 16 bits.
+ */
+export function largestScored(
+  gpu: Gpu,
+  net: UNet,
+  sizes: readonly ImageSize[],
+  most: number,
+  how: Scoring = {},
+): number {
+  const largest = sizes.reduce<ImageSize | undefined>(
+    (a, b) => a && a.width * a.height >= b.width * b.height ? a : b,
+    undefined,
+  );
+  if (!largest) return most;
+  const fits = (batch: number): boolean => {
+    try {
+      const { graph, outputs } = recordScoring(net, { ...largest, batch }, how);
+      return planProgram(graph, outputs, lowerTarget(gpu)).plannedBytes <= gpu.memoryBudgetBytes;
+    } catch (error) {
+      // Over a limit of the device.
+      if (error instanceof InputError && !(error instanceof ShapeError)) return false;
+      throw error;
+    }
+  };
+  let batch = Math.min(most, sizes.length);
+  while (batch > 0 && !fits(batch)) batch = Math.floor(batch / 2);
+  return batch;
+}
+
+function recordScoring(
+  net: UNet,
+  shape: BatchShape,
+  { loss: name = "ce", classWeights, images = "f32" }: Scoring,
+): { graph: Graph; outputs: { ids: Tensor; loss: Tensor } } {
+  const graph = new Graph({ images });
+  const { image, ids } = recordInput(graph, net.config.channels, shape);
+  const logits = net.forward(image, { training: false });
+  const outputs = {
+    ids: resizeArgmax(logits, { size: [shape.height, shape.width] }),
+    loss: recordLoss(name, logits, ids, classWeights),
+  };
+  return { graph, outputs };
 }

@@ -5,8 +5,12 @@ import { requestGpu } from "../../src/gpu/device.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { COPY, PAUSE, type ProfileEntry } from "../../src/graph/profile.ts";
 import { compile } from "../../src/graph/program.ts";
+import { parameterGradients } from "../../src/graph/autograd.ts";
+import { ParameterStore } from "../../src/graph/store.ts";
+import { sgd } from "../../src/nn/optimizers.ts";
 import { conv2d } from "../../src/ops/conv2d.ts";
-import { relu, scale } from "../../src/ops/elementwise.ts";
+import { mul, relu, scale } from "../../src/ops/elementwise.ts";
+import { sum } from "../../src/ops/reduce.ts";
 
 const entry = (label: string, kernel: string, timeMs: number): ProfileEntry => ({
   label,
@@ -68,5 +72,26 @@ for (const timestamps of [undefined, false]) {
     assert(sum > 0);
     // It was a run like any other.
     assertEquals((await program.read("y"))[14], 2 * 8 * 9);
+  });
+}
+
+for (const timestamps of [undefined, false]) {
+  Deno.test(`profile: a step is made once (timestamps ${timestamps ?? "if there"})`, async () => {
+    using gpu = await requestGpu();
+    const store = new ParameterStore();
+    const graph = new Graph();
+    const w = graph.parameter(store.add("w", [2], Float32Array.of(5, 7)));
+    const loss = sum(mul(w, graph.input("x", { shape: [2] })));
+    const optimizer = sgd({ momentum: 0.5 });
+    optimizer.record(graph, store, parameterGradients(loss, store));
+    using program = await compile(gpu, graph, { outputs: { loss }, stores: [store] });
+    program.write("x", Float32Array.of(1, 2));
+    program.write("optimizer", optimizer.stepState(1, 1));
+    program.run();
+    await program.profile(timestamps);
+    // Two steps of momentum: g, then 1.5 g.
+    assertEquals((await store.read(gpu)).get("w"), Float32Array.of(2.5, 2));
+    assertEquals([...await program.read("loss")], [4 * 1 + 5 * 2]);
+    store.destroy();
   });
 }

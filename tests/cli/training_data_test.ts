@@ -1,10 +1,19 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { explainMemory } from "../../cli/training_data.ts";
+import {
+  explainMemory,
+  openTrainingData,
+  type OpenTrainingSettings,
+} from "../../cli/training_data.ts";
+import { encodePng } from "../../src/data/png_write.ts";
 import { DeviceError, InputError } from "../../src/errors.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { UNet } from "../../src/nn/unet.ts";
+import { ReduceOnPlateau } from "../../src/train/schedule.ts";
 import type { PairSource } from "../../src/train/training_batches.ts";
 import { testGpu } from "../ops/harness.ts";
+import { canWrite } from "../support.ts";
+import { inFolder } from "./run_command.ts";
 
 const nothing = () => Promise.reject(new Error("no photo is read"));
 const train: PairSource = {
@@ -29,11 +38,62 @@ Deno.test({
     const { message } = await assertRejects(() => run(failure), DeviceError);
     assertMatch(
       message,
-      /ran out of memory \(Allocating 90 MiB of GPU memory failed \(Out of memory\)\); what would fit: -b [123] \(\d+ MiB\) or -s 0\.\d+ \(\d+ MiB\) or --crop /,
+      /ran out of memory \(Allocating 90 MiB of GPU memory failed \(Out of memory\)\); what would fit: -b [123] \(\d+ MiB\)(?: or --precision f16 \(\d+ MiB\))? or -s 0\.\d+ \(\d+ MiB\) or --crop /,
     );
     for (const other of [new DeviceError("The GPU device was lost."), new InputError("memory")]) {
       assertEquals(await assertRejects(() => run(other)), other);
     }
     assertEquals(await explainMemory(gpu, settings, train, () => Promise.resolve(5)), 5);
+  },
+});
+
+/** A run on one photo, which is the validation split, too. */
+function settingsOf(folder: string, image: string): OpenTrainingSettings {
+  const sample = { image, mask: image };
+  const images = { train: 1, valid: 1, test: 0 };
+  const info = { version: 1, classes: [], ignore: null, ignoredPixels: 0, channels: 3 };
+  return {
+    dataset: {
+      folder,
+      info: { ...info, ratio: 0.5, seed: 1, images, sizes: [] },
+      ...{ train: [sample], valid: [sample], test: [] },
+    },
+    ...{ net: new UNet({ classes: 3, width: 8 }), optimizer: rmsprop() },
+    ...{ batchSize: "auto", seed: 1, scale: 1, epochs: 1, checkpoints: folder },
+    schedule: () => new ReduceOnPlateau(0.1),
+  };
+}
+
+Deno.test({
+  name: "a validation image that does not fit is found before training, though its crops fit",
+  ignore: !canWrite,
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: () =>
+    inFolder(async (folder) => {
+      using gpu = await requestGpu({ memoryBudgetBytes: 8 * 2 ** 20 });
+      const [width, height] = [640, 480];
+      const image = `${folder}/photo.png`;
+      const data = new Uint8Array(width * height);
+      await Deno.writeFile(image, encodePng({ width, height, channels: 1, data }));
+      const settings = { ...settingsOf(folder, image), crop: { width: 16, height: 16 } };
+      const { message } = await assertRejects(() => openTrainingData(gpu, settings), InputError);
+      assertMatch(message, /^A validation image of 640 x 480 pixels at scale 1 .* 8 MiB .* \(-s\)/);
+    }),
+});
+
+Deno.test({
+  name: "16 bits are refused before any photo is read where the adapter has none",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using gpu = await requestGpu();
+    Object.defineProperty(gpu, "supportsF16", { value: false });
+    const settings = { ...settingsOf("missing", "missing.png"), precision: "f16" as const };
+    const { message } = await assertRejects(() => openTrainingData(gpu, settings), InputError);
+    assertMatch(
+      message,
+      /^--precision f16 needs .* shader-f16, but .* has none; .* --precision f32$/,
+    );
   },
 });

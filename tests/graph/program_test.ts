@@ -4,6 +4,7 @@ import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph, type TensorSpec } from "../../src/graph/graph.ts";
 import { History } from "../../src/graph/history.ts";
 import { compile, type CompileOptions, type Program } from "../../src/graph/program.ts";
+import { ParameterStore } from "../../src/graph/store.ts";
 import { crossEntropy } from "../../src/ops/cross_entropy.ts";
 import { add, scale } from "../../src/ops/elementwise.ts";
 
@@ -216,4 +217,30 @@ Deno.test("inspecting shows values, not what an earlier run left behind them", a
   // Loss and weight; the third output, which nobody reads, may be overwritten by then.
   assertEquals(seen.slice(0, 2), [[Math.fround(Math.LN2)], [1]]);
   assertEquals(seen.map(({ length }) => length), [1, 1, 2]);
+});
+
+Deno.test("program: one that cannot be made frees what it had taken", async () => {
+  using gpu = await requestGpu();
+  using other = await requestGpu();
+  const store = new ParameterStore();
+  const stored = store.add("w", [5], new Float32Array(5));
+  store.upload(other);
+  const alive = new Set<string>();
+  const create = gpu.createBuffer.bind(gpu);
+  gpu.createBuffer = (label, sizeBytes, usage) => {
+    const buffer = create(label, sizeBytes, usage);
+    const destroy = buffer.destroy.bind(buffer);
+    alive.add(label);
+    buffer.destroy = () => {
+      alive.delete(label);
+      destroy();
+    };
+    return buffer;
+  };
+  const graph = new Graph();
+  const x = scale(graph.input("x", { shape: [5] }), 2);
+  const outputs = { y: add(x, graph.parameter(stored)) };
+  await assertRejects(() => compile(gpu, graph, { outputs }), DeviceError, "second GPU device");
+  assertEquals([...alive], []);
+  store.destroy();
 });

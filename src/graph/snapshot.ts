@@ -1,9 +1,9 @@
 /**
- * A copy of everything that a training step changes, on the GPU, so that steps can be made again.
+ * A copy of what runs change and leave to later ones, on the GPU, so that they can be made again.
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
-import { PersistentBuffer } from "../graph/memory.ts";
+import { PersistentBuffer } from "./memory.ts";
 
 /** Copies of some arenas. */
 export class Snapshot {
