@@ -217,7 +217,7 @@ export class Trainer {
 
   /** Replaces the network's running statistics by those of all the batches together. */
   async gatherStatistics(batches: AsyncIterable<TrainingBatch>): Promise<void> {
-    await gatherStatistics(this.#gpu, this.net, batches, this.#pool);
+    await gatherStatistics(this.#gpu, this.net, batches, this.#pool, this.#options.images);
   }
 
   /** Where the loss scale of 16-bit images stands; `undefined` without. Waits for the device. */
