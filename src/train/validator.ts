@@ -13,7 +13,7 @@ import { lowerTarget, planProgram } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import type { UNet } from "../nn/unet.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
-import type { ImageSize } from "./batches.ts";
+
 import { type LossName, recordLoss } from "./losses.ts";
 import { recordInput } from "./step.ts";
 import { type TrainingBatch, writeImages } from "./trainer.ts";
@@ -80,7 +80,7 @@ export class Validator {
   }
 
   /** See {@linkcode largestScored}. */
-  largestBatch(sizes: readonly ImageSize[], most: number): number {
+  largestBatch(sizes: readonly Omit<BatchShape, "batch">[], most: number): number {
     return largestScored(this.#gpu, this.#net, sizes, most, this.#options);
   }
 
@@ -113,11 +113,11 @@ export class Validator {
 export function largestScored(
   gpu: Gpu,
   net: UNet,
-  sizes: readonly ImageSize[],
+  sizes: readonly Omit<BatchShape, "batch">[],
   most: number,
   how: Scoring = {},
 ): number {
-  const largest = sizes.reduce<ImageSize | undefined>(
+  const largest = sizes.reduce<Omit<BatchShape, "batch"> | undefined>(
     (a, b) => a && a.width * a.height >= b.width * b.height ? a : b,
     undefined,
   );
