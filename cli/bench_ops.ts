@@ -120,7 +120,8 @@ export const command: Command = defineCommand({
   name: "bench ops",
   summary: "Times every op and shape of a train step, forward and gradients, on 23 classes, and " +
     "augmentation, focal loss and soft Dice; says what that is of the device's peaks, which are " +
-    "measured first, and checks samples of every result against double precision. The exit status is 1 where a number is wrong.",
+    "measured first, and checks samples of every result against double precision. The exit " +
+    "status is 1 where a number is wrong.",
   options,
   gpu: true,
   examples: [

@@ -14,7 +14,6 @@ import type { ImageType } from "../src/graph/layout.ts";
 import { mib } from "../src/graph/memory.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
 import type { CheckpointInfo } from "../src/io/checkpoint.ts";
-import { LossScale } from "../src/nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { smallestSize } from "../src/nn/unet_spec.ts";
@@ -25,11 +24,11 @@ import type { LossName } from "../src/train/losses.ts";
 import type { Schedule } from "../src/train/schedule.ts";
 import { planStep } from "../src/train/step.ts";
 import { Trainer } from "../src/train/trainer.ts";
-import { largestScored } from "../src/train/validator.ts";
 import { type PairSource, TrainingBatches } from "../src/train/training_batches.ts";
+import { largestScored } from "../src/train/validator.ts";
+import { checkPrecision } from "./gpu.ts";
 import type { RunLogSettings } from "./run_log.ts";
 import type { SavedRun } from "./resume.ts";
-import { checkPrecision } from "./gpu.ts";
 import { keepScaled } from "./scaled_photos.ts";
 
 /** What a training run is made of. */
@@ -218,7 +217,6 @@ export function fitQuestion(
       kind: accumulate > 1 ? "update" : "whole",
       average: emaDecay ? net : undefined,
       images: precision,
-      lossScale: precision === "f16" ? new LossScale() : undefined,
     },
     target: lowerTarget(gpu),
     budgetBytes: gpu.memoryBudgetBytes,

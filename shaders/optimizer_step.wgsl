@@ -11,9 +11,10 @@
 //   adamw   p -= lr d p, then as adam without d
 //           state.y and state.z are the bias corrections 1 - beta^step
 // Layout    arenas of equal offsets, as vec4s; padding between arrays is 0 and stays 0
-// Bindings  0 params, 1 parameters, 2 gradients, 3 state, then CLIP norm or SCALED: the norm and its factor,
-//           then sgd and rmsprop with MOMENTUM: b; rmsprop: s; adam, adamw: a, s
-// Constants RULE: sgd | rmsprop | adam | adamw; MOMENTUM, NESTEROV: 0 | 1; CLIP: none | value | norm; SCALED: 0 | 1
+// Bindings  0 params, 1 parameters, 2 gradients, 3 state, then CLIP norm or SCALED: the norm and its
+//           factor, then sgd and rmsprop with MOMENTUM: b; rmsprop: s; adam, adamw: a, s
+// Constants RULE: sgd | rmsprop | adam | adamw; MOMENTUM, NESTEROV: 0 | 1; CLIP: none | value | norm;
+//           SCALED: 0 | 1
 // Grid      one invocation a vec4; x then y
 // Source    torch.optim
 

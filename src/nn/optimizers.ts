@@ -10,10 +10,10 @@ import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { ParameterGradient } from "../graph/autograd.ts";
 import type { Graph, Tensor } from "../graph/graph.ts";
 import type { ParameterStore } from "../graph/store.ts";
-import type { LossScale } from "./loss_scale.ts";
+import { arenaWindows } from "../ops/arena_windows.ts";
 import { gradientNorm } from "../ops/clip.ts";
 import { linearGrid } from "../ops/grid.ts";
-import { arenaWindows } from "../ops/arena_windows.ts";
+import type { LossScale } from "./loss_scale.ts";
 
 /** Limits on the gradients that an optimizer uses; at most one of them. */
 export interface Clipping {

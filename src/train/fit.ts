@@ -5,7 +5,7 @@
 import { InputError, ShapeError } from "../errors.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import { mib } from "../graph/memory.ts";
-import { LossScale } from "../nn/loss_scale.ts";
+import type { ProgramPlan } from "../graph/program_plan.ts";
 import type { Optimizer } from "../nn/optimizers.ts";
 import { UNet } from "../nn/unet.ts";
 import { describe, parameterCount, type UnetConfig } from "../nn/unet_spec.ts";
@@ -54,8 +54,7 @@ export function suggestFit(
   const batch = largestBatch(question, shape.batch - 1);
   if (batch) advice.push(`-b ${batch.size} (${mib(batch.bytes)})`);
   if (question.supportsF16 && question.step?.images !== "f16") {
-    const step = { ...question.step, images: "f16" as const, lossScale: new LossScale() };
-    const bytes = fits({ ...question, step });
+    const bytes = fits({ ...question, step: { ...question.step, images: "f16" } });
     if (bytes !== undefined) advice.push(`--precision f16 (${mib(bytes)})`);
   }
   for (let factor = 0.9; !asked.crop && factor >= SMALLEST_FACTOR; factor -= 0.1) {
@@ -89,19 +88,39 @@ export function largestBatch(
   question: FitQuestion,
   most: number,
 ): { size: number; bytes: number } | undefined {
+  return largestFitting(
+    most,
+    (batch) => fits({ ...question, shape: { ...question.shape, batch } }),
+  );
+}
+
+/** The largest batch, from `most` down, for which `bytesOf` says what it takes. */
+export function largestFitting(
+  most: number,
+  bytesOf: (batch: number) => number | undefined,
+): { size: number; bytes: number } | undefined {
   for (let size = most; size >= 1; size = size > 8 ? Math.floor(size / 2) : size - 1) {
-    const bytes = fits({ ...question, shape: { ...question.shape, batch: size } });
+    const bytes = bytesOf(size);
     if (bytes !== undefined) return { size, bytes };
   }
   return undefined;
 }
 
-/** Planned bytes, or why there is no plan. */
-function bytesOf({ net, optimizer, shape, target, step }: FitQuestion): number | string {
+/** Planned bytes; `undefined` where they are too many or there is no such plan. */
+export function bytesWithin(budgetBytes: number, plan: () => ProgramPlan): number | undefined {
   try {
-    // An average of another width than the network could not be recorded, and takes as much.
-    const average = step?.average && new UNet(net.config);
-    return planStep(net, optimizer, shape, target, { ...step, average }).plannedBytes;
+    const { plannedBytes } = plan();
+    return plannedBytes <= budgetBytes ? plannedBytes : undefined;
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
+/** Planned bytes, or why there is no plan. */
+function bytesOf(question: FitQuestion): number | string {
+  try {
+    return planOf(question).plannedBytes;
   } catch (error) {
     // Over a limit of the device: as good as too large. Too small is another matter.
     if (error instanceof InputError && !(error instanceof ShapeError)) return error.message;
@@ -109,14 +128,14 @@ function bytesOf({ net, optimizer, shape, target, step }: FitQuestion): number |
   }
 }
 
+function planOf({ net, optimizer, shape, target, step }: FitQuestion): ProgramPlan {
+  // An average of another width than the network could not be recorded, and takes as much.
+  const average = step?.average && new UNet(net.config);
+  return planStep(net, optimizer, shape, target, { ...step, average });
+}
+
 function fits(question: FitQuestion): number | undefined {
-  try {
-    const bytes = bytesOf(question);
-    return typeof bytes === "number" && bytes <= question.budgetBytes ? bytes : undefined;
-  } catch (error) {
-    if (error instanceof ShapeError) return undefined;
-    throw error;
-  }
+  return bytesWithin(question.budgetBytes, () => planOf(question));
 }
 
 function resized(shape: StepShape, factor: number, step: number): StepShape {

@@ -9,7 +9,7 @@ import type { ImageType } from "../graph/layout.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import { planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
-import type { LossScale } from "../nn/loss_scale.ts";
+import { LossScale } from "../nn/loss_scale.ts";
 import type { Clipping, Optimizer } from "../nn/optimizers.ts";
 import type { UNet } from "../nn/unet.ts";
 import { arenaBlend } from "../ops/arena_blend.ts";
@@ -102,7 +102,7 @@ export function recordInput(
   return augment(pixels, labels, transforms, { height, width, channels, ignoreIndex: IGNORED });
 }
 
-/** What a training step would need, without a GPU. */
+/** What a training step would need, without a GPU; in 16 bits with a loss scale. */
 export function planStep(
   net: UNet,
   optimizer: Optimizer,
@@ -110,6 +110,9 @@ export function planStep(
   target: LowerTarget,
   settings: StepSettings = {},
 ): ProgramPlan {
-  const { graph, loss } = recordStep(net, optimizer, shape, settings);
+  // Which scale it is changes nothing in a plan.
+  const lossScale = settings.lossScale ??
+    (settings.images === "f16" ? new LossScale() : undefined);
+  const { graph, loss } = recordStep(net, optimizer, shape, { ...settings, lossScale });
   return planProgram(graph, { loss }, target);
 }

@@ -2,7 +2,6 @@
  * Scoring labelled photos: what the network makes of every pixel, and how large the loss is.
  * @module
  */
-import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Graph, type Tensor } from "../graph/graph.ts";
 import type { ImageType } from "../graph/layout.ts";
@@ -13,7 +12,7 @@ import { lowerTarget, planProgram } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import type { UNet } from "../nn/unet.ts";
 import { resizeArgmax, unpackIds } from "../ops/resize_argmax.ts";
-
+import { bytesWithin, largestFitting } from "./fit.ts";
 import { type LossName, recordLoss } from "./losses.ts";
 import { recordInput } from "./step.ts";
 import { type TrainingBatch, writeImages } from "./trainer.ts";
@@ -122,19 +121,12 @@ export function largestScored(
     undefined,
   );
   if (!largest) return most;
-  const fits = (batch: number): boolean => {
-    try {
-      const { graph, outputs } = recordScoring(net, { ...largest, batch }, how);
-      return planProgram(graph, outputs, lowerTarget(gpu)).plannedBytes <= gpu.memoryBudgetBytes;
-    } catch (error) {
-      // Over a limit of the device.
-      if (error instanceof InputError && !(error instanceof ShapeError)) return false;
-      throw error;
-    }
+  const plan = (batch: number) => {
+    const { graph, outputs } = recordScoring(net, { ...largest, batch }, how);
+    return planProgram(graph, outputs, lowerTarget(gpu));
   };
-  let batch = Math.min(most, sizes.length);
-  while (batch > 0 && !fits(batch)) batch = Math.floor(batch / 2);
-  return batch;
+  const bytesOf = (batch: number) => bytesWithin(gpu.memoryBudgetBytes, () => plan(batch));
+  return largestFitting(Math.min(most, sizes.length), bytesOf)?.size ?? 0;
 }
 
 function recordScoring(

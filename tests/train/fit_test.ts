@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import type { LowerTarget } from "../../src/graph/lower.ts";
-import { LossScale } from "../../src/nn/loss_scale.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { largestBatch, suggestFit } from "../../src/train/fit.ts";
@@ -70,10 +69,7 @@ Deno.test("the original configuration trains within 1.5 GiB", () => {
 Deno.test("16 bits halve the activations, and are suggested where the device has them", () => {
   const original = new UNet({ classes: 23 });
   const step = { batch: 2, height: 400, width: 600 };
-  const plan = (images: "f32" | "f16") => {
-    const lossScale = images === "f16" ? new LossScale() : undefined;
-    return planStep(original, rmsprop(), step, target, { images, lossScale });
-  };
+  const plan = (images: "f32" | "f16") => planStep(original, rmsprop(), step, target, { images });
   const [wide, narrow] = [plan("f32"), plan("f16")];
   const share = narrow.memory.slotBytes / wide.memory.slotBytes;
   assert(share > 0.45 && share < 0.6, `${share} of the activations`);
