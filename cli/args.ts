@@ -105,27 +105,27 @@ function number(
   help: string,
   settings: Common & Range & { readonly default?: number },
 ): Option<number | undefined> {
-  const pattern = kind === "int" ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-  const read = (texts: readonly string[], name: string) => {
-    const text = last(texts);
-    const value = Number(text);
-    if (!pattern.test(text)) {
-      throw new UsageError(
-        `${name} takes a ${kind === "int" ? "whole number" : "number"}, got ${quote(text)}`,
-      );
-    }
-    checkRange(value, text, settings, name);
-    if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
-    throw new UsageError(`${name} is too ${value < 0 ? "small" : "large"}, got ${text}`);
-  };
   return option<number | undefined>(
     "value",
     help,
     kind === "int" ? "N" : "X",
     settings,
-    read,
+    (texts, name) => readNumber(last(texts), kind, settings, name),
     () => settings.default,
   );
+}
+
+function readNumber(text: string, kind: "int" | "float", range: Range, name: string): number {
+  const pattern = kind === "int" ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+  const value = Number(text);
+  if (!pattern.test(text)) {
+    throw new UsageError(
+      `${name} takes a ${kind === "int" ? "whole number" : "number"}, got ${quote(text)}`,
+    );
+  }
+  checkRange(value, text, range, name);
+  if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
+  throw new UsageError(`${name} is too ${value < 0 ? "small" : "large"}, got ${text}`);
 }
 
 /** A whole number. */
@@ -146,6 +146,18 @@ export function float(
   settings: Common & Range & { readonly default?: number } = {},
 ): Option<number | undefined> {
   return number("float", help, settings);
+}
+
+/** One number, or several different ones with commas between them. */
+export function floats(help: string, settings: Common & Range = {}): Option<number[] | undefined> {
+  const read = (texts: readonly string[], name: string) => {
+    const text = last(texts);
+    const values = text.split(",").map((item) => readNumber(item.trim(), "float", settings, name));
+    const twice = values.find((value, i) => values.indexOf(value) < i);
+    if (twice === undefined) return values;
+    throw new UsageError(`${name} names ${twice} twice, got ${quote(text)}`);
+  };
+  return option<number[] | undefined>("value", help, "X[,X]", settings, read, () => undefined);
 }
 
 /** Any text that is not empty. */

@@ -17,9 +17,14 @@ import { describe } from "../src/nn/unet_spec.ts";
 import { evaluationPage } from "../src/report/evaluation_page.ts";
 import { Gallery } from "../src/report/gallery.ts";
 import { drawnColours } from "../src/report/overlay.ts";
-import type { Flips } from "../src/nn/window_program.ts";
-import { evaluateSamples, type Evaluation, type ImageScore } from "../src/train/evaluate.ts";
-import { choice, float, path, type Values } from "./args.ts";
+import {
+  type EvaluateOptions,
+  evaluateSamples,
+  type Evaluation,
+  type ImageScore,
+  type ScaledPhotos,
+} from "../src/train/evaluate.ts";
+import { choice, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
 import {
@@ -28,7 +33,9 @@ import {
   modelOption,
   precisionOption,
   readModel,
-  scaleOf,
+  scaleOption,
+  scalesOf,
+  scalesText,
   ttaOptions,
 } from "./model.ts";
 import { Progress } from "./progress.ts";
@@ -44,11 +51,7 @@ const options = {
     { placeholder: "FILE|DIR" },
   ),
   data: path("data folder", { default: "data", placeholder: "DIR" }),
-  scale: float("scale of the photos (default: the checkpoint's)", {
-    short: "s",
-    min: 0.001,
-    max: 1,
-  }),
+  scale: scaleOption("the checkpoint's"),
   ...ttaOptions,
   precision: precisionOption,
 };
@@ -88,13 +91,18 @@ export async function run(
   const samples = samplesWithMasks(dataset, split, log);
 
   using model = await Model.open(checkpoint, file, context, { precision });
-  const used = scaleOf(scale, checkpoint);
-  log.info(`Scoring ${samples.length} images (${split}) at scale ${used}`);
+  const used = scalesOf(scale, checkpoint);
+  log.info(`Scoring ${samples.length} images (${split}) at ${scalesText(used)}`);
   const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);
-  const disk = await PixelCache.open(data, used);
-  // At other scales the masks are read as they are.
-  await keepScaled(disk, used === 1 ? samples : samples.map(({ image }) => ({ image })));
-  const how = { disk, flips: averaged };
+  const photos: ScaledPhotos[] = [];
+  for (const scale of used) {
+    const disk = await PixelCache.open(data, scale);
+    // At other scales the masks are read as they are.
+    await keepScaled(disk, scale === 1 ? samples : samples.map(({ image }) => ({ image })));
+    photos.push({ scale, disk });
+  }
+  const [first = { scale: used[0] }, ...alsoAt] = photos;
+  const how = { ...first, alsoAt, flips: averaged };
   const evaluation = await scoreWithProgress(model, samples, how, dataset, split, gallery);
 
   const report = reportOf(evaluation, shownPath(file), split, dataset);
@@ -110,7 +118,7 @@ export async function run(
     const html = pageOf(evaluation, gallery, report, {
       dataset,
       network: describe(checkpoint.config),
-      scale: used,
+      scales: used,
     });
     await writeFileAtomic(target, new TextEncoder().encode(html));
     log.info(`Confusion matrix and images: ${shownPath(target)}`);
@@ -165,16 +173,14 @@ function samplesWithMasks(dataset: Dataset, split: SplitName, log: Log): readonl
 async function scoreWithProgress(
   model: Model,
   samples: readonly Sample[],
-  { disk, flips }: { readonly disk: PixelCache; readonly flips: Flips },
+  how: Pick<EvaluateOptions, "scale" | "disk" | "alsoAt" | "flips">,
   { info }: Dataset,
   split: SplitName,
   gallery: Gallery | undefined,
 ): Promise<Evaluation> {
   using bar = new Progress({ label: `Evaluate ${split}`, total: samples.length });
   return await evaluateSamples(model.segmenter, samples, {
-    scale: disk.scale,
-    disk,
-    flips,
+    ...how,
     valueMap: valueToClass(info),
     classes: info.classes.length,
     onProgress: () => bar.advance(1),
@@ -201,13 +207,15 @@ function pageOf(
   { scores, matrix }: Evaluation,
   gallery: Gallery,
   { model, split, images }: Report,
-  { dataset, network, scale }: { dataset: Dataset; network: string; scale: number },
+  { dataset, network, scales }: { dataset: Dataset; network: string; scales: readonly number[] },
 ): string {
   const { classes } = dataset.info;
   return evaluationPage({
     title: `${model} on ${split}`,
     notes: [
-      `${network}, photos at scale ${scale}, masks of ${shownPath(dataset.folder)} at their own ` +
+      `${network}, photos at ${scalesText(scales)}, masks of ${
+        shownPath(dataset.folder)
+      } at their own ` +
       `size; ${new Date().toISOString().slice(0, 10)}`,
     ],
     images,

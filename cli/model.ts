@@ -11,8 +11,8 @@ import type { ImageType } from "../src/graph/layout.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
 import { describe } from "../src/nn/unet_spec.ts";
-import type { Flips } from "../src/nn/window_program.ts";
-import { choice, flag, path } from "./args.ts";
+import type { Flips } from "../src/nn/window_plan.ts";
+import { choice, flag, floats, path } from "./args.ts";
 import type { Context } from "./command.ts";
 import { checkPrecision, type MostMemory, openGpu } from "./gpu.ts";
 
@@ -24,6 +24,17 @@ export const modelOption = path("network, .safetensors or PyTorch's .pth", {
   short: "m",
   default: "checkpoints/best.safetensors",
 });
+
+/**
+ * The scale of photos, or several.
+ * @param otherwise What is used where none is given.
+ */
+export const scaleOption = (otherwise: string) =>
+  floats(
+    "scale of the photos; several, such as 0.4,0.5,0.6: each photo is predicted at every one, and " +
+      `the probabilities are averaged (default: ${otherwise})`,
+    { short: "s", min: 0.001, max: 1 },
+  );
 
 /** How a trained network computes. */
 export const precisionOption = choice(
@@ -76,9 +87,18 @@ export async function readModel(file: string): Promise<Checkpoint> {
   return checkpoint;
 }
 
-/** The scale to use: the one asked for, else the checkpoint's, else the original tool's. */
-export function scaleOf(asked: number | undefined, { info }: Checkpoint): number {
-  return asked ?? info.scale ?? DEFAULT_SCALE;
+/** The scales to use: those asked for, else the checkpoint's, else the original tool's. */
+export function scalesOf(
+  asked: readonly number[] | undefined,
+  { info }: Checkpoint,
+): readonly [number, ...number[]] {
+  const [first = info.scale ?? DEFAULT_SCALE, ...more] = asked ?? [];
+  return [first, ...more];
+}
+
+/** As logs and pages say it. */
+export function scalesText(scales: readonly number[]): string {
+  return `scale${scales.length > 1 ? "s" : ""} ${scales.join(", ")}`;
 }
 
 /** A network on a GPU. */

@@ -17,7 +17,9 @@ import {
   modelOption,
   precisionOption,
   readModel,
-  scaleOf,
+  scaleOption,
+  scalesOf,
+  scalesText,
   ttaOptions,
 } from "./model.ts";
 import { FIGURE_FOLDER } from "./predict_figures.ts";
@@ -49,11 +51,7 @@ const options = {
     "two-class networks: class 1 where its probability is above this (default: 0.5)",
     { short: "t", min: 0, max: 1 },
   ),
-  scale: float("scale of the photos (default: the checkpoint's, else 0.1)", {
-    short: "s",
-    min: 0.001,
-    max: 1,
-  }),
+  scale: scaleOption("the checkpoint's, else 0.1"),
   tile: int(
     "side of sliding windows in pixels of the scaled photo (default: the whole photo where it " +
       "fits memory, else the largest that fits)",
@@ -113,14 +111,14 @@ export async function run(
     names: classes.map(({ name }) => name),
     colours: classColours(classes),
   };
-  const scale = scaleOf(settings.scale, checkpoint);
+  const scales = scalesOf(settings.scale, checkpoint);
   using model = await Model.open(checkpoint, file, context, {
     precision: settings.precision,
     mostMemoryBytes: MOST_MEMORY_BYTES,
   });
   using hands = handsFor(jobs.length);
   using bar = new Bar(jobs.length);
-  log.info(`Predicting ${count(jobs.length)} at scale ${scale}`);
+  log.info(`Predicting ${count(jobs.length)} at ${scalesText(scales)}`);
   const logged = jobs.length <= LOGGED_PHOTOS ? log : undefined;
   const startMs = performance.now();
   let failedPhotos = 0;
@@ -128,7 +126,7 @@ export async function run(
     load: ({ input, outputs }) =>
       hands.load({
         input,
-        scale,
+        scales,
         photo: outputs.overlay !== undefined,
         preview: outputs.sample !== undefined,
       }),
@@ -187,7 +185,7 @@ type PredictSettings =
 async function predict(
   { segmenter }: Model,
   { input, outputs }: Job,
-  { batch, width, height }: LoadedPhoto,
+  { batch, alsoAt, width, height }: LoadedPhoto,
   classes: number,
   { maskthreshold, tile, overlap, flips }: PredictSettings,
   bar: Bar,
@@ -199,6 +197,7 @@ async function predict(
     size: [height, width],
     window: { side: tile ?? 0, ...(overlap === undefined ? {} : { overlap }) },
     flips,
+    alsoAt,
     onProgress: (done, total) => bar.windowsDone(done, total),
     ...(maskthreshold === undefined ? {} : { threshold: maskthreshold }),
     ...(npy
@@ -296,6 +295,7 @@ export const command: Command = defineCommand({
     "deno task predict -m checkpoints/best.safetensors -i photos --out masks -s 0.5",
     "deno task predict -i one.jpg two.jpg -o one.png two.png -t 0.3",
     "deno task predict -i aerial.png -s 1 --tta --overlay --out masks",
+    "deno task predict -i street.jpg -s 0.4,0.5,0.6 --tta",
     "deno task predict -i 'all/**/*.jpg' --out masks --resume --shard 1/8",
   ],
   run,

@@ -19,7 +19,7 @@ export interface Stages {
 }
 
 /** What is left of a photo once the network has seen it. */
-export type DrawnPhoto = Omit<LoadedPhoto, "batch">;
+export type DrawnPhoto = Omit<LoadedPhoto, "batch" | "alsoAt">;
 
 /** Milliseconds that each stage was at work. */
 export interface Spent {
@@ -73,7 +73,7 @@ export async function throughStages(jobs: readonly Job[], stages: Stages): Promi
     try {
       const ids = await gpu.during(stages.predict(job, photo));
       // The pixels that the network saw are as large as all of the rest.
-      const { batch: _, ...drawn } = photo;
+      const { batch: _, alsoAt: __, ...drawn } = photo;
       const saved: Promise<void> = save(job, drawn, ids);
       const settled = saved.finally(() => saving.delete(settled));
       settled.catch(() => undefined);
@@ -115,8 +115,9 @@ export async function throughStages(jobs: readonly Job[], stages: Stages): Promi
   return spent;
 }
 
-function bytesOf({ batch, photo, width, height }: LoadedPhoto): number {
-  return batch.pixels.length + width * height * (photo ? 4 : 1);
+function bytesOf({ batch, alsoAt, photo, width, height }: LoadedPhoto): number {
+  const pixelBytes = [batch, ...alsoAt].map(({ pixels }) => pixels.length);
+  return pixelBytes.reduce((a, b) => a + b) + width * height * (photo ? 4 : 1);
 }
 
 /** Time during which at least one thing was going on. */

@@ -24,7 +24,7 @@ const OVERLAY_OPACITY = 0.5;
 /** A photo to decode. */
 export interface LoadRequest {
   readonly input: string;
-  readonly scale: number;
+  readonly scales: readonly [number, ...number[]];
   /** Whether the photo itself and its preview will be drawn upon. */
   readonly photo: boolean;
   readonly preview: boolean;
@@ -35,6 +35,8 @@ export interface LoadedPhoto {
   readonly width: number;
   readonly height: number;
   readonly batch: PhotoBatch;
+  /** The same at further scales. */
+  readonly alsoAt: readonly PhotoBatch[];
   readonly photo: Photo | undefined;
   readonly preview: Photo | undefined;
   /** Time that decoding and scaling took. */
@@ -57,10 +59,12 @@ export async function loadPhoto(request: LoadRequest): Promise<LoadedPhoto> {
   const startMs = performance.now();
   const photo = await readPhoto(request.input, "--input");
   const { width, height } = photo;
+  const [first, ...more] = request.scales;
   return {
     width,
     height,
-    batch: scalePhoto(photo, request.scale),
+    batch: scalePhoto(photo, first),
+    alsoAt: more.map((scale) => scalePhoto(photo, scale)),
     photo: request.photo ? photo : undefined,
     preview: request.preview ? preview(photo) : undefined,
     spentMs: performance.now() - startMs,

@@ -80,7 +80,8 @@ export {
   Segmenter,
   type SegmenterOptions,
 } from "./nn/segmenter.ts";
-export { type Flips, type ProbabilityRows } from "./nn/window_program.ts";
+export { type Flips } from "./nn/window_plan.ts";
+export { type ProbabilityRows } from "./nn/window_program.ts";
 export {
   type GroupPosition,
   Trainer,

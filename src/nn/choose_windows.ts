@@ -11,7 +11,7 @@ import { photoGraph } from "./photo_graph.ts";
 import type { PredictOptions } from "./segmenter.ts";
 import type { UNet } from "./unet.ts";
 import type { UnetModel } from "./unet_spec.ts";
-import { WindowPlan } from "./window_program.ts";
+import { WindowPlan } from "./window_plan.ts";
 
 /**
  * Pixels that neighbouring windows share: enough for each to see all (`unet-small`) or nearly all
@@ -41,24 +41,25 @@ export function chooseWindows(
   options: PredictOptions,
   images: ImageType,
 ): WindowPlan | undefined {
-  const { threshold, window, flips = "none" } = options;
+  const { threshold, window, flips = "none", alsoAt = [] } = options;
   const probabilities = options.onProbabilities !== undefined;
-  const plain = flips === "none" && !probabilities;
+  const plain = isPlain(options);
   if (plain && !window) return undefined;
-  if (photos.batch !== 1) {
+  const views = [photos, ...alsoAt];
+  const batch = Math.max(...views.map((view) => view.batch));
+  if (batch !== 1) {
     throw new ShapeError(
-      `Predicting a batch of ${photos.batch} photos by windows, flips or with probabilities is ` +
-        "not possible; give one photo at a time.",
+      `Predicting a batch of ${batch} photos by windows, flips, at several scales or with ` +
+        "probabilities is not possible; give one photo at a time.",
     );
   }
-  const { height, width } = photos;
-  const size = options.size ?? [height, width];
-  const longest = Math.max(height, width);
+  const size = options.size ?? [photos.height, photos.width];
+  const longest = Math.max(...views.flatMap(({ height, width }) => [height, width]));
   const whole = Math.ceil(longest / MULTIPLE) * MULTIPLE;
   const make = (side: number): WindowPlan => {
     const overlap = window?.overlap ?? Math.min(MOST_OVERLAP, OVERLAP[net.config.model] / side);
     const how = { window: side, overlap, flips, probabilities, threshold, images };
-    return new WindowPlan(gpu, net, { height, width, size, ...how });
+    return new WindowPlan(gpu, net, { views, size, ...how });
   };
   const fits = (plannedBytes: number) => plannedBytes <= gpu.memoryBudgetBytes;
   if (!window) return make(whole);
@@ -81,6 +82,11 @@ export function chooseWindows(
   }
   // Nothing fits, or the photo is too small: running it says what is the matter.
   return plain ? undefined : make(whole);
+}
+
+/** Whether logits decide: there is nothing to average, and nobody wants probabilities. */
+export function isPlain({ flips = "none", alsoAt = [], onProbabilities }: PredictOptions): boolean {
+  return flips === "none" && alsoAt.length === 0 && !onProbabilities;
 }
 
 /** What `work` gives, or `undefined` where it exceeds a limit of the device. */

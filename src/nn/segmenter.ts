@@ -13,10 +13,11 @@ import { ProgramCache } from "../graph/program_cache.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { unpackIds } from "../ops/resize_argmax.ts";
 import type { BatchShape } from "./batch_shape.ts";
-import { chooseWindows } from "./choose_windows.ts";
+import { chooseWindows, isPlain } from "./choose_windows.ts";
 import { photoGraph } from "./photo_graph.ts";
 import type { UNet } from "./unet.ts";
-import { type Flips, type ProbabilityRows, WindowProgram } from "./window_program.ts";
+import type { Flips } from "./window_plan.ts";
+import { type ProbabilityRows, WindowProgram } from "./window_program.ts";
 
 /** A batch of equally sized photos. */
 export interface PhotoBatch extends BatchShape {
@@ -50,6 +51,11 @@ export interface PredictOptions {
   window?: { readonly side: number; readonly overlap?: number };
   /** Average the probabilities of the photo and its flips; default none; single photos only. */
   flips?: Flips;
+  /**
+   * The same photo scaled otherwise: its probabilities are averaged with those of the first, which
+   * decides the class map's size where `size` does not; default none; single photos only.
+   */
+  alsoAt?: readonly PhotoBatch[];
   /** Gets the probabilities, some rows at a time, from top to bottom; single photos only. */
   onProbabilities?: (rows: ProbabilityRows) => void | Promise<void>;
   /** Called as windows are done, where there are any. */
@@ -150,7 +156,10 @@ export class Segmenter {
     options: PredictOptions,
   ): Promise<{ ids: Promise<Uint8Array> | Uint8Array }> {
     const windows = await this.#windowProgram(photos, options);
-    if (windows) return { ids: await windows.predict(photos.pixels, options) };
+    if (windows) {
+      const views = [photos, ...options.alsoAt ?? []].map(({ pixels }) => pixels);
+      return { ids: await windows.predict(views, options) };
+    }
     const [height, width] = options.size ?? [photos.height, photos.width];
     const program = await this.#program(photos, [height, width], options.threshold);
     program.write("pixels", photos.pixels);
@@ -166,12 +175,12 @@ export class Segmenter {
     photos: BatchShape,
     options: PredictOptions,
   ): Promise<WindowProgram | undefined> {
-    const { size, threshold, window, flips = "none", onProbabilities } = options;
-    const plain = flips === "none" && !onProbabilities;
+    const { size, threshold, window, flips, alsoAt = [], onProbabilities } = options;
+    const plain = isPlain(options);
     if (!window && plain) return undefined;
-    const shape = [photos.batch, photos.height, photos.width];
+    const shapes = [photos, ...alsoAt].map(({ batch, height, width }) => [batch, height, width]);
     const wanted = [window?.side, window?.overlap, flips, onProbabilities !== undefined];
-    const key = JSON.stringify([shape, size, threshold, wanted]);
+    const key = JSON.stringify([shapes, size, threshold, wanted]);
     if (this.#windows?.key === key) return this.#windows.program;
     // A whole photo's program that is there has fitted before.
     if (plain && window?.side === 0 && this.#programs.has(programKey(photos, options))) {

@@ -2,6 +2,7 @@
  * The ops a graph can be recorded from.
  * @module
  */
+export * from "./area_add.ts";
 export * from "./area_argmax.ts";
 export * from "./argmax.ts";
 export * from "./batch_norm2d.ts";

@@ -12,16 +12,22 @@ import { resizeArea, scaledSize } from "../data/resize.ts";
 import { rgbToRgba, scaledPhoto } from "../data/samples.ts";
 import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
-import type { Flips } from "../nn/window_program.ts";
+import type { Flips } from "../nn/window_plan.ts";
 import type { ScoredImage } from "../report/gallery.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 
-/** What {@linkcode evaluateSamples} needs to know. */
-export interface EvaluateOptions {
+/** Photos as a network sees them. */
+export interface ScaledPhotos {
   /** Photos are scaled by this before the network sees them. */
   readonly scale: number;
   /** Keeps photos of this scale; default: every photo is decoded. */
   readonly disk?: PixelCache;
+}
+
+/** What {@linkcode evaluateSamples} needs to know. */
+export interface EvaluateOptions extends ScaledPhotos {
+  /** More scales, whose probabilities are averaged with those of the first; default none. */
+  readonly alsoAt?: readonly ScaledPhotos[];
   /** From the masks' values to class ids. */
   readonly valueMap: ValueMap;
   /** Classes of the network. */
@@ -70,21 +76,24 @@ interface Truth {
 export async function evaluateSamples(
   segmenter: Predictor,
   samples: readonly Sample[],
-  { scale, disk, valueMap, classes, flips = "none", onProgress, onPrediction }: EvaluateOptions,
+  options: EvaluateOptions,
 ): Promise<Evaluation> {
+  const { disk, alsoAt = [], valueMap, classes, flips = "none", onProgress, onPrediction } =
+    options;
   const matrix = new ConfusionMatrix(classes);
   const images: ImageScore[] = [];
   const load = async ({ image, mask }: Sample) => {
-    const { width, height, data } = await scaledPhoto(image, scale, disk);
     return {
       image,
-      photo: { batch: 1, width, height, pixels: rgbToRgba(data) },
+      photo: await scaled(image, options),
+      alsoAt: await Promise.all(alsoAt.map((photos) => scaled(image, photos))),
       truth: await readTruth(image, mask, valueMap, disk),
     };
   };
-  for await (const { image, photo, truth } of prefetch(samples, load)) {
+  for await (const { image, photo, alsoAt, truth } of prefetch(samples, load)) {
     const { height, width, labels } = truth;
-    const ids = await predictPhoto(segmenter, photo, image, { size: [height, width], flips });
+    const how = { size: [height, width], flips, alsoAt } as const;
+    const ids = await predictPhoto(segmenter, photo, image, how);
     const own = new ConfusionMatrix(classes);
     own.add(labels, ids);
     own.counts.forEach((count, cell) => matrix.counts[cell] = (matrix.counts[cell] ?? 0) + count);
@@ -95,6 +104,11 @@ export async function evaluateSamples(
     onProgress?.(score);
   }
   return { scores: matrix.scores(), matrix, images };
+}
+
+async function scaled(image: string, { scale, disk }: ScaledPhotos): Promise<PhotoBatch> {
+  const { width, height, data } = await scaledPhoto(image, scale, disk);
+  return { batch: 1, width, height, pixels: rgbToRgba(data) };
 }
 
 /**
@@ -127,8 +141,11 @@ export async function predictPhoto(
     return await segmenter.predict(photo, options);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
+    const sizes = [photo, ...options.alsoAt ?? []].map(({ width, height }) =>
+      `${width} x ${height}`
+    );
     throw new InputError(
-      `cannot predict ${shownPath(path)} at ${photo.width} x ${photo.height} pixels: ` +
+      `cannot predict ${shownPath(path)} at ${sizes.join(", ")} pixels: ` +
         inTermsOfScale(segmenter, photo, options, error),
     );
   }
@@ -148,6 +165,9 @@ function inTermsOfScale(
   const message = error.message.replace(/\.$/, "");
   if (error instanceof ShapeError) {
     return scale < 1 ? `${message}; use a larger scale (-s)` : message;
+  }
+  if (options.alsoAt?.length) {
+    return `${message.replace(/;[^;]*$/, "")}; use fewer or smaller scales (-s)`;
   }
   const factor = segmenter.largestFit?.(photo, options);
   if (factor === undefined) return message;

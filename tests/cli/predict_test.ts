@@ -81,6 +81,67 @@ Deno.test(
     }),
 );
 
+/** The float16 numbers of an array of NumPy's. */
+function halves(npy: Uint8Array): Float16Array {
+  const start = 10 + new DataView(npy.buffer).getUint16(8, true);
+  return new Float16Array(npy.buffer.slice(start));
+}
+
+Deno.test("predict and evaluate: several scales average the probabilities of each", {
+  ignore,
+}, () =>
+  withPhotos(["a.png"], async (folder) => {
+    const predict = async (scales: string) => {
+      const args = ["-i", "a.png", "-o", "mask.png", "--probabilities", "-s", scales];
+      const { code, err } = await runCommand(folder, [
+        ...["predict", "-m", "m.safetensors", ...args],
+      ]);
+      assertEquals(code, 0, err);
+      const { data } = await maskAt(`${folder}/mask.png`);
+      return { err, data, values: halves(await Deno.readFile(`${folder}/mask.npy`)) };
+    };
+    const [whole, small, both] = [await predict("1"), await predict("0.6"), await predict("1,.6")];
+    assertStringIncludes(both.err, "Predicting 1 photo at scales 1, 0.6");
+    assertEquals(both.values.length, CLASSES.length * WIDTH * HEIGHT);
+    both.values.forEach((value, i) => {
+      const mean = (whole.values[i]! + small.values[i]!) / 2;
+      // One scale alone is interpolated as logits, several as probabilities.
+      assert(Math.abs(value - mean) < 0.02, `${value} at ${i}, expected ${mean}`);
+    });
+    assert(whole.values.some((value, i) => Math.abs(value - small.values[i]!) > 0.1));
+    const shares = both.data.filter((id, i) => id === truth()[i]).length / both.data.length;
+    assert(shares > 0.9, `${shares}`);
+
+    for (const part of ["train/images", "train/masks"]) {
+      await Deno.mkdir(`${folder}/data/raw/${part}`, { recursive: true });
+    }
+    const names = CLASSES.map(({ name }) => name);
+    await Deno.writeTextFile(`${folder}/data/raw/labels.txt`, names.join("\n") + "\n");
+    const mask = encodePng({ width: WIDTH, height: HEIGHT, channels: 1, data: both.data });
+    for (const [n, size] of [WIDTH, WIDTH + 1].entries()) {
+      const pair = `${folder}/data/raw/train`;
+      await Deno.writeFile(`${pair}/images/${n}.png`, photo(size));
+      const own = encodePng({ width: size, height: HEIGHT, channels: 1, data: truth(size) });
+      await Deno.writeFile(`${pair}/masks/${n}.png`, n === 0 ? mask : own);
+    }
+    const prepared = await runCommand(folder, ["data"]);
+    assertEquals(prepared.code, 0, prepared.err);
+    const split = (await Deno.readTextFile(`${folder}/data/processed/df_valid.csv`))
+        .includes("images/0.png")
+      ? "valid"
+      : "train";
+    const scored = await runCommand(folder, [
+      ...["evaluate", "-m", "m.safetensors", "--split", split, "-s", "1,0.6", "--json", "s.json"],
+      ...["--report", "one.html"],
+    ]);
+    assertEquals(scored.code, 0, scored.err);
+    assertStringIncludes(scored.err, `(${split}) at scales 1, 0.6`);
+    // What predict wrote is taken for the truth here.
+    assertStringIncludes(await Deno.readTextFile(`${folder}/s.json`), '"pixelAccuracy": 1,');
+    const page = await Deno.readTextFile(`${folder}/one.html`);
+    assertStringIncludes(page, "photos at scales 1, 0.6, masks of data");
+  }));
+
 Deno.test("predict: several photos, named masks, figures; a bad file costs only itself", {
   ignore,
 }, () =>
@@ -176,6 +237,9 @@ Deno.test(
           [["-i", "a.png", "--shard", "3/2"], "--shard takes i/n"],
           [["-i", "a.png", "-n", "--resume"], "--nosave writes nothing"],
           [["-i", "a.png", "--flips", "all"], "give --tta, too"],
+          [["-i", "a.png", "-s", "0.5,1,0.5"], "--scale names 0.5 twice, got '0.5,1,0.5'"],
+          [["-i", "a.png", "-s", "0.5,"], "--scale takes a number, got ''"],
+          [["-i", "a.png", "-s", "0.5,2"], "--scale must be between 0.001 and 1, got 2"],
           [["-i", "a.png", "--tile", "8"], "--tile must be between 16 and"],
           [["-i", "a.png", "-t", "0.5"], "for networks of two classes, m.safetensors has 3"],
           [["-o", "x.png"], "--input must be given"],

@@ -6,6 +6,7 @@ import { type PredictOptions, Segmenter } from "../../src/nn/segmenter.ts";
 import { chooseWindows } from "../../src/nn/choose_windows.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { predictPhoto } from "../../src/train/evaluate.ts";
+import { differing, probabilitiesOf, scene } from "./scene.ts";
 
 Deno.test("segmenter: photos of ever larger sizes hold no more than twice the largest", async () => {
   using gpu = await requestGpu();
@@ -60,46 +61,6 @@ Deno.test("segmenter: says by how much a photo must shrink to fit", async () => 
   const message = "what would fit: -s 0.25";
   await assertRejects(() => predictPhoto(segmenter, photo, "a.png", { size }), InputError, message);
 });
-
-/** A photo with structure of every size, and where it lies when mirrored. */
-function scene(height: number, width: number, mirrored = false, upsideDown = false) {
-  const pixels = new Uint8Array(height * width * 4);
-  for (let i = 0; i < height * width; i++) {
-    const x = mirrored ? width - 1 - i % width : i % width;
-    const y = upsideDown ? height - 1 - Math.floor(i / width) : Math.floor(i / width);
-    pixels[4 * i] = 128 + 127 * Math.sin(x / 7 + y / 31);
-    pixels[4 * i + 1] = (x * x + 3 * y * y) % 256;
-    pixels[4 * i + 2] = (x * 5 + y * 11) % 256;
-  }
-  return { batch: 1, height, width, pixels };
-}
-
-function differing(a: Uint8Array, b: Uint8Array): number {
-  assertEquals(a.length, b.length);
-  return a.filter((id, i) => id !== b[i]).length / a.length;
-}
-
-/** Class ids, and the probabilities [classes, height, width]. */
-async function probabilitiesOf(
-  segmenter: Segmenter,
-  classes: number,
-  photo: ReturnType<typeof scene>,
-  options: PredictOptions = {},
-): Promise<{ ids: Uint8Array; all: Float32Array }> {
-  const [height, width] = options.size ?? [photo.height, photo.width];
-  const all = new Float32Array(classes * height * width).fill(NaN);
-  const ids = await segmenter.predict(photo, {
-    ...options,
-    onProbabilities({ firstRow, rows, pitch, values }) {
-      const halves = new Float16Array(values.buffer, values.byteOffset, values.length);
-      for (let i = 0; i < classes * rows * width; i++) {
-        const [k, y, x] = [Math.floor(i / (rows * width)), Math.floor(i / width) % rows, i % width];
-        all[(k * height + firstRow + y) * width + x] = halves[(k * rows + y) * pitch + x]!;
-      }
-    },
-  });
-  return { ids, all };
-}
 
 for (const upsample of ["bilinear", "transposed"] as const) {
   Deno.test(`segmenter: windows give what the whole photo gives, ${upsample}`, async () => {

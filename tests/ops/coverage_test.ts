@@ -11,6 +11,7 @@ type Op = {
 /** The file in this folder that holds an op to its reference. */
 const TESTED_IN: Record<Op, string> = {
   add: "elementwise",
+  areaAdd: "area_add",
   areaArgmax: "window_blend",
   argmax: "argmax",
   argmaxThreshold: "argmax",

@@ -62,6 +62,22 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     assertEquals(images.map(({ meanIoU }) => meanIoU), [1, 0, null]);
     assertEquals([scores.pixelAccuracy, scores.meanIoU], [0.5, 0.25]);
 
+    // Further scales come along with each photo.
+    const shapes: unknown[] = [];
+    const several = {
+      predict: (photo: PhotoBatch, { alsoAt = [], flips }: PredictOptions = {}) => {
+        shapes.push([flips, ...[photo, ...alsoAt].map(({ height, width }) => [height, width])]);
+        assertEquals(alsoAt.map(({ pixels }) => pixels.length), [6 * 8 * 4, 2 * 4]);
+        return Promise.resolve(new Uint8Array(48));
+      },
+    };
+    const disk = await PixelCache.open(folder, 0.25);
+    const alsoAt = [{ scale: 1 }, { scale: 0.25, disk }];
+    const all = { ...options, alsoAt, flips: "all" } as const;
+    assertEquals((await evaluateSamples(several, samples, all)).scores, scores);
+    assertEquals(shapes, Array(3).fill(["all", [3, 4], [6, 8], [1, 2]]));
+    assert(await disk.read(await disk.entry(image)));
+
     // What was decoded once is what is seen again, at the masks' own scale too.
     const seen: Uint8Array[] = [];
     const looking = {
@@ -95,6 +111,12 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
       () => evaluateSamples(failing, samples, options),
       InputError,
       "p.png at 4 x 3 pixels: the network needs more",
+    );
+    const tight = { predict: () => Promise.reject(new InputError("it plans much; use less.")) };
+    await assertRejects(
+      () => evaluateSamples(tight, samples, { ...options, alsoAt }),
+      InputError,
+      "p.png at 4 x 3, 8 x 6, 2 x 1 pixels: it plans much; use fewer or smaller scales (-s)",
     );
   } finally {
     await Deno.remove(folder, { recursive: true });
