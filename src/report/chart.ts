@@ -40,6 +40,7 @@ export const CHART_STYLE = `
 .chart h3{font-size:1rem;margin:.1rem 0 .3rem}
 .chart svg{display:block;width:100%;height:auto;overflow:visible}
 .chart text{font-size:11.5px;fill:var(--soft)}
+@media (max-width:30rem){.chart text{font-size:16px}}
 .chart .grid{stroke:var(--line);stroke-width:1}
 .chart .mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3}
 .chart polyline{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
