@@ -4,7 +4,7 @@
  * @module
  */
 import { InputError } from "../errors.ts";
-import { isStuck } from "../nn/loss_scale.ts";
+import { isStuck, type LossScaleState } from "../nn/loss_scale.ts";
 import { type ImageSize, planBatches } from "./batches.ts";
 import { type FaultStep, findFault } from "./fault.ts";
 import { ConfusionMatrix, IGNORED } from "./metrics.ts";
@@ -22,6 +22,9 @@ export { type EpochResult, observeAll, type RunEnd, type RunObserver } from "./r
 
 /** How often the screen gets a fresh loss. */
 const LOSS_EVERY_MS = 3000;
+
+/** Losses in a row that are no number in 16 bits, at which it is the weights that are too large. */
+const MOST_LOST = 5;
 
 /** What the learning rate is multiplied with where training goes on with frozen statistics. */
 const FROZEN_RATE_FACTOR = 0.1;
@@ -101,7 +104,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
       await clock.wait("compiling", prepare(run, shapes));
     }
     const learningRate = schedule.learningRate;
-    const { images, batchCount } = await trainEpoch(run, epoch);
+    const images = await trainEpoch(run, epoch);
     const trained = performance.now();
     const validation = await validate(run, epoch);
     if (!validation) {
@@ -116,8 +119,8 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     const best = scores.meanIoU > (state.bestScore ?? -1);
     state.sinceBest = best || !settled ? 0 : state.sinceBest + 1;
     if (best) state.bestScore = scores.meanIoU;
-    const loss = state.lossSum / Math.max(1, batchCount);
-    Object.assign(state, { epoch, batch: 0, lossSum: 0 });
+    const loss = state.lossSum / Math.max(1, state.lossCount);
+    Object.assign(state, { epoch, batch: 0, lossSum: 0, lossCount: 0 });
     const now = performance.now();
     limitEpochs(run, plannedEpochs, { elapsedMs: now - begun, lastMs: now - started });
     stalled = state.sinceBest >= (run.patience ?? Infinity);
@@ -217,29 +220,37 @@ async function freezeStatistics({ trainer, batches, state, schedule, events }: R
   schedule.restart?.(FROZEN_RATE_FACTOR);
 }
 
-/** Trains what is left of an epoch, as far as nobody asks to stop. */
-async function trainEpoch(
-  run: Run,
-  epoch: number,
-): Promise<{ images: number; batchCount: number }> {
+/** Trains what is left of an epoch, as far as nobody asks to stop; returns how many images. */
+async function trainEpoch(run: Run, epoch: number): Promise<number> {
   const { trainer, batches, schedule, events, state, clock, accumulate = 1 } = run;
   const plans = batches.plan(epoch);
   /** Steps whose losses are not known yet. */
   let open: FaultStep[] = [];
   let last: number | undefined;
+  let lostInRow = 0;
   const collect = async () => {
     await clock.wait("GPU, training", trainer.finish());
     const losses = await clock.wait("reading losses", trainer.losses());
+    const scale = await clock.wait("reading losses", trainer.lossScale());
     for (const [i, loss] of losses.entries()) {
       const step = open[i];
       if (!step) break;
-      if (!Number.isFinite(loss)) throw await notFinite(run, epoch, open, i, loss);
+      if (!Number.isFinite(loss)) {
+        // In 16 bits a batch may overflow by itself, and its update was left out. Several in a row,
+        // or an epoch that ends with most of its losses lost, are no chance.
+        const mostLost = step.batch === plans.length && state.lossCount <= plans.length / 2;
+        const hopeless = ++lostInRow >= MOST_LOST || mostLost;
+        if (!scale || hopeless) throw await notFinite(run, epoch, open, i, loss);
+        continue;
+      }
+      lostInRow = 0;
       state.lossSum += loss;
+      state.lossCount++;
       last = loss;
       events.stepDone({ step: step.step, epoch, loss, learningRate: step.learningRate });
     }
     open = [];
-    await clock.wait("reading losses", checkLossScale(run, epoch));
+    checkLossScale(run, epoch, scale);
     trainer.snapshot();
   };
   events.epochBegun({
@@ -294,7 +305,7 @@ async function trainEpoch(
         "throughout; check the masks and --ignore, and run deno task data again.",
     );
   }
-  return { images, batchCount: plans.length };
+  return images;
 }
 
 /**
@@ -302,8 +313,7 @@ async function trainEpoch(
  * learnt any more.
  * @throws {InputError} where it has come to that.
  */
-async function checkLossScale({ trainer }: Run, epoch: number): Promise<void> {
-  const state = await trainer.lossScale();
+function checkLossScale({ trainer }: Run, epoch: number, state: LossScaleState | undefined): void {
   if (!state || !isStuck(state)) return;
   throw new InputError(
     `Training stopped in epoch ${epoch} (step ${trainer.step}): activations or gradients are too ` +

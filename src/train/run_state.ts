@@ -16,6 +16,8 @@ export interface RunState {
   batch: number;
   /** Sum of their losses. */
   lossSum: number;
+  /** How many are in that sum: in 16 bits a loss may overflow and is left out. */
+  lossCount: number;
   /** Epochs complete when this run began. */
   firstEpoch: number;
   /** The epoch that ends the run. */
@@ -44,6 +46,7 @@ export function newRunState(
     epoch: firstEpoch,
     batch: 0,
     lossSum: 0,
+    lossCount: 0,
     firstEpoch,
     lastEpoch: firstEpoch + epochs,
     freezeEpoch: null,
@@ -79,7 +82,9 @@ export function parseRunState(value: unknown, file: string): RunState {
   if (typeof lossSum !== "number") throw refuse("lossSum");
   if (!isNumberOrNull(freezeEpoch)) throw refuse("freezeEpoch");
   if (!isNumberOrNull(bestScore)) throw refuse("bestScore");
-  return structuredClone(value) as unknown as RunState;
+  const { lossCount = value.batch } = value;
+  if (!isCount(lossCount)) throw refuse("lossCount");
+  return structuredClone({ ...value, lossCount }) as unknown as RunState;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

@@ -42,7 +42,7 @@ function steepNet(): UNet {
 }
 
 /** An epoch whose validation has no images; where training stays silent, that ends it. */
-async function epochOf(net: UNet, skippedInRow: number) {
+async function epochOf(net: UNet, skippedInRow: number, source = train) {
   const gpu = await testGpu();
   const images = "f16" as const;
   using trainer = new Trainer(gpu, net, { optimizer: sgd(), learningRate: 0.1, images });
@@ -52,23 +52,24 @@ async function epochOf(net: UNet, skippedInRow: number) {
   ]);
   trainer.restore(state.trainer, arrays);
   const before = await trainer.parameters();
+  const losses: number[] = [];
   const valid = await SampleSource.open([], 1, valueToClass({ classes: [], ignore: null }));
   using validator = new Validator(gpu, net, { pool: trainer.pool });
   const { message } = await assertRejects(() =>
     runTraining({
       trainer,
       validator,
-      batches: new TrainingBatches(train, { batchSize: 1, seed: 1 }),
+      batches: new TrainingBatches(source, { batchSize: 1, seed: 1 }),
       valid,
       schedule: new ReduceOnPlateau(0.1),
       classes: 3,
       state,
       saver: { epoch: () => Promise.resolve([]), interrupted: () => Promise.resolve([]) },
-    }, {}), InputError);
+    }, { stepDone: ({ loss }) => losses.push(loss) }), InputError);
   const after = await trainer.parameters();
   const lossScale = await trainer.lossScale();
   net.store.destroy();
-  return { message, before, after, lossScale };
+  return { message, before, after, lossScale, losses, state };
 }
 
 const test = (name: string, fn: () => Promise<void>) =>
@@ -108,7 +109,38 @@ test("16 bits: a batch that overflows leaves weights and running statistics as t
   assert([...after.values()].every((values) => values.every(Number.isFinite)));
 });
 
-test("16 bits: a loss that is no number may be due to them", async () => {
+test("16 bits: a loss that overflows is left out of the epoch's, and the run goes on", async () => {
+  const net = new UNet({ classes: 3, width: 4 }, 1);
+  // Black photos have no features, and so no logits that are too large.
+  const head = Float32Array.from({ length: 12 }, (_, i) => i < 4 ? -1e6 : 1e6);
+  net.store.set("outc.conv.weight", head);
+  const black = { ...photo, pixels: new Uint8Array(photo.pixels.length) };
+  const mixed: PairSource = {
+    ...train,
+    batch: ({ indices }) => Promise.resolve(indices[0] === 1 ? photo : black),
+  };
+  const { message, after, losses, state, lossScale } = await epochOf(net, 0, mixed);
+  assertMatch(message, /^Validation found no pixel/);
+  assertEquals([losses.length, state.lossCount, state.batch], [2, 2, 3]);
+  assert(losses.every(Number.isFinite));
+  assertEquals(state.lossSum, losses[0]! + losses[1]!);
+  assertEquals(lossScale?.skipped, 1);
+  assert([...after.values()].every((values) => values.every(Number.isFinite)));
+
+  // Eleven of twelve are bright: five of them in a row end the epoch early.
+  const most: PairSource = {
+    ...{ sizes: Array.from({ length: 12 }, () => ({ width: WIDTH, height: HEIGHT })), length: 12 },
+    pair: () => Promise.resolve(photo),
+    batch: ({ indices }) => Promise.resolve(indices[0] === 1 ? black : photo),
+  };
+  const again = new UNet({ classes: 3, width: 4 }, 1);
+  again.store.set("outc.conv.weight", head);
+  const early = await epochOf(again, 0, most);
+  const [, batch] = /at batch (\d+) .* the loss became/.exec(early.message) ?? [];
+  assert(Number(batch) >= 5 && Number(batch) <= 10, early.message);
+});
+
+test("16 bits: losses that are never a number may be due to them", async () => {
   const net = new UNet({ classes: 3, width: 4 }, 1);
   net.store.set("outc.conv.bias", Float32Array.of(1e6, 0, -1e6));
   const { message } = await epochOf(net, 0);
