@@ -164,7 +164,8 @@ function inTermsOfScale(
   const scale = photo.width / (options.size?.[1] ?? photo.width);
   const message = error.message.replace(/\.$/, "");
   if (error instanceof ShapeError) {
-    return scale < 1 ? `${message}; use a larger scale (-s)` : message;
+    const isScaled = scale < 1 || options.alsoAt?.some(({ width }) => width < photo.width);
+    return isScaled ? `${message}; use a larger scale (-s)` : message;
   }
   if (options.alsoAt?.length) {
     return `${message.replace(/;[^;]*$/, "")}; use fewer or smaller scales (-s)`;

@@ -110,7 +110,12 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     await assertRejects(
       () => evaluateSamples(failing, samples, options),
       InputError,
-      "p.png at 4 x 3 pixels: the network needs more",
+      "p.png at 4 x 3 pixels: the network needs more; use a larger scale (-s)",
+    );
+    await assertRejects(
+      () => evaluateSamples(failing, samples, { ...options, scale: 1, alsoAt: [{ scale: 0.5 }] }),
+      InputError,
+      "p.png at 8 x 6, 4 x 3 pixels: the network needs more; use a larger scale (-s)",
     );
     const tight = { predict: () => Promise.reject(new InputError("it plans much; use less.")) };
     await assertRejects(
