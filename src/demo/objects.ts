@@ -301,7 +301,7 @@ function onLimb(
 /** Larger than life: at the demo's few pixels a metre nothing smaller could be learnt. */
 const personSize = 1.3;
 
-/** A person walking along x of `frame`, about 1.7 m across with limbs. */
+/** A person walking along x of `frame`, about 2 m across with limbs. */
 export function person(canvas: SceneCanvas, random: Random, frame: Frame): void {
   const shirt = random.pick(clothes);
   const legs = random.pick(trousers);

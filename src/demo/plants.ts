@@ -20,7 +20,7 @@ const needleColours: readonly [Colour, ...Colour[]] = [
   colour(50, 80, 46),
 ];
 
-/** One dome of leaves of `radius` metres whose top is at `top` metres; `depth` in [0, 1] darkens. */
+/** One dome of leaves of `radius` metres whose top is at `top` metres; `light` 1 is ordinary. */
 function dome(
   canvas: SceneCanvas,
   frame: Frame,
