@@ -126,9 +126,10 @@ export async function trainAndSave(
   );
   const lossScale = await trainer.lossScale();
   if (lossScale) {
+    const { scale, skipped } = lossScale;
     log.info(
-      `Images of 16 bits: the loss scale is ${lossScale.scale}, ${lossScale.skipped} updates were ` +
-        "left out where gradients overflowed",
+      `Images of 16 bits: the loss scale is ${scale}, ${skipped} ` +
+        `${skipped === 1 ? "update was" : "updates were"} left out where gradients overflowed`,
     );
   }
   if (runLog) log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
