@@ -13,6 +13,7 @@ import { rgbToRgba, scaledPhoto } from "../data/samples.ts";
 import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
 import type { Flips } from "../nn/window_plan.ts";
+import type { ProbabilityRows } from "../nn/window_program.ts";
 import type { ScoredImage } from "../report/gallery.ts";
 import { ConfusionMatrix, type Scores } from "./metrics.ts";
 
@@ -78,8 +79,9 @@ export async function evaluateSamples(
   samples: readonly Sample[],
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { disk, alsoAt = [], valueMap, classes, flips = "none", onProgress, onPrediction } =
-    options;
+  const { alsoAt = [], valueMap, classes, flips = "none", onProgress, onPrediction } = options;
+  // Masks are scored at their own size; what is kept of them at other scales is for training.
+  const masks = [options, ...alsoAt].find(({ disk }) => disk?.scale === 1)?.disk;
   const matrix = new ConfusionMatrix(classes);
   const images: ImageScore[] = [];
   const load = async ({ image, mask }: Sample) => {
@@ -87,7 +89,7 @@ export async function evaluateSamples(
       image,
       photo: await scaled(image, options),
       alsoAt: await Promise.all(alsoAt.map((photos) => scaled(image, photos))),
-      truth: await readTruth(image, mask, valueMap, disk),
+      truth: await readTruth(image, mask, valueMap, masks),
     };
   };
   for await (const { image, photo, alsoAt, truth } of prefetch(samples, load)) {
@@ -137,10 +139,23 @@ export async function predictPhoto(
   path: string,
   options: PredictOptions,
 ): Promise<Uint8Array> {
+  const { onProbabilities } = options;
+  let unwritten: unknown;
+  const watched = onProbabilities && {
+    onProbabilities: async (rows: ProbabilityRows) => {
+      try {
+        await onProbabilities(rows);
+      } catch (error) {
+        unwritten = error;
+        throw error;
+      }
+    },
+  };
   try {
-    return await segmenter.predict(photo, options);
+    return await segmenter.predict(photo, { ...options, ...watched });
   } catch (error) {
-    if (!(error instanceof InputError)) throw error;
+    // Where rows could not be written, another scale would not help.
+    if (!(error instanceof InputError) || error === unwritten) throw error;
     const sizes = [photo, ...options.alsoAt ?? []].map(({ width, height }) =>
       `${width} x ${height}`
     );
@@ -168,7 +183,8 @@ function inTermsOfScale(
     return isScaled ? `${message}; use a larger scale (-s)` : message;
   }
   if (options.alsoAt?.length) {
-    return `${message.replace(/;[^;]*$/, "")}; use fewer or smaller scales (-s)`;
+    const tile = options.window?.side ? "a smaller tile (--tile), " : "";
+    return `${message.replace(/;[^;]*$/, "")}; use ${tile}fewer or smaller scales (-s)`;
   }
   const factor = segmenter.largestFit?.(photo, options);
   if (factor === undefined) return message;
@@ -180,14 +196,13 @@ async function readTruth(
   image: string,
   mask: string | undefined,
   valueMap: ValueMap,
-  disk: PixelCache | undefined,
+  masks: PixelCache | undefined,
 ): Promise<Truth> {
   if (mask === undefined) {
     throw new InputError(`${shownPath(image)} has no mask to compare its prediction with`);
   }
   const name = shownPath(mask);
-  // Scaled masks are for training.
-  const kept = disk?.scale === 1 ? await disk.read(await disk.entry(mask)) : undefined;
+  const kept = await masks?.read(await masks.entry(mask));
   if (kept && kept.kind !== "photo") {
     const { width, height } = kept;
     return { width, height, labels: valueMap.labelsOf(kept, name) };

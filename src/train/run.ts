@@ -237,9 +237,9 @@ async function trainEpoch(run: Run, epoch: number): Promise<number> {
       if (!step) break;
       if (!Number.isFinite(loss)) {
         // In 16 bits a batch may overflow by itself, and its update was left out. Several in a row,
-        // or an epoch that ends with most of its losses lost, are no chance.
-        const mostLost = step.batch === plans.length && state.lossCount <= plans.length / 2;
-        const hopeless = ++lostInRow >= MOST_LOST || mostLost;
+        // or more than half of an epoch's, are no chance.
+        const lost = step.batch - state.lossCount;
+        const hopeless = ++lostInRow >= MOST_LOST || lost > plans.length / 2;
         if (!scale || hopeless) throw await notFinite(run, epoch, open, i, loss);
         continue;
       }

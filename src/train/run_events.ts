@@ -14,7 +14,7 @@ export interface EpochResult {
   lastEpoch: number;
   /** Steps done in this run when the epoch ended. */
   step: number;
-  /** Mean loss over the epoch's batches. */
+  /** Mean loss over the epoch's batches, without those whose loss overflowed in 16 bits. */
   loss: number;
   /**
    * The loss of training on the validation split: of the network that is scored and saved (a running
@@ -79,7 +79,10 @@ export interface RunObserver {
   validationBegun?(begun: { epoch: number; lastEpoch: number; images: number }): void;
   /** `images` more were handed to the device or predicted; `loss` is the last one known. */
   advance?(phase: "train" | "valid", images: number, loss: number | undefined): void;
-  /** The loss of a step is known: every step, in order, some time after it was made. */
+  /**
+   * The loss of a step is known: every step, in order, some time after it was made; those whose loss
+   * overflowed in 16 bits are left out.
+   */
   stepDone?(step: StepResult): void;
   /** A batch of the validation split is predicted; its arrays must not be changed. */
   imagesScored?(batch: ScoredBatch): void;

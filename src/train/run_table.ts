@@ -15,7 +15,7 @@ export interface EpochRow {
   readonly epoch: number;
   /** The last step of the epoch, counted likewise. */
   readonly step: number;
-  /** Mean over the epoch's batches. */
+  /** Mean over the epoch's batches, without those whose loss overflowed in 16 bits. */
   readonly trainLoss: number;
   /** Of the validation split; null where a version that did not measure it trained the epoch. */
   readonly validLoss: number | null;

@@ -4,7 +4,7 @@ import { PixelCache } from "../../src/data/pixel_cache.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { InputError, ShapeError } from "../../src/errors.ts";
 import type { PhotoBatch, PredictOptions } from "../../src/nn/segmenter.ts";
-import { evaluateSamples, scalePhoto } from "../../src/train/evaluate.ts";
+import { evaluateSamples, predictPhoto, scalePhoto } from "../../src/train/evaluate.ts";
 import { canRead, canWrite } from "../support.ts";
 
 const valueMap = valueToClass({
@@ -77,6 +77,16 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     assertEquals((await evaluateSamples(several, samples, all)).scores, scores);
     assertEquals(shapes, Array(3).fill(["all", [3, 4], [6, 8], [1, 2]]));
     assert(await disk.read(await disk.entry(image)));
+    // Masks that are kept at their own size are taken from there, whichever scale is the first.
+    const whole = await PixelCache.open(folder, 1);
+    const wrong = { kind: "gray", width: 8, height: 6, data: new Uint8Array(48).fill(1) } as const;
+    await whole.write(await whole.entry(samples[0]!.mask), wrong);
+    const kept = await evaluateSamples(segmenter, samples, {
+      ...options,
+      alsoAt: [{ scale: 0.25, disk }, { scale: 1, disk: whole }],
+    });
+    assertEquals(kept.images.map(({ meanIoU }) => meanIoU), [0, 0, null]);
+    await Deno.remove(`${folder}/interim`, { recursive: true });
 
     // What was decoded once is what is seen again, at the masks' own scale too.
     const seen: Uint8Array[] = [];
@@ -126,4 +136,29 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("predictPhoto: what would help depends on what went wrong", async () => {
+  const photo = scalePhoto({ width: 2, height: 1, data: new Uint8Array(6) }, 1);
+  const full = new InputError("cannot write a.npy: no space left");
+  const segmenter = {
+    predict: async (_: PhotoBatch, { onProbabilities }: PredictOptions = {}) => {
+      await onProbabilities?.({ firstRow: 0, rows: 1, pitch: 4, values: new Uint16Array(4) });
+      throw new InputError("it plans much; use less.");
+    },
+    largestFit: () => 0.5,
+  };
+  for (const alsoAt of [[], [photo]]) {
+    const predict = (onProbabilities: () => Promise<void>) =>
+      predictPhoto(segmenter, photo, "a.png", { alsoAt, onProbabilities });
+    const error = await assertRejects(() => predict(() => Promise.reject(full)), InputError);
+    assertEquals(error.message, full.message);
+    await assertRejects(() => predict(() => Promise.resolve()), InputError, "2 x 1 pixels: it");
+  }
+  const tiled = { alsoAt: [photo], window: { side: 512 } };
+  await assertRejects(
+    () => predictPhoto(segmenter, photo, "a.png", tiled),
+    InputError,
+    "it plans much; use a smaller tile (--tile), fewer or smaller scales (-s)",
+  );
 });

@@ -1,12 +1,12 @@
 /** Training runs in 16 bits that overflow: which go on, which stop, and what is said. @module */
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { valueToClass } from "../../src/data/dataset.ts";
 import { SampleSource } from "../../src/data/samples.ts";
 import { InputError } from "../../src/errors.ts";
 import { sgd } from "../../src/nn/optimizers.ts";
 import { UNet } from "../../src/nn/unet.ts";
 import { runTraining } from "../../src/train/run.ts";
-import { newRunState } from "../../src/train/run_state.ts";
+import { newRunState, parseRunState } from "../../src/train/run_state.ts";
 import { ReduceOnPlateau } from "../../src/train/schedule.ts";
 import { Trainer, type TrainingBatch } from "../../src/train/trainer.ts";
 import { type PairSource, TrainingBatches } from "../../src/train/training_batches.ts";
@@ -140,9 +140,58 @@ test("16 bits: a loss that overflows is left out of the epoch's, and the run goe
   assert(Number(batch) >= 5 && Number(batch) <= 10, early.message);
 });
 
+/** An epoch of so many batches, of which those at these places (from 1) overflow. */
+async function epochLosing(lost: readonly number[], length: number) {
+  const net = new UNet({ classes: 3, width: 4 }, 1);
+  net.store.set(
+    "outc.conv.weight",
+    Float32Array.from({ length: 12 }, (_, i) => i < 4 ? -1e6 : 1e6),
+  );
+  const source: PairSource = {
+    ...train,
+    ...{ sizes: Array.from({ length }, () => ({ width: WIDTH, height: HEIGHT })), length },
+    batch: ({ indices }) => {
+      const place = order.indexOf(indices[0]!) + 1;
+      return Promise.resolve(lost.includes(place) ? photo : black);
+    },
+  };
+  const black = { ...photo, pixels: new Uint8Array(photo.pixels.length) };
+  const plans = new TrainingBatches(source, { batchSize: 1, seed: 1 }).plan(1);
+  const order = plans.map(({ indices }) => indices[0]);
+  return await epochOf(net, 0, source);
+}
+
+test("16 bits: half of an epoch's losses may overflow, wherever they are, more end it", async () => {
+  for (const lost of [[1], [2]]) {
+    const { message, losses } = await epochLosing(lost, 2);
+    assertMatch(message, /^Validation found no pixel/, `lost ${lost}`);
+    assertEquals(losses.length, 1);
+  }
+  assertMatch((await epochLosing([1, 2], 2)).message, /at batch 2 .* the loss became NaN/);
+  // Never many in a row, and the last one is fine.
+  const { message } = await epochLosing([1, 2, 4, 5, 7, 8], 9);
+  assertMatch(message, /at batch 7 .* the loss became NaN/);
+});
+
 test("16 bits: losses that are never a number may be due to them", async () => {
   const net = new UNet({ classes: 3, width: 4 }, 1);
   net.store.set("outc.conv.bias", Float32Array.of(1e6, 0, -1e6));
   const { message } = await epochOf(net, 0);
   assertMatch(message, /the loss became .* outc.* --precision f32 or a lower learning rate/);
+});
+
+Deno.test("run state: older ones, of runs that lost no losses, count them by their batches", () => {
+  const state = {
+    ...newRunState({ firstEpoch: 2, epochs: 3 }),
+    batch: 7,
+    lossSum: 9,
+    lossCount: 5,
+  };
+  assertEquals(parseRunState(state, "last"), state);
+  const { lossCount: _, ...older } = state;
+  assertEquals(parseRunState(older, "last").lossCount, 7);
+  for (const lossCount of [-1, null, "5"]) {
+    const damaged = () => parseRunState({ ...state, lossCount }, "last");
+    assertThrows(damaged, InputError, "last: its state of training cannot be used (lossCount is");
+  }
 });
