@@ -75,6 +75,8 @@ const READ_BYTES = 8 * 2 ** 20;
 export class WindowPlan {
   /** In the order of the job. */
   readonly views: readonly View[];
+  /** The largest first: what is compiled in this order takes least memory. */
+  readonly bySize: readonly View[];
   /** Whose rows the others are added to, and the class map is made from: the largest. */
   readonly main: View;
   /** Rows of the class map that are made at a time. */
@@ -100,7 +102,12 @@ export class WindowPlan {
         area: new BlendArea({ channels: classes, ...ring, maxBindingBytes }),
       };
     });
-    this.main = this.views.reduce((a, b) => b.height * b.width > a.height * a.width ? b : a);
+    const [largest, ...smaller] = this.views.toSorted((a, b) =>
+      b.height * b.width - a.height * a.width
+    );
+    if (!largest) throw new Error("A job has no views");
+    this.main = largest;
+    this.bySize = [largest, ...smaller];
     const [height, width] = job.size;
     const rowBytes = Math.ceil(width / 4) * (job.probabilities ? 8 * classes : 4);
     this.bandRows = Math.max(1, Math.min(height, Math.floor(READ_BYTES / rowBytes)));
@@ -200,13 +207,14 @@ export class WindowPlan {
    */
   plans(): { plans: ProgramPlan[]; plannedBytes: number; besidesBytes: number } {
     const target = lowerTarget(this.#gpu);
-    const windows = this.views.map((view) =>
+    const windows = this.bySize.map((view) =>
       windowSizes(view).map(([height, width]) =>
         planProgram(this.windowGraph(view, height, width), {}, target)
       )
     );
-    const merges = this.views.filter((view) => view !== this.main)
-      .map((view) => planProgram(this.mergeGraph(view), {}, target));
+    const merges = this.bySize.slice(1).map((view) =>
+      planProgram(this.mergeGraph(view), {}, target)
+    );
     const band = this.bandGraph();
     const last = planProgram(band.graph, band.outputs, target);
     const plans = [...windows.flat(), ...merges, last];
@@ -215,7 +223,7 @@ export class WindowPlan {
     const pooledBytes = new MemoryPool(this.#gpu).lackingBytes(...plans.map((p) => p.memory.slots));
     const areaBytes = this.views.map(({ area }) => area.sizeBytes);
     // What programs bring along besides areas, which each of those that use one counts.
-    const besides = this.views.map((view, i) =>
+    const besides = this.bySize.map((view, i) =>
       Math.max(...(windows[i] ?? []).map(outside)) - view.area.sizeBytes
     );
     const besidesBytes = Math.max(...besides) + outside(last) - this.main.area.sizeBytes +

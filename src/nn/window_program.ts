@@ -74,7 +74,7 @@ export class WindowProgram {
     const made = new WindowProgram(plan, gpu);
     const options = { outputs: {}, stores: [net.store], pool };
     try {
-      for (const view of plan.views) {
+      for (const view of plan.bySize) {
         const programs: Programs = { windows: new Map(), merge: undefined };
         made.#views.set(view, programs);
         for (const [height, width] of windowSizes(view)) {

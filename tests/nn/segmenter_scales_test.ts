@@ -122,3 +122,24 @@ Deno.test("segmenter: several scales run in the memory that they plan together",
     "at several scales",
   );
 });
+
+Deno.test("segmenter: the order of scales changes neither memory nor windows nor probabilities", async () => {
+  const net = () => netWith(100, { classes: 5, width: 8 });
+  const [large, small, middle] = [scene(150, 200), scene(75, 100), scene(112, 150)];
+  const ask = async (photos: (typeof large)[], memoryBudgetBytes = Infinity) => {
+    const [photo = large, ...alsoAt] = photos;
+    using gpu = await requestGpu({ kernels: "cpu", memoryBudgetBytes });
+    using segmenter = new Segmenter(gpu, net());
+    let windows = 0;
+    const { all } = await probabilitiesOf(segmenter, 5, photo, {
+      ...{ alsoAt, window: { side: 0 }, size: [150, 200] },
+      onProgress: () => windows++,
+    });
+    return { windows, all, plannedBytes: segmenter.plannedBytes };
+  };
+  const falling = await ask([large, middle, small]);
+  assertEquals(falling.windows, 3);
+  // With no byte to spare, as every order finds.
+  assertEquals(await ask([small, middle, large], falling.plannedBytes), falling);
+  assertEquals(await ask([middle, large, small], falling.plannedBytes), falling);
+});
