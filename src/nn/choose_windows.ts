@@ -59,7 +59,9 @@ export function chooseWindows(
   const make = (side: number): WindowPlan => {
     const overlap = window?.overlap ?? Math.min(MOST_OVERLAP, OVERLAP[net.config.model] / side);
     const how = { window: side, overlap, flips, probabilities, threshold, images };
-    return new WindowPlan(gpu, net, { views, size, ...how });
+    // Plans outlive photos, whose pixels are large.
+    const sizes = views.map(({ height, width }) => ({ height, width }));
+    return new WindowPlan(gpu, net, { views: sizes, size, ...how });
   };
   const fits = (plannedBytes: number) => plannedBytes <= gpu.memoryBudgetBytes;
   if (!window) return make(whole);

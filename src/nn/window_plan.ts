@@ -76,9 +76,7 @@ export class WindowPlan {
   /** In the order of the job. */
   readonly views: readonly View[];
   /** The largest first: what is compiled in this order takes least memory. */
-  readonly bySize: readonly View[];
-  /** Whose rows the others are added to, and the class map is made from: the largest. */
-  readonly main: View;
+  readonly bySize: readonly [View, ...View[]];
   /** Rows of the class map that are made at a time. */
   readonly bandRows: number;
   readonly #gpu: Gpu;
@@ -106,11 +104,15 @@ export class WindowPlan {
       b.height * b.width - a.height * a.width
     );
     if (!largest) throw new Error("A job has no views");
-    this.main = largest;
     this.bySize = [largest, ...smaller];
     const [height, width] = job.size;
     const rowBytes = Math.ceil(width / 4) * (job.probabilities ? 8 * classes : 4);
     this.bandRows = Math.max(1, Math.min(height, Math.floor(READ_BYTES / rowBytes)));
+  }
+
+  /** Whose rows the others are added to, and the class map is made from: the largest. */
+  get main(): View {
+    return this.bySize[0];
   }
 
   /** Windows of one prediction, times the flips of each. */
