@@ -23,11 +23,13 @@ import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import {
   type ConvDims,
   fitsTextureFamily,
-  type TextureDispatches,
-  textureForward,
-  textureInputGrad,
+  forwardOf,
+  inputGradOf,
+  type TextureConvolution,
+  textureConvolution,
   textureWeightGrad,
 } from "./conv_texture.ts";
+import { suitsWinograd, type TextureImage, winogradConvolution } from "./conv_winograd.ts";
 
 /** Kernels of one kind of adapter. */
 export type ConvFamily = "texture" | "direct" | "gemm";
@@ -74,9 +76,7 @@ function forward(context: LowerContext, { shape, inputs, weight, bias, output }:
   const dims = texture(context, shape);
   if (dims) {
     const staged = context.stage(inputs);
-    const spec = textureForward(dims, context.target, bias !== undefined);
-    const packed = packToTexture(context, spec, weight);
-    context.dispatch(spec.convolve, [staged, packed, output.memory, ...biases]);
+    convolve(context, forwardOf(dims), staged, weight, output.memory, biases);
     clearBorder(context, output);
     return;
   }
@@ -129,9 +129,7 @@ function inputGrad(
   const dims = texture(context, shape);
   if (dims) {
     const staged = context.stage([gradient]);
-    const spec = textureInputGrad(dims, segment, context.target, bias !== undefined);
-    const packed = packToTexture(context, spec, weight);
-    context.dispatch(spec.convolve, [staged, packed, output.memory, ...biases]);
+    convolve(context, inputGradOf(dims, segment), staged, weight, output.memory, biases);
     clearBorder(context, output);
     return;
   }
@@ -220,17 +218,48 @@ function isGemm(context: LowerContext, shape: ConvShape): boolean {
   return chooseConvFamily(context.target, shape) === "gemm";
 }
 
-/** Packs weights and brings them into a texture. */
-function packToTexture(
+/** A convolution of staged images by the kernels of the texture family. */
+function convolve(
   context: LowerContext,
-  { pack, packed: { bytes, bytesPerRow, width, height } }: TextureDispatches,
+  convolution: TextureConvolution,
+  staged: TextureMemory,
   weight: BufferMemory,
+  output: BufferMemory,
+  biases: readonly BufferMemory[],
+): void {
+  const hasBias = biases.length > 0;
+  if (!suitsWinograd(convolution.dims, context.target)) {
+    const spec = textureConvolution(convolution, context.target, hasBias);
+    const packed = viaTexture(context, "packed", spec.packed, (buffer) => {
+      context.dispatch(spec.pack, [weight, buffer]);
+    });
+    context.dispatch(spec.convolve, [staged, packed, output, ...biases]);
+    return;
+  }
+  const spec = winogradConvolution(convolution, context.target, hasBias);
+  const packed = viaTexture(context, "packed", spec.packed, (buffer) => {
+    context.dispatch(spec.pack, [weight, buffer]);
+  });
+  for (const { transform, transformed, multiply } of spec.parts) {
+    const texture = viaTexture(context, "transformed", transformed, (buffer) => {
+      context.dispatch(transform, [staged, buffer]);
+    });
+    context.dispatch(multiply, [texture, packed, output, ...biases]);
+  }
+}
+
+/** A texture with what `fill` writes to a buffer. */
+function viaTexture(
+  context: LowerContext,
+  label: string,
+  { bytes, bytesPerRow, width, height }: TextureImage,
+  fill: (buffer: BufferMemory) => void,
 ): TextureMemory {
-  const packed: BufferMemory = context.scratch("packed", bytes);
-  const target = context.scratchTexture("packed", width, height);
-  context.dispatch(pack, [weight, packed]);
+  const source = context.scratch(label, bytes);
+  const target = context.scratchTexture(label, width, height);
+  fill(source);
   context.copyToTexture({
-    source: packed,
+    source,
     offsetBytes: 0,
     bytesPerRow,
     target,

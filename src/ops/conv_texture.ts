@@ -34,6 +34,7 @@ import {
   splitGrid,
   stagingOf,
   type StagingTarget,
+  type WeightRange,
 } from "./conv_texture_geometry.ts";
 import { forwardPlans, WEIGHT_GRAD_TILE, weightGradPlans } from "./conv_texture_tiles.ts";
 
@@ -65,45 +66,31 @@ export interface TextureDispatches {
   readonly convolve: DispatchSpec;
 }
 
+/** A convolution as the kernels see it: its shape and the weights it takes of its layer's. */
+export interface TextureConvolution {
+  readonly dims: ConvDims;
+  readonly weights: WeightRange;
+}
+
 /** y = conv(x, w) + bias. */
-export function textureForward(
-  dims: ConvDims,
-  target: TextureTarget,
-  hasBias: boolean,
-): TextureDispatches {
-  return convolution(dims, target, hasBias, {
-    firstOutput: 0,
-    rowChannels: channelsOf(dims),
-    transposed: 0,
-  });
+export function forwardOf(dims: ConvDims): TextureConvolution {
+  return { dims, weights: { firstOutput: 0, rowChannels: channelsOf(dims), transposed: 0 } };
 }
 
 /**
  * The gradient of input number `input`: a convolution of the output's gradient with the weights
  * flipped and transposed. With a bias it is a transposed convolution.
  */
-export function textureInputGrad(
-  dims: ConvDims,
-  input: number,
-  target: TextureTarget,
-  hasBias: boolean,
-): TextureDispatches {
-  return convolution(inputGradDims(dims, input), target, hasBias, {
-    firstOutput: channelsOf({ inputChannels: dims.inputChannels.slice(0, input) }),
-    rowChannels: channelsOf(dims),
-    transposed: 1,
-  });
+export function inputGradOf(dims: ConvDims, input: number): TextureConvolution {
+  const firstOutput = channelsOf({ inputChannels: dims.inputChannels.slice(0, input) });
+  return {
+    dims: inputGradDims(dims, input),
+    weights: { firstOutput, rowChannels: channelsOf(dims), transposed: 1 },
+  };
 }
 
 function channelsOf({ inputChannels }: Pick<ConvDims, "inputChannels">): number {
   return inputChannels.reduce((sum, channels) => sum + channels, 0);
-}
-
-/** Where the weights [O, I, k, k] of a convolution lie among those of the layer. */
-interface WeightRange {
-  readonly firstOutput: number;
-  readonly rowChannels: number;
-  readonly transposed: 0 | 1;
 }
 
 /** What decides how fast a kernel of the family is, for {@linkcode choose}. */
@@ -113,11 +100,11 @@ function tuningKey(direction: "forward" | "weight_grad", dims: ConvDims): string
     `>${outputChannels} ${kernel}x${kernel}`;
 }
 
-function convolution(
-  dims: ConvDims,
+/** Packing the weights and convolving by the definition's products. */
+export function textureConvolution(
+  { dims, weights }: TextureConvolution,
   target: TextureTarget,
   hasBias: boolean,
-  weights: WeightRange,
 ): TextureDispatches {
   const { batch, height, width, outputChannels } = dims;
   const { maxTextureDimension } = target;

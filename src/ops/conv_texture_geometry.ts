@@ -17,6 +17,13 @@ export interface ConvDims {
   readonly kernel: 1 | 3;
 }
 
+/** Where the weights [O, I, k, k] of a convolution lie among those of the layer. */
+export interface WeightRange {
+  readonly firstOutput: number;
+  readonly rowChannels: number;
+  readonly transposed: 0 | 1;
+}
+
 /** Bytes of one texel of weights, rgba32float. */
 const TEXEL_BYTES = 16;
 

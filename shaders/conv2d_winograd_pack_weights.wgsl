@@ -1,0 +1,104 @@
+// Transforms convolution weights for conv2d_winograd_multiply.
+//
+// Formula: U = G g G^T of every 3 x 3 kernel g (Winograd's F(4x4,3x3), see
+//   conv2d_winograd_input.wgsl), where
+//   forward    g[o][i][tap] = w[o][i][tap]
+//   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
+// Layout
+//   weights  PyTorch's [O, I, 3, 3], flat
+//   packed   the image of a texture: rows of columns * pitch texels; texel
+//            column*pitch + input lane*OUT_PLANES + output plane of row
+//            ((block % blocksPerColumn)*36 + position)*inputPlanes + input plane holds four output
+//            channels. Lanes that are no channel are zero.
+//   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
+// Bindings: 0 params, 1 weights, 2 packed
+// Constants: OUT_PLANES, TRANSPOSED
+// Grid: x over the texels of a row in workgroups of 64, y over input planes of blocks of a column.
+
+struct Segment {
+  firstPlane: u32,
+  firstChannel: u32,
+  channels: u32,
+}
+
+struct Params {
+  outputChannels: u32,
+  firstOutput: u32,
+  rowChannels: u32,
+  inputPlanes: u32,
+  blocks: u32,
+  blocksPerColumn: u32,
+  columns: u32,
+  pitch: u32,
+  segments: array<Segment, 4>,
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> weights: array<f32>;
+@group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let rowTexels = params.columns * params.pitch;
+  if (id.x >= rowTexels) {
+    return;
+  }
+  let inputPlane = id.y % params.inputPlanes;
+  let blockOfColumn = id.y / params.inputPlanes;
+  let block = id.x / params.pitch * params.blocksPerColumn + blockOfColumn;
+  let texel = id.x % params.pitch;
+  let outputPlane = texel % ${OUT_PLANES}u;
+  let inputLane = texel / ${OUT_PLANES}u;
+
+  var segment = params.segments[0];
+  //@for s in 1..4
+  if (inputPlane >= params.segments[${s}].firstPlane) {
+    segment = params.segments[${s}];
+  }
+  //@end
+  let channel = (inputPlane - segment.firstPlane) * 4u + inputLane;
+  let used = inputLane < 4u && block < params.blocks && channel < segment.channels;
+  let output = (block * ${OUT_PLANES}u + outputPlane) * 4u;
+  let input = segment.firstChannel + channel;
+  //@for t in 0..9
+  var g${t} = vec4<f32>();
+  //@end
+  //@for c in 0..4
+  if (used && output + ${c}u < params.outputChannels) {
+    //@if TRANSPOSED
+    let at = (input * params.rowChannels + params.firstOutput + output + ${c}u) * 9u;
+    $each(t in 0..9){ g${t}.${lane(c)} = weights[at + ${8 - t}u]; }
+    //@else
+    let at = ((output + ${c}u) * params.rowChannels + input) * 9u;
+    $each(t in 0..9){ g${t}.${lane(c)} = weights[at + ${t}u]; }
+    //@end
+  }
+  //@end
+  //@for x in 0..3
+  //@let b = x + 3
+  //@let c = x + 6
+  let h0_${x} = g${x} / 4.0;
+  let s${x} = -(g${x} + g${c}) / 6.0;
+  let h1_${x} = s${x} - g${b} / 6.0;
+  let h2_${x} = s${x} + g${b} / 6.0;
+  let u${x} = g${x} / 24.0 + g${c} / 6.0;
+  let h3_${x} = u${x} + g${b} / 12.0;
+  let h4_${x} = u${x} - g${b} / 12.0;
+  let h5_${x} = g${c};
+  //@end
+  let step = params.inputPlanes * rowTexels;
+  let first = (blockOfColumn * 36u * params.inputPlanes + inputPlane) * rowTexels + id.x;
+  //@for y in 0..6
+  {
+    let at = first + ${6 * y}u * step;
+    let s = -(h${y}_0 + h${y}_2) / 6.0;
+    let u = h${y}_0 / 24.0 + h${y}_2 / 6.0;
+    packed[at] = h${y}_0 / 4.0;
+    packed[at + step] = s - h${y}_1 / 6.0;
+    packed[at + 2u * step] = s + h${y}_1 / 6.0;
+    packed[at + 3u * step] = u + h${y}_1 / 12.0;
+    packed[at + 4u * step] = u - h${y}_1 / 12.0;
+    packed[at + 5u * step] = h${y}_2;
+  }
+  //@end
+}
