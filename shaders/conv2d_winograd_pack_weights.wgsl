@@ -2,6 +2,8 @@
 //
 // Formula: U = G g G^T of every 3 x 3 kernel g (Winograd's F(4x4,3x3), see
 //   conv2d_winograd_input.wgsl), where
+//   and the rows of G are (1, 0, 0) / (a*a*b*b), (1, +-a, a*a) / (2*a*a*(a*a - b*b)),
+//   (1, +-b, b*b) / (2*b*b*(b*b - a*a)), (0, 0, 1)
 //   forward    g[o][i][tap] = w[o][i][tap]
 //   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
 // Layout
@@ -12,7 +14,7 @@
 //            channels. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
-// Constants: OUT_PLANES, TRANSPOSED
+// Constants: OUT_PLANES, TRANSPOSED, POINT_A, POINT_B
 // Grid: x over the texels of a row in workgroups of 64, y over input planes of blocks of a column.
 
 struct Segment {
@@ -36,6 +38,12 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
+
+const a = ${POINT_A};
+const b = ${POINT_B};
+const scale0 = 1.0 / (a * a * b * b);
+const scaleA = 1.0 / (2.0 * a * a * (a * a - b * b));
+const scaleB = 1.0 / (2.0 * b * b * (b * b - a * a));
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -75,29 +83,29 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   //@end
   //@for x in 0..3
-  //@let b = x + 3
-  //@let c = x + 6
-  let h0_${x} = g${x} / 4.0;
-  let s${x} = -(g${x} + g${c}) / 6.0;
-  let h1_${x} = s${x} - g${b} / 6.0;
-  let h2_${x} = s${x} + g${b} / 6.0;
-  let u${x} = g${x} / 24.0 + g${c} / 6.0;
-  let h3_${x} = u${x} + g${b} / 12.0;
-  let h4_${x} = u${x} - g${b} / 12.0;
-  let h5_${x} = g${c};
+  //@let y = x + 3
+  //@let z = x + 6
+  let evenA${x} = g${x} + a * a * g${z};
+  let evenB${x} = g${x} + b * b * g${z};
+  let h0_${x} = scale0 * g${x};
+  let h1_${x} = scaleA * (evenA${x} + a * g${y});
+  let h2_${x} = scaleA * (evenA${x} - a * g${y});
+  let h3_${x} = scaleB * (evenB${x} + b * g${y});
+  let h4_${x} = scaleB * (evenB${x} - b * g${y});
+  let h5_${x} = g${z};
   //@end
   let step = params.inputPlanes * rowTexels;
   let first = (blockOfColumn * 36u * params.inputPlanes + inputPlane) * rowTexels + id.x;
   //@for y in 0..6
   {
     let at = first + ${6 * y}u * step;
-    let s = -(h${y}_0 + h${y}_2) / 6.0;
-    let u = h${y}_0 / 24.0 + h${y}_2 / 6.0;
-    packed[at] = h${y}_0 / 4.0;
-    packed[at + step] = s - h${y}_1 / 6.0;
-    packed[at + 2u * step] = s + h${y}_1 / 6.0;
-    packed[at + 3u * step] = u + h${y}_1 / 12.0;
-    packed[at + 4u * step] = u - h${y}_1 / 12.0;
+    let evenA = h${y}_0 + a * a * h${y}_2;
+    let evenB = h${y}_0 + b * b * h${y}_2;
+    packed[at] = scale0 * h${y}_0;
+    packed[at + step] = scaleA * (evenA + a * h${y}_1);
+    packed[at + 2u * step] = scaleA * (evenA - a * h${y}_1);
+    packed[at + 3u * step] = scaleB * (evenB + b * h${y}_1);
+    packed[at + 4u * step] = scaleB * (evenB - b * h${y}_1);
     packed[at + 5u * step] = h${y}_2;
   }
   //@end

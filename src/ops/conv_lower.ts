@@ -240,11 +240,13 @@ function convolve(
   const packed = viaTexture(context, "packed", spec.packed, (buffer) => {
     context.dispatch(spec.pack, [weight, buffer]);
   });
-  for (const { transform, transformed, multiply } of spec.parts) {
+  for (const { transform, transformed, multiply, productBytes, finish } of spec.parts) {
     const texture = viaTexture(context, "transformed", transformed, (buffer) => {
       context.dispatch(transform, [staged, buffer]);
     });
-    context.dispatch(multiply, [texture, packed, output, ...biases]);
+    const products = context.scratch("products", productBytes);
+    context.dispatch(multiply, [texture, packed, products]);
+    context.dispatch(finish, [products, output, ...biases]);
   }
 }
 

@@ -1,10 +1,12 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ShapeError } from "../../src/errors.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import { add } from "../../src/ops/elementwise.ts";
 import { concat } from "../../src/ops/concat.ts";
 import { chooseConvFamily, conv2d } from "../../src/ops/conv2d.ts";
+import type { ConvDims } from "../../src/ops/conv_texture.ts";
+import { suitsWinograd } from "../../src/ops/conv_winograd.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
@@ -79,6 +81,24 @@ const columns: Sizes[] = [
   { batch: 1, channels: [1024], size: [1, 1], out: 1032, kernel: [1, 1] },
 ];
 
+/**
+ * Sizes that go through Winograd's F(4x4,3x3) on software adapters: one group of blocks, several
+ * images in two groups, then two parts and two columns of weights.
+ */
+const winograd: Sizes[] = [
+  {
+    batch: 1,
+    channels: [64],
+    size: [37, 38],
+    out: 61,
+    kernel: [3, 3],
+    options: same3,
+    bias: false,
+  },
+  { batch: 3, channels: [34, 31], size: [29, 30], out: 67, kernel: [3, 3], options: same3 },
+  { batch: 1, channels: [132, 121], size: [41, 62], out: 114, kernel: [3, 3], options: same3 },
+];
+
 /** Sizes that the texture family does not take: direct kernels on software adapters. */
 const general: Sizes[] = [
   { batch: 2, channels: [3], size: [8, 9], out: 5, kernel: [3, 3] },
@@ -148,6 +168,7 @@ const shared = [...common, ...randomSizes(8)].map((s, i) => convCase(s, i * 20 +
 testFamily("cpu", shared);
 testFamily("cpu", columns.map((s, i) => convCase(s, i * 20 + 301)));
 testFamily("gpu", shared);
+testFamily("cpu", winograd.map((s, i) => convCase(s, i * 20 + 401)));
 const unusual = general.map((s, i) => convCase(s, i * 20 + 501));
 testFamily("cpu", unusual);
 testFamily("gpu", unusual);
@@ -210,6 +231,25 @@ Deno.test("chooseConvFamily takes textures only where they are fast and fit, gem
   assertEquals(chooseConvFamily(cpu, { ...base, stride: [2, 2] }), "direct");
   assertEquals(chooseConvFamily(cpu, { ...base, padding: [0, 0] }), "direct");
   assertEquals(chooseConvFamily({ ...cpu, maxTextureDimension: 256 }, base), "direct");
+});
+
+Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {
+  const limits = { maxTextureDimension: 16384, maxBindingBytes: 2 ** 27 };
+  const base = { batch: 1, inputChannels: [64], height: 40, width: 40, outputChannels: 64 };
+  const suits = (changes: Partial<ConvDims> = {}, target = limits) =>
+    suitsWinograd({ ...base, kernel: 3, ...changes }, target);
+  for (const { batch, channels, size: [height, width], out } of winograd) {
+    assert(suits({ batch, height, width, inputChannels: channels, outputChannels: out }));
+  }
+  assert(suits());
+  assert(!suits({ kernel: 1 }));
+  assert(!suits({ inputChannels: [32] }));
+  assert(!suits({ outputChannels: 32 }));
+  assert(!suits({ height: 32 }), "80 blocks of 128");
+  assert(!suits({ batch: 2, height: 32 }), "160 blocks of 256");
+  assert(!suits({ inputChannels: [1024], outputChannels: 1024 }), "weights of 144 MiB");
+  assert(!suits({}, { ...limits, maxBindingBytes: 2 ** 20 }));
+  assert(!suits({}, { ...limits, maxTextureDimension: 512 }));
 });
 
 Deno.test("conv2d refuses shapes that do not fit, naming both", () => {
