@@ -4,10 +4,11 @@ import { kernelCode } from "../src/gpu/pipeline.ts";
 import {
   type ConvDims,
   fitsTextureFamily,
+  forwardOf,
   inputGradDims,
+  inputGradOf,
   packedWeightGeometry,
-  textureForward,
-  textureInputGrad,
+  textureConvolution,
   textureWeightGrad,
 } from "../src/ops/conv_texture.ts";
 import { forwardPlans, weightGradPlans } from "../src/ops/conv_texture_tiles.ts";
@@ -82,8 +83,8 @@ Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's li
       const specs = [256, 512].flatMap((vectorBits): DispatchSpec[] => {
         const target = { maxTextureDimension: 16384, vectorBits };
         const grad = textureWeightGrad(d, target);
-        const forward = textureForward(d, target, true);
-        const inputGrad = textureInputGrad(d, 0, target, false);
+        const forward = textureConvolution(forwardOf(d), target, true);
+        const inputGrad = textureConvolution(inputGradOf(d, 0), target, false);
         return [
           forward.pack,
           forward.convolve,
