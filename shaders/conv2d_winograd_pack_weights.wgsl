@@ -2,7 +2,7 @@
 //
 // Formula: U = G g G^T of every 3 x 3 kernel g (Winograd's F(4x4,3x3), see
 //   conv2d_winograd_input.wgsl), where
-//   and the rows of G are (1, 0, 0) / (a*a*b*b), (1, +-a, a*a) / (2*a*a*(a*a - b*b)),
+//   the rows of G are (1, 0, 0) / (a*a*b*b), (1, +-a, a*a) / (2*a*a*(a*a - b*b)),
 //   (1, +-b, b*b) / (2*b*b*(b*b - a*a)), (0, 0, 1)
 //   forward    g[o][i][tap] = w[o][i][tap]
 //   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
