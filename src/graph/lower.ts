@@ -104,7 +104,10 @@ export interface TextureCopyStep {
 /** A step of a program, in execution order. */
 export type Step = DispatchStep | TextureCopyStep;
 
-/** Staged textures are shared by the nodes of one gradient, not kept for the whole step. */
+/**
+ * Staged textures are shared by the nodes of one gradient, not kept for the whole step: so many
+ * steps after they were last read.
+ */
 const STAGE_REUSE_STEPS = 12;
 
 /** The last node to read each tensor, for all but the `outputs` of the program. */
@@ -138,7 +141,9 @@ export class LowerContext {
   readonly steps: Step[] = [];
   readonly #lastUses: ReadonlyMap<Tensor, Node>;
   #memories = new Map<Tensor, BufferMemory>();
-  #staged = new Map<string, { texture: TextureMemory; step: number }>();
+  #staged = new Map<string, TextureMemory>();
+  /** The step behind the last one that reads or fills a texture. */
+  #usedAt = new Map<TextureMemory, number>();
   #numbers = new Map<unknown, number>();
   #numbered = 0;
   #node = "";
@@ -318,6 +323,9 @@ export class LowerContext {
       : spec.kernel;
     const step = { ...spec, kernel };
     this.steps.push({ kind: "dispatch", label: this.#node, spec: step, operands: memories });
+    for (const memory of memories) {
+      if (memory.kind === "texture") this.#usedAt.set(memory, this.steps.length);
+    }
   }
 
   /** Emits a copy of `height` rows of `width` texels. */
@@ -333,10 +341,9 @@ export class LowerContext {
     const views = images.map((image) => "memory" in image ? image : this.view(image));
     const key = views.map(({ memory }) => this.#keyOf(memory)).join(",");
     const known = this.#staged.get(key);
-    if (known && this.steps.length - known.step <= STAGE_REUSE_STEPS) {
-      // Parts of one convolution follow each other closely and read the same texture.
-      known.step = this.steps.length;
-      return known.texture;
+    const usedAt = known && this.#usedAt.get(known);
+    if (known && usedAt !== undefined && this.steps.length - usedAt <= STAGE_REUSE_STEPS) {
+      return known;
     }
     const geometries = views.map((view) => c4Geometry(view.shape, this.images));
     const [first] = geometries;
@@ -368,7 +375,8 @@ export class LowerContext {
         }
       });
     }
-    this.#staged.set(key, { texture, step: this.steps.length });
+    this.#staged.set(key, texture);
+    this.#usedAt.set(texture, this.steps.length);
     return texture;
   }
 
