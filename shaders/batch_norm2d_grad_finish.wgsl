@@ -9,7 +9,7 @@
 //           not RUNNING: 5 weight, 6 coefficients
 // Constants LANES: invocations that share a block of four channels, a power of two; RUNNING: 1
 //           computes invstd = 1 / sqrt(variance + eps) here
-// Grid      64 / LANES blocks a workgroup, in x
+// Grid      GROUP_BLOCKS blocks a workgroup, in x
 
 struct Params {
   images: u32,
@@ -30,16 +30,16 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> coefficients: array<vec4f>;
 //@end
 //@if LANES > 1
-var<workgroup> shared_sums: array<vec4f, 64>;
-var<workgroup> shared_products: array<vec4f, 64>;
+var<workgroup> shared_sums: array<vec4f, ${LANES * GROUP_BLOCKS}>;
+var<workgroup> shared_products: array<vec4f, ${LANES * GROUP_BLOCKS}>;
 //@end
 
-@compute @workgroup_size(${LANES}, ${64 / LANES})
+@compute @workgroup_size(${LANES}, ${GROUP_BLOCKS})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
-  let block = group.x * ${64 / LANES}u + local.y;
+  let block = group.x * ${GROUP_BLOCKS}u + local.y;
   var sum = vec4f();
   var products = vec4f();
   if (block < params.blocks) {
@@ -57,15 +57,17 @@ fn main(
   shared_sums[slot] = sum;
   shared_products[slot] = products;
   workgroupBarrier();
-  if (local.x > 0u) {
-    return;
-  }
-  for (var i = slot + 1u; i < slot + ${LANES}u; i++) {
-    sum += shared_sums[i];
-    products += shared_products[i];
+  for (var half = ${LANES / 2}u; half > 0u; half /= 2u) {
+    if (local.x < half) {
+      sum += shared_sums[slot + half];
+      products += shared_products[slot + half];
+      shared_sums[slot] = sum;
+      shared_products[slot] = products;
+    }
+    workgroupBarrier();
   }
 //@end
-  if (block >= params.blocks) {
+  if (local.x > 0u || block >= params.blocks) {
     return;
   }
 //@if RUNNING

@@ -9,7 +9,7 @@
 // Bindings  0 params, 1 partials, 2 mean, 3 invstd, 4 running mean, 5 running variance
 // Constants LANES: invocations that share a block of four channels, a power of two; CHUNK_LANES: of
 //           batch_norm2d_stats
-// Grid      64 / LANES blocks a workgroup, in x
+// Grid      GROUP_BLOCKS blocks a workgroup, in x
 // Source    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983
 
 struct Params {
@@ -31,17 +31,17 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> running_mean: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> running_variance: array<vec4f>;
 //@if LANES > 1
-var<workgroup> shared_counts: array<f32, 64>;
-var<workgroup> shared_means: array<vec4f, 64>;
-var<workgroup> shared_m2s: array<vec4f, 64>;
+var<workgroup> shared_counts: array<f32, ${LANES * GROUP_BLOCKS}>;
+var<workgroup> shared_means: array<vec4f, ${LANES * GROUP_BLOCKS}>;
+var<workgroup> shared_m2s: array<vec4f, ${LANES * GROUP_BLOCKS}>;
 //@end
 
-@compute @workgroup_size(${LANES}, ${64 / LANES})
+@compute @workgroup_size(${LANES}, ${GROUP_BLOCKS})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
-  let block = min(group.x * ${64 / LANES}u + local.y, params.blocks - 1u);
+  let block = min(group.x * ${GROUP_BLOCKS}u + local.y, params.blocks - 1u);
   let width = params.width;
   let length = params.chunks * ${CHUNK_LANES}u;
   // Lane 1 of the first chunk always has values.
@@ -74,19 +74,22 @@ fn main(
   shared_means[slot] = center;
   shared_m2s[slot] = m2;
   workgroupBarrier();
-  if (local.x > 0u) {
-    return;
-  }
-  for (var i = slot + 1u; i < slot + ${LANES}u; i++) {
-    let n = shared_counts[i];
-    let d = shared_means[i] - center;
-    let share = n / max(count + n, 1.0);
-    m2 += shared_m2s[i] + d * d * (count * share);
-    center += d * share;
-    count += n;
+  for (var half = ${LANES / 2}u; half > 0u; half /= 2u) {
+    if (local.x < half) {
+      let n = shared_counts[slot + half];
+      let d = shared_means[slot + half] - center;
+      let share = n / max(count + n, 1.0);
+      m2 += shared_m2s[slot + half] + d * d * (count * share);
+      center += d * share;
+      count += n;
+      shared_counts[slot] = count;
+      shared_means[slot] = center;
+      shared_m2s[slot] = m2;
+    }
+    workgroupBarrier();
   }
 //@end
-  if (group.x * ${64 / LANES}u + local.y >= params.blocks) {
+  if (local.x > 0u || group.x * ${GROUP_BLOCKS}u + local.y >= params.blocks) {
     return;
   }
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);

@@ -74,8 +74,9 @@ struct InputPlane {
   //@end
 }
 
-var<workgroup> gradients: array<array<GradientPlane, ${OUT_PLANES}>, ${OUT_GROUPS}>;
-var<workgroup> inputs: array<array<InputPlane, ${IN_PLANES}>, ${IN_GROUPS}>;
+// Groups innermost: threads side by side differ in them.
+var<workgroup> gradients: array<array<GradientPlane, ${OUT_GROUPS}>, ${OUT_PLANES}>;
+var<workgroup> inputs: array<array<InputPlane, ${IN_GROUPS}>, ${IN_PLANES}>;
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -133,10 +134,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         //@for x in 0..TILE_W / PIXELS
         {
           //@for i in 0..IN_PLANES
-          $each(j in 0..PIXELS + TAPS_X - 1){ let v${j}_${i} = inputs[inGroup][${i}].rows[row + tapRow][${x * PIXELS + j}]; }
+          $each(j in 0..PIXELS + TAPS_X - 1){ let v${j}_${i} = inputs[${i}][inGroup].rows[row + tapRow][${x * PIXELS + j}]; }
           //@end
           //@for p in 0..PIXELS
-          $each(k in 0..OUT_PLANES){ let g${p}_${k} = gradients[outGroup][${k}].rows[row][${x * PIXELS + p}]; }
+          $each(k in 0..OUT_PLANES){ let g${p}_${k} = gradients[${k}][outGroup].rows[row][${x * PIXELS + p}]; }
           //@for t in 0..TAPS_X
           //@for i in 0..IN_PLANES
           $each(c in 0..4, k in 0..OUT_PLANES){ sum${t}_${i}_${c}_${k} += v${p + t}_${i}.${lane(c)} * g${p}_${k}; }
@@ -154,7 +155,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let cell = thread + ${i * threads}u;
       if (cell < ${gradientCells}u) {
         let plane = cell / ${TILE_H * TILE_W}u;
-        gradients[plane / ${OUT_PLANES}u][plane % ${OUT_PLANES}u].rows[
+        gradients[plane % ${OUT_PLANES}u][plane / ${OUT_PLANES}u].rows[
           cell / ${TILE_W}u % ${TILE_H}u][cell % ${TILE_W}u] = nextGradient${i};
       }
     }
@@ -164,7 +165,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let cell = thread + ${i * threads}u;
       if (cell < ${inputCells}u) {
         let plane = cell / ${windowH * windowW}u;
-        inputs[plane / ${IN_PLANES}u][plane % ${IN_PLANES}u].rows[
+        inputs[plane % ${IN_PLANES}u][plane / ${IN_PLANES}u].rows[
           cell / ${windowW}u % ${windowH}u][cell % ${windowW}u] = nextInput${i};
       }
     }

@@ -5,8 +5,9 @@
 //                     output channels a vec4
 //           result    dW [O, I, kH, kW], flat; lanes that are no channel are dropped
 // Bindings  0 params, 1 partials, 2 result
-// Constants TAPS of a group
-// Grid      one invocation a vec4 of dW, output plane fastest, then lane, tap, input plane, tap
+// Constants TAPS of a group; VECTORS of a workgroup; LANES: invocations that share a vec4, since one
+//           alone would wait for memory as often as there are partial sums
+// Grid      VECTORS vec4s of dW a workgroup, output plane fastest, then lane, tap, input plane, tap
 //           group; x then y
 
 struct Segment {
@@ -22,7 +23,7 @@ struct Partials {
 
 struct Params {
   count: u32,
-  stride: u32, // invocations in a grid row
+  stride: u32, // vec4s in a grid row
   outputChannels: u32,
   inputChannels: u32,
   outputPlanes: u32,
@@ -38,12 +39,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let index = id.y * params.stride + id.x;
-  if (index >= params.count) {
-    return;
-  }
+var<workgroup> sums: array<array<vec4f, ${VECTORS}>, ${LANES}>;
+
+@compute @workgroup_size(${VECTORS}, ${LANES})
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let wanted = group_id.y * params.stride + group_id.x * ${VECTORS}u + local.x;
+  let index = min(wanted, params.count - 1u);
   let outputPlane = index % params.outputPlanes;
   let laneIndex = index / params.outputPlanes;
   let tapIndex = laneIndex / 4u;
@@ -59,20 +60,25 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     own = params.partials[${s}];
   }
   //@end
-  let channel = (plane - segment.firstPlane) * 4u + laneIndex % 4u;
-  if (channel >= segment.channels) {
-    return;
-  }
 
   let planes = (segment.channels + 3u) / 4u;
   let vectors = params.groups * planes * ${TAPS * 4}u * params.outputPlanes;
   let place = (((group * planes + plane - segment.firstPlane) * ${TAPS}u + tapIndex % ${TAPS}u) * 4u +
     laneIndex % 4u) * params.outputPlanes + outputPlane;
   var sum = vec4f();
-  for (var i = 0u; i < own.count; i++) {
+  for (var i = local.y; i < own.count; i += ${LANES}u) {
     sum += partials[own.firstVector + i * vectors + place];
   }
+  sums[local.y][local.x] = sum;
+  workgroupBarrier();
 
+  let channel = (plane - segment.firstPlane) * 4u + laneIndex % 4u;
+  if (local.y > 0u || wanted >= params.count || channel >= segment.channels) {
+    return;
+  }
+  //@for i in 1..LANES
+  sum += sums[${i}][local.x];
+  //@end
   let input = segment.firstChannel + channel;
   let tap = params.taps[group * ${TAPS}u + tapIndex % ${TAPS}u];
   //@for c in 0..4

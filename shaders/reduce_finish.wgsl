@@ -4,8 +4,9 @@
 // Layout    partials: `length` vec4s a plane; y: flat, four channels a vec4 (lanes that are no
 //           channel come from zero padding, so they are zero), or one scalar
 // Bindings  0 params, 1 partials, 2 y
-// Constants LANES: invocations that share a block, a power of two; SCALAR: 1 adds the four lanes
-// Grid      64 / LANES blocks a workgroup, in x
+// Constants LANES: invocations that share a block, a power of two; GROUP_BLOCKS
+//           of a workgroup; SCALAR: 1 adds the four lanes
+// Grid      GROUP_BLOCKS blocks a workgroup, in x
 
 struct Params {
   images: u32,
@@ -18,15 +19,15 @@ struct Params {
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 //@if LANES > 1
-var<workgroup> shared_sums: array<vec4f, 64>;
+var<workgroup> shared_sums: array<vec4f, ${LANES * GROUP_BLOCKS}>;
 //@end
 
-@compute @workgroup_size(${LANES}, ${64 / LANES})
+@compute @workgroup_size(${LANES}, ${GROUP_BLOCKS})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
-  let block = group.x * ${64 / LANES}u + local.y;
+  let block = group.x * ${GROUP_BLOCKS}u + local.y;
   var sum = vec4f();
   if (block < params.blocks) {
     for (var image = 0u; image < params.images; image++) {
@@ -42,14 +43,15 @@ fn main(
   let slot = local.y * ${LANES}u + local.x;
   shared_sums[slot] = sum;
   workgroupBarrier();
-  if (local.x > 0u) {
-    return;
-  }
-  for (var i = 1u; i < ${LANES}u; i++) {
-    sum += shared_sums[slot + i];
+  for (var half = ${LANES / 2}u; half > 0u; half /= 2u) {
+    if (local.x < half) {
+      sum += shared_sums[slot + half];
+      shared_sums[slot] = sum;
+    }
+    workgroupBarrier();
   }
 //@end
-  if (block < params.blocks) {
+  if (local.x == 0u && block < params.blocks) {
 //@if SCALAR
     y[block] = vec4f(params.scale * ((sum.x + sum.y) + (sum.z + sum.w)), 0.0, 0.0, 0.0);
 //@else

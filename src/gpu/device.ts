@@ -53,6 +53,10 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+/** Submissions that no fence follows: for about so long, but not more than so many. */
+const FENCE_MS = 100;
+const MOST_UNFENCED = 8;
+
 /**
  * Asks for a GPU and prepares it.
  *
@@ -117,6 +121,11 @@ export class Gpu {
   #lost: string | undefined;
   #destroyed = false;
   #inFlight: Promise<unknown>[] = [];
+  /** Submissions since the last fence, which was set at that time. */
+  #unfenced = 0;
+  #fencedAtMs = performance.now();
+  /** Submissions to a fence. */
+  #fenceLength = 1;
 
   /** Use {@linkcode requestGpu}. */
   constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
@@ -192,15 +201,32 @@ export class Gpu {
   }
 
   /**
-   * Waits until at most `depth` of the submissions that {@linkcode Gpu.submitted} was told of are
-   * unfinished, so that a fast host does not queue without bound.
+   * Waits until the submissions that {@linkcode Gpu.submitted} was told of are finished, but for
+   * `depth` and, where they take little time, some more: so that a fast host does not queue without
+   * bound. With depth 0 none is left.
    */
   async throttle(depth: number): Promise<void> {
+    if (depth === 0 && this.#unfenced > 0) this.#fence();
     while (this.#inFlight.length > depth) await this.#inFlight.shift();
   }
 
   /** Marks what was submitted last, for {@linkcode Gpu.throttle}. */
   submitted(): void {
+    this.#unfenced++;
+    if (this.#unfenced >= this.#fenceLength) this.#fence();
+  }
+
+  /**
+   * Asks to be told when all that was submitted is done. In Deno that alone stops the program until
+   * it is, and the device then waits for the next step to be encoded: so one fence for several short
+   * steps (measured on an H100: 15.7 ms a step with a fence each, 5.0 without).
+   */
+  #fence(): void {
+    const now = performance.now();
+    const submissionMs = (now - this.#fencedAtMs) / this.#unfenced;
+    this.#fenceLength = Math.min(MOST_UNFENCED, Math.max(1, Math.floor(FENCE_MS / submissionMs)));
+    this.#fencedAtMs = now;
+    this.#unfenced = 0;
     this.#inFlight.push(this.device.queue.onSubmittedWorkDone());
   }
 

@@ -17,7 +17,7 @@ import type { Node, Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
 import { batchNorm2dGradient } from "./batch_norm2d_grad.ts";
-import { finishLanes, mapGrid, rowChunks } from "./channel_chunks.ts";
+import { finishGrid, mapGrid, rowChunks } from "./channel_chunks.ts";
 
 /** The parameters and running statistics of a batch normalisation, `flat` [C] each. */
 export interface BatchNorm2dState {
@@ -115,13 +115,13 @@ function lowerStats(context: LowerContext, node: Node): void {
       grid: grid(window.count),
     }, [window.of(x), partials]);
   });
-  const lanes = finishLanes(kernelFamily);
+  const finish = finishGrid(g.channelBlocks, kernelFamily);
   const { momentum, eps } = node.attributes;
   context.dispatch({
     kernel: {
       name: "batch_norm2d_stats_finish",
       source: finishCode,
-      constants: { LANES: lanes, CHUNK_LANES: constants.CHUNK_LANES },
+      constants: { ...finish.constants, CHUNK_LANES: constants.CHUNK_LANES },
     },
     params: [
       g.batch,
@@ -134,7 +134,7 @@ function lowerStats(context: LowerContext, node: Node): void {
       f32Bits(Number(momentum)),
       f32Bits(Number(eps)),
     ],
-    grid: [Math.ceil(g.channelBlocks * lanes / 64), 1, 1],
+    grid: finish.grid,
   }, [partials, ...node.outputs, runningMean, runningVar]);
 }
 

@@ -10,7 +10,7 @@ import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Attributes, Node, Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
-import { finishLanes, mapGrid, planeChunks } from "./channel_chunks.ts";
+import { finishGrid, mapGrid, planeChunks } from "./channel_chunks.ts";
 
 /** What the forward pass used. */
 export interface Normalization {
@@ -101,12 +101,12 @@ function lowerReduce(context: LowerContext, node: Node): void {
       ...(MASK ? [weight, bias, spread] : []),
     ]);
   });
-  const lanes = finishLanes(family);
+  const finish = finishGrid(g.channelBlocks, family);
   context.dispatch({
     kernel: {
       name: "batch_norm2d_grad_finish",
       source: finishCode,
-      constants: { LANES: lanes, RUNNING },
+      constants: { ...finish.constants, RUNNING },
     },
     params: [
       g.batch,
@@ -116,7 +116,7 @@ function lowerReduce(context: LowerContext, node: Node): void {
       eps,
       f32Bits(1 / (g.batch * g.height * g.width)),
     ],
-    grid: [Math.ceil(g.channelBlocks * lanes / 64), 1, 1],
+    grid: finish.grid,
   }, [partials, spread, dBias, dWeight, ...(coefficients ? [weight, coefficients] : [])]);
 }
 

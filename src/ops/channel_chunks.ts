@@ -29,10 +29,27 @@ const CHUNK: Record<Family, ChunkConstants> = {
 };
 
 /**
- * How many vec4s an invocation of the first level takes. A GPU hides latency by many invocations;
- * on the processor every partial costs a slow store and second-level work.
+ * How many vec4s an invocation of the first level takes. On the processor every partial costs a slow
+ * store and second-level work. A GPU waits for memory once for each value that an invocation takes,
+ * at either level, and needs many invocations: as many values at both, within bounds.
  */
-const PARTIAL_LENGTH: Record<Family, number> = { gpu: 64, cpu: 1024 };
+const PARTIAL_LENGTH: Record<Family, (count: number) => number> = {
+  gpu: (count) => Math.min(64, Math.max(8, Math.ceil(Math.sqrt(count / FINISH.gpu.LANES)))),
+  cpu: () => 1024,
+};
+
+/** Template constants of the second level of a sum. */
+export interface FinishConstants {
+  /** Invocations that share a block of four channels, a power of two. */
+  LANES: number;
+  /** Blocks of a workgroup. */
+  GROUP_BLOCKS: number;
+}
+
+const FINISH: Record<Family, FinishConstants> = {
+  gpu: { LANES: 256, GROUP_BLOCKS: 1 },
+  cpu: { LANES: 1, GROUP_BLOCKS: 64 },
+};
 
 /**
  * Rows that an invocation of a map takes, and such chunks of rows in a workgroup. On the processor
@@ -43,9 +60,13 @@ const MAP_ROWS: Record<Family, { ROWS: number; GROUP_ROWS: number }> = {
   cpu: { ROWS: 8, GROUP_ROWS: 1 },
 };
 
-/** Invocations of the second level that share a block of four channels. */
-export function finishLanes(family: Family): number {
-  return family === "gpu" ? 64 : 1;
+/** The second level of a sum for `blocks` blocks of four channels. */
+export function finishGrid(
+  blocks: number,
+  family: Family,
+): { constants: FinishConstants; grid: [number, number, number] } {
+  const constants = FINISH[family];
+  return { constants, grid: [Math.ceil(blocks / constants.GROUP_BLOCKS), 1, 1] };
 }
 
 /** Chunks of a plane for the first level of a sum. */
@@ -72,7 +93,7 @@ export function planeChunks(
   const { CHUNK_LANES, GROUP_CHUNKS } = CHUNK[family];
   const mostChunks = Math.max(1, Math.floor(mostLength / CHUNK_LANES));
   const lanes = Math.max(
-    PARTIAL_LENGTH[family],
+    PARTIAL_LENGTH[family](count),
     Math.ceil(count / (Math.min(mostChunks, MAX_WORKGROUPS * GROUP_CHUNKS) * CHUNK_LANES)),
   );
   return cut(count, lanes * CHUNK_LANES, family);
@@ -87,7 +108,7 @@ export function rowChunks(
   const { CHUNK_LANES } = CHUNK[family];
   const mostChunks = Math.max(1, Math.floor(mostLength / CHUNK_LANES));
   const wanted = Math.max(
-    Math.ceil(PARTIAL_LENGTH[family] * CHUNK_LANES / g.pitch),
+    Math.ceil(PARTIAL_LENGTH[family](g.planeSize) * CHUNK_LANES / g.pitch),
     Math.ceil(g.height / mostChunks),
   );
   const chunkRows = Math.min(g.height, wanted);

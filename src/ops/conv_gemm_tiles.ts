@@ -1,11 +1,7 @@
 /**
- * Tile sizes of the gemm family. What a thread keeps in registers is fixed: 64 sums of 8 channels x
- * 8 pixels (96 in a weight gradient of three taps) need a load from workgroup memory for every 22
- * (27) multiply-adds, about what multiprocessors offer, and fit their registers. The tables
- * below say what a workgroup computes together.
- *
- * No real GPU was at hand when they were made: the order of the candidates comes from the cost
- * model below, and a tuner may time the first few.
+ * Tile sizes of the gemm family: what a workgroup computes together and what of it a thread keeps
+ * in registers. Candidates are ranked by a cost model, whose constants were fitted to an NVIDIA H100
+ * (tests/bench/README.md has the measurements); a tuner may time the first few.
  * @module
  */
 
@@ -18,19 +14,25 @@ const MAX_INVOCATIONS = 256;
 /** A big GPU: so many multiprocessors, each with so many multiply-adds at once. */
 const MULTIPROCESSORS = 128;
 const LANES_AT_ONCE = 128;
-/** Threads of a multiprocessor that hide each other's waiting. */
-const BUSY_THREADS = 512;
+/** 32-bit registers of a multiprocessor, which its resident workgroups share. */
+const MULTIPROCESSOR_REGISTERS = 65536;
+const THREAD_REGISTERS = 255;
+/** Registers of a thread for addresses and counters. */
+const OTHER_REGISTERS = 16;
 
-/** Registers for values with which addresses still fit and a multiprocessor of 65536 stays busy. */
-const COMFORTABLE_REGISTERS = 144;
-
-/** Time to bring a vec4 into workgroup memory, in multiply-adds of a thread. */
+/** So many resident warps wait for as long as they compute. */
+const WAITING_WARPS = 6;
+/** Time to read a vec4 from workgroup memory, in multiply-adds of a thread. */
+const READ_COST = 4;
+/** Time to bring a vec4 into workgroup memory, likewise. */
 const LOAD_COST = 24;
+/** Where finding it takes divisions by no power of two, and clamps. */
+const WINDOW_LOAD_COST = 32;
 /** Time of a step's two barriers for each thread, in multiply-adds. */
 const STEP_COST = 64;
 
 /** Threads over channels or slices: few sizes, since each is a shader to compile. */
-const GROUPS = [8, 4, 2, 1];
+const GROUPS = [16, 8, 4, 2, 1];
 
 /** The sizes of which no half is idle. */
 function groupsFor(needed: number): number[] {
@@ -69,22 +71,29 @@ const FORWARD_ROWS = [32, 16, 8];
 
 /** The tiles that fit WebGPU's default limits, the one that should be fastest first. */
 export function forwardTiles(problem: ForwardProblem): [ForwardTile, ...ForwardTile[]] {
-  const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
   const ranked: Ranked<ForwardTile>[] = [];
-  for (const channelGroups of groupsFor(problem.outputPlanes / outPlanes)) {
-    for (const rows of FORWARD_ROWS) {
-      const size = { channelGroups, outPlanes, rows };
-      const planes = [4, 2, 1].find((n) =>
-        (n === 1 || n <= problem.inputPlanes) &&
-        forwardBytes({ ...size, planes: n }, problem) <= MAX_WORKGROUP_BYTES
-      );
-      if (channelGroups * rows > MAX_INVOCATIONS || planes === undefined) continue;
-      const name = `${channelGroups * outPlanes * 4} channels, ${rows}x${PIXELS}, planes ${planes}`;
-      const tile = { name, ...size, planes };
-      ranked.push({ tile, cost: forwardCost(tile, problem) });
+  for (const outPlanes of planesOfThread(problem.outputPlanes)) {
+    for (const channelGroups of groupsFor(problem.outputPlanes / outPlanes)) {
+      for (const rows of FORWARD_ROWS) {
+        const size = { channelGroups, outPlanes, rows };
+        const planes = [4, 2, 1].find((n) =>
+          (n === 1 || n <= problem.inputPlanes) &&
+          forwardBytes({ ...size, planes: n }, problem) <= MAX_WORKGROUP_BYTES
+        );
+        if (channelGroups * rows > MAX_INVOCATIONS || planes === undefined) continue;
+        const name = `${channelGroups}x${outPlanes * 4} channels, ${rows}x${PIXELS}, ` +
+          `planes ${planes}`;
+        const tile = { name, ...size, planes };
+        ranked.push({ tile, cost: forwardCost(tile, problem) });
+      }
     }
   }
   return cheapestFirst(ranked, problem);
+}
+
+/** Planes of output channels that a thread may take: fewer need fewer registers. */
+function planesOfThread(outputPlanes: number): number[] {
+  return outputPlanes === 1 ? [1] : [2, 1];
 }
 
 interface Ranked<T> {
@@ -113,20 +122,30 @@ export function forwardBytes(
 function forwardCost(tile: ForwardTile, p: ForwardProblem): number {
   const blocks = Math.ceil(p.outputPlanes / (tile.channelGroups * tile.outPlanes));
   const tiles = Math.ceil(p.height / tile.rows) * Math.ceil(p.width / PIXELS);
-  const multiplyAdds = tile.planes * p.tapsY * p.tapsX * 16 * tile.outPlanes * PIXELS;
+  const window = PIXELS + p.tapsX - 1;
+  const rows = tile.planes * p.tapsY;
+  const multiplyAdds = rows * p.tapsX * 16 * tile.outPlanes * PIXELS;
+  const reads = rows * (window + p.tapsX * 4 * tile.outPlanes);
   const lanes = wholeWarps(tile.channelGroups * tile.rows);
   const loads = forwardBytes(tile, p) / 16;
-  const operands = PIXELS + p.tapsX - 1 + tile.outPlanes;
-  const registers = 4 * (PIXELS * tile.outPlanes + operands + Math.ceil(loads / lanes));
-  const cost = Math.ceil(p.inputPlanes / tile.planes) * crowding(registers) *
-    (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
+  const registers = 4 * (PIXELS * tile.outPlanes + window + tile.outPlanes + loads / lanes);
+  const cost = Math.ceil(p.inputPlanes / tile.planes) * waiting(registers, lanes) *
+    (lanes * (multiplyAdds + reads * READ_COST + STEP_COST) + loads * LOAD_COST);
   const last = MULTIPROCESSORS * Math.max(1, LANES_AT_ONCE / lanes);
   return cost * (p.batch * p.phases * blocks * tiles + last);
 }
 
-/** What is loaded ahead takes registers; with more of them fewer threads run at once. */
-function crowding(registers: number): number {
-  return Math.max(1, registers / COMFORTABLE_REGISTERS);
+/**
+ * How much longer a workgroup takes because its threads wait for memory while too few others are
+ * resident. Measured: a weight gradient with 6 warps resident takes 1.34 times as long as with 12.
+ */
+function waiting(values: number, lanes: number): number {
+  const wanted = Math.ceil(values) + OTHER_REGISTERS;
+  const registers = Math.ceil(Math.min(THREAD_REGISTERS, wanted) / 8) * 8;
+  const workgroups = Math.max(1, Math.floor(MULTIPROCESSOR_REGISTERS / (registers * lanes)));
+  // What does not fit a thread's registers lies in memory.
+  const spilled = Math.max(1, wanted / THREAD_REGISTERS);
+  return spilled * (1 + WAITING_WARPS * 32 / (workgroups * lanes));
 }
 
 /** A workgroup of 48 threads takes the time of 64. */
@@ -136,8 +155,9 @@ function wholeWarps(threads: number): number {
 
 /** What a workgroup of the weight gradient kernel computes. */
 export interface WeightGradTile extends Candidate {
-  /** Threads over output channels, 8 channels each (4 where there are no more). */
+  /** Threads over output channels. */
   readonly outGroups: number;
+  /** Planes of four output channels a thread computes. */
   readonly outPlanes: number;
   /** Threads over input channels, 4 channels each, 8 where a thread has a single tap. */
   readonly inGroups: number;
@@ -172,23 +192,24 @@ const WEIGHT_GRAD_SIZES = [[4, 8], [2, 8], [1, 8], [1, 4]] as const;
 export function weightGradTiles(
   problem: WeightGradProblem,
 ): [WeightGradTile, ...WeightGradTile[]] {
-  const outPlanes = problem.outputPlanes === 1 ? 1 : 2;
   // With three taps in a row 8 x 4 channels are 96 sums, with one tap 8 x 8 are 64.
   const inPlanes = problem.tapsX === 1 && problem.inputPlanes > 1 ? 2 : 1;
   const ranked: Ranked<WeightGradTile>[] = [];
-  for (const outGroups of groupsFor(problem.outputPlanes / outPlanes)) {
-    for (const inGroups of groupsFor(problem.inputPlanes / inPlanes)) {
-      for (const slices of GROUPS.filter((n) => n <= problem.maxSums)) {
-        for (const [rows, width] of WEIGHT_GRAD_SIZES) {
-          const height = rows * slices;
-          const name = `${outGroups * outPlanes * 4} by ${inGroups * inPlanes * 4} channels, ` +
-            `${height}x${width}, slices ${slices}`;
-          const tile = { name, outGroups, outPlanes, inGroups, inPlanes, slices, height, width };
-          if (
-            weightGradThreads(tile, problem) <= MAX_INVOCATIONS &&
-            weightGradBytes(tile, problem) <= MAX_WORKGROUP_BYTES
-          ) {
-            ranked.push({ tile, cost: weightGradCost(tile, problem) });
+  for (const outPlanes of planesOfThread(problem.outputPlanes)) {
+    for (const outGroups of groupsFor(problem.outputPlanes / outPlanes)) {
+      for (const inGroups of groupsFor(problem.inputPlanes / inPlanes)) {
+        for (const slices of GROUPS.filter((n) => n <= problem.maxSums)) {
+          for (const [rows, width] of WEIGHT_GRAD_SIZES) {
+            const height = rows * slices;
+            const name = `${outGroups}x${outPlanes * 4} by ${inGroups}x${inPlanes * 4} channels, ` +
+              `${height}x${width}, slices ${slices}`;
+            const tile = { name, outGroups, outPlanes, inGroups, inPlanes, slices, height, width };
+            if (
+              weightGradThreads(tile, problem) <= MAX_INVOCATIONS &&
+              weightGradBytes(tile, problem) <= MAX_WORKGROUP_BYTES
+            ) {
+              ranked.push({ tile, cost: weightGradCost(tile, problem) });
+            }
           }
         }
       }
@@ -221,31 +242,42 @@ function weightGradCost(tile: WeightGradTile, p: WeightGradProblem): number {
   const inBlocks = Math.ceil(p.inputPlanes / (tile.inGroups * tile.inPlanes));
   const tiles = p.batch * Math.ceil(p.height / tile.height) * Math.ceil(p.width / tile.width);
   const sums = tile.outPlanes * tile.inPlanes * p.tapsX * 16;
-  const multiplyAdds = tile.height * tile.width / tile.slices * sums;
+  const pixels = tile.height * tile.width / tile.slices;
+  const window = (WEIGHT_GRAD_PIXELS + p.tapsX - 1) * tile.inPlanes;
+  const reads = pixels / WEIGHT_GRAD_PIXELS * (window + WEIGHT_GRAD_PIXELS * tile.outPlanes);
   const lanes = wholeWarps(weightGradThreads(tile, p));
   const [gradient, input] = weightGradCells(tile, p);
-  const loads = tile.outGroups * tile.outPlanes * gradient + tile.inGroups * tile.inPlanes * input;
-  const operands = (WEIGHT_GRAD_PIXELS + p.tapsX - 1) * tile.inPlanes + tile.outPlanes;
-  const registers = sums + 4 * (operands + Math.ceil(loads / lanes));
-  return outBlocks * inBlocks * tiles * crowding(registers) *
-    (lanes * (multiplyAdds + STEP_COST) + loads * LOAD_COST);
+  const gradientLoads = tile.outGroups * tile.outPlanes * gradient;
+  const inputLoads = tile.inGroups * tile.inPlanes * input;
+  const registers = sums + 4 * (window + tile.outPlanes + (gradientLoads + inputLoads) / lanes);
+  return outBlocks * inBlocks * tiles * waiting(registers, lanes) *
+    (lanes * (pixels * sums + reads * READ_COST + STEP_COST) +
+      gradientLoads * LOAD_COST + inputLoads * WINDOW_LOAD_COST);
 }
 
-/** Workgroups over pixels: enough to fill a big GPU, not so many that adding them up takes long. */
-const MAX_PARTIAL_BYTES = 32 * 2 ** 20;
+/**
+ * Workgroups that share the pixels: many for each multiprocessor, since those of the last round leave most of
+ * them idle (with 1.3 times as many as are resident, a third of the time was lost), but each with
+ * some tiles, and not so many that adding them up takes long.
+ */
+const WORKGROUPS_OF_MULTIPROCESSOR = 16;
+const TILES_OF_STRIP = 4;
+const MAX_PARTIAL_BYTES = 64 * 2 ** 20;
 
 /**
  * Strips of pixels, each summed by workgroups of its own.
- * @param threadsOfStrip all threads that work on a strip
+ * @param groupsOfStrip workgroups that work on a strip
  * @param stripBytes partial sums a strip leaves, all slices together
- * @param most strips there can be
+ * @param tiles of all images
+ * @param most strips that there is room for
  */
 export function weightGradStrips(
-  threadsOfStrip: number,
+  groupsOfStrip: number,
   stripBytes: number,
+  tiles: number,
   most: number,
 ): number {
-  const filling = Math.ceil(MULTIPROCESSORS * BUSY_THREADS / threadsOfStrip);
+  const filling = Math.ceil(MULTIPROCESSORS * WORKGROUPS_OF_MULTIPROCESSOR / groupsOfStrip);
   const affordable = Math.floor(MAX_PARTIAL_BYTES / stripBytes);
-  return Math.max(1, Math.min(most, filling, affordable));
+  return Math.max(1, Math.min(Math.ceil(tiles / TILES_OF_STRIP), filling, affordable, most));
 }

@@ -9,12 +9,7 @@ import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { choose, type TuningTarget } from "../gpu/tuning.ts";
 import { c4Geometry } from "../graph/layout.ts";
 import { forwardTaps } from "./conv_gemm_taps.ts";
-import {
-  WEIGHT_GRAD_PIXELS,
-  weightGradStrips,
-  weightGradThreads,
-  weightGradTiles,
-} from "./conv_gemm_tiles.ts";
+import { WEIGHT_GRAD_PIXELS, weightGradStrips, weightGradTiles } from "./conv_gemm_tiles.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS, planesOf, segmentWords } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -27,6 +22,10 @@ export interface GemmWeightGrad {
   /** Bindings: 0 params, 1 partials, 2 dW [O, I, kH, kW] (flat). */
   readonly reduce: DispatchSpec;
 }
+
+/** How the partial sums are added: so many vec4s a workgroup, each by so many threads. */
+const REDUCE_VECTORS = 16;
+const REDUCE_LANES = 16;
 
 /** Three taps of a row are 96 sums a thread; more would not fit its registers. */
 const MAX_SIDE = 3;
@@ -65,26 +64,27 @@ export function gemmWeightGrad(
       `>${outputChannels}x${shape.outputSize.join("x")}, ` +
       `${tapGroups.length} x ${tapsY}x${tapsX} taps`;
     const tile = choose(target, key, weightGradTiles(problem));
+    const ownVectors = stripVectors / allPlanes * problem.inputPlanes;
     const blocks = Math.ceil(outputPlanes / (tile.outGroups * tile.outPlanes));
     const inBlocks = Math.ceil(problem.inputPlanes / (tile.inGroups * tile.inPlanes));
     const tilesX = Math.ceil(gradient.width / tile.width);
     const tilesOfImage = tilesX * Math.ceil(gradient.height / tile.height);
     const strips = weightGradStrips(
-      weightGradThreads(tile, problem) * blocks * inBlocks * tapGroups.length,
-      stripVectors * 16 * tile.slices,
-      Math.min(batch * tilesOfImage, Math.floor(problem.maxSums / tile.slices)),
+      blocks * inBlocks * tapGroups.length,
+      ownVectors * 16 * tile.slices,
+      batch * tilesOfImage,
+      Math.floor(problem.maxSums / tile.slices),
     );
     const tilesOfStrip = Math.ceil(batch * tilesOfImage / strips);
     const usedStrips = Math.ceil(batch * tilesOfImage / tilesOfStrip);
-    return { tile, blocks, inBlocks, tilesX, tilesOfImage, tilesOfStrip, usedStrips };
+    return { tile, ownVectors, blocks, inBlocks, tilesX, tilesOfImage, tilesOfStrip, usedStrips };
   });
   // Inputs differ in how many sums they leave; each has its part of the buffer.
   const partials: number[] = [];
   let vectors = 0;
   const accumulate = inputs.map((own, i): DispatchSpec => {
     const planes = planesOf(inputChannels[i] ?? 0);
-    const ownVectors = stripVectors / allPlanes * planes;
-    const { tile } = own;
+    const { tile, ownVectors } = own;
     const sums = own.usedStrips * tile.slices;
     partials.push(vectors, sums);
     const spec: DispatchSpec = {
@@ -130,7 +130,7 @@ export function gemmWeightGrad(
     return spec;
   });
   while (partials.length < 2 * MAX_SEGMENTS) partials.push(0);
-  const reduceGrid = linearGrid(stripVectors);
+  const reduceGrid = linearGrid(stripVectors, REDUCE_VECTORS);
   return {
     partialBytes: vectors * 16,
     accumulate,
@@ -138,7 +138,7 @@ export function gemmWeightGrad(
       kernel: {
         name: "conv2d_gemm_weight_grad_reduce",
         source: reduceSource,
-        constants: { TAPS: tapsY * tapsX },
+        constants: { TAPS: tapsY * tapsX, VECTORS: REDUCE_VECTORS, LANES: REDUCE_LANES },
       },
       params: [
         stripVectors,

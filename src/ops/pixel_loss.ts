@@ -105,7 +105,7 @@ export function finaliseMean(
   total: Tensor,
 ): void {
   context.dispatch({
-    kernel: { name: "cross_entropy_finalise", source: finaliseCode, constants: {} },
+    kernel: { name: "cross_entropy_finalise", source: finaliseCode, constants: { LANES: 256 } },
     params: [count],
     grid: [1, 1, 1],
   }, [partials, loss, total]);

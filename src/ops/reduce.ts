@@ -14,7 +14,7 @@ import type { Node, Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount, vectorTypeOf } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
-import { finishLanes, type PlaneChunks, planeChunks } from "./channel_chunks.ts";
+import { finishGrid, type PlaneChunks, planeChunks } from "./channel_chunks.ts";
 import { linearGrid } from "./grid.ts";
 
 /**
@@ -130,15 +130,16 @@ function lowerSum(
     }, [memory, partials]);
     firstPartial += lengths[i] ?? 0;
   });
-  const lanes = scalar ? 64 : finishLanes(kernelFamily);
+  // For a single sum the processor, too, takes many lanes.
+  const finish = finishGrid(blocks, scalar ? "gpu" : kernelFamily);
   context.dispatch({
     kernel: {
       name: "reduce_finish",
       source: finishCode,
-      constants: { LANES: lanes, SCALAR: scalar },
+      constants: { ...finish.constants, SCALAR: scalar },
     },
     params: [images, blocks, length, f32Bits(Number(node.attributes.scale ?? 1))],
-    grid: [Math.ceil(blocks * lanes / 64), 1, 1],
+    grid: finish.grid,
   }, [partials, node.output]);
 }
 
