@@ -22,12 +22,14 @@ async function losses(gpu: Gpu, images: ImageType, steps: number): Promise<Float
   const { image, labels } = benchBatch(shape);
   program.write("image", image);
   program.write("labels", labels);
+  step.lossScale?.upload(gpu);
   for (let i = 1; i <= steps; i++) {
     program.write("optimizer", step.optimizer.stepState(LEARNING_RATE, i));
     program.run();
   }
   const values = await program.history(steps);
   step.net.store.destroy();
+  step.lossScale?.destroy();
   return values;
 }
 
