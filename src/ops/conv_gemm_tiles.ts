@@ -256,9 +256,9 @@ function weightGradCost(tile: WeightGradTile, p: WeightGradProblem): number {
 }
 
 /**
- * Workgroups that share the pixels: many for each multiprocessor, since those of the last round leave most of
- * them idle (with 1.3 times as many as are resident, a third of the time was lost), but each with
- * some tiles, and not so many that adding them up takes long.
+ * Workgroups that share the pixels: many for each multiprocessor, since those of the last round
+ * leave most of them idle (with 1.3 times as many as are resident, a third of the time was lost), but
+ * each with some tiles, and not so many that adding up takes long.
  */
 const WORKGROUPS_OF_MULTIPROCESSOR = 16;
 const TILES_OF_STRIP = 4;
