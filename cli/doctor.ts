@@ -59,7 +59,10 @@ export async function run(
     "Adapters",
     CHOICES.map((name): Row => [`--adapter ${name}`, describeAdapter(adapters.get(name))]),
   );
-  console.log(`  vector width: ${width.set ? "512 bits" : "the driver's own"} (${width.reason})`);
+  const hasSoftware = adapters.values().some((a) => a !== undefined && isSoftwareAdapter(a.info));
+  if (hasSoftware) {
+    console.log(`  vector width: ${width.set ? "512 bits" : "the driver's own"} (${width.reason})`);
+  }
   const adapter = adapters.get(choice);
   if (adapter === undefined) {
     const others = CHOICES.filter((name) => adapters.get(name) !== undefined);

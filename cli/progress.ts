@@ -110,9 +110,11 @@ function columns(): number {
   }
 }
 
-/** Seconds as `12 s`, `3:05 min` or `1:02:03 h`. */
+/** Seconds as `0.5 s`, `12 s`, `3:05 min` or `1:02:03 h`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "?";
+  // An epoch on a fast GPU takes less than a second.
+  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
   const whole = Math.max(0, Math.round(seconds));
   const two = (value: number) => String(value).padStart(2, "0");
   const [s, m, h] = [whole % 60, Math.floor(whole / 60) % 60, Math.floor(whole / 3600)];

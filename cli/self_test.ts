@@ -4,6 +4,7 @@
  * @module
  */
 
+import { queueLength, timeQueued } from "../src/bench/queued.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { differentiate } from "../src/graph/autograd.ts";
 import { Graph } from "../src/graph/graph.ts";
@@ -91,7 +92,9 @@ export interface Rate {
   readonly coldMs: number;
 }
 
-const [CHANNELS, SIDE, RUNS] = [64, 128, 4];
+const [CHANNELS, SIDE] = [64, 128];
+/** Runs for a first guess; a GPU does so many while one waits for it. */
+const FIRST_RUNS = 4;
 
 /** Times a 3x3 convolution of 64 channels at 128x128 pixels. */
 export async function measureConv(gpu: Gpu): Promise<Rate> {
@@ -112,11 +115,8 @@ export async function measureConv(gpu: Gpu): Promise<Rate> {
   program.run();
   await gpu.idle();
   const coldMs = performance.now() - started;
-  const start = performance.now();
-  // Waiting costs some milliseconds each time, so once for all.
-  for (let run = 0; run < RUNS; run++) program.run();
-  await gpu.idle();
-  const runMs = (performance.now() - start) / RUNS;
+  const guessMs = await timeQueued(gpu, FIRST_RUNS, () => program.run());
+  const runMs = await timeQueued(gpu, queueLength(guessMs), () => program.run());
   const flops = 2 * CHANNELS * CHANNELS * 9 * SIDE * SIDE;
   return { gflops: flops / runMs / 1e6, coldMs };
 }

@@ -18,17 +18,12 @@ import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import { median } from "./peers.ts";
 import { medianRun } from "./profile_table.ts";
+import { queueLength, timeQueued } from "./queued.ts";
 
 const WEIGHT_SEED = 1234;
 const NOISE_SEED = 99;
 const CLASSES = 23;
 const LEARNING_RATE = 0.01;
-
-/**
- * Steps of about so long are queued before one waits for the device, as training does: asking
- * whether it is done takes 10 ms in Deno, which is nothing to a processor and much to a GPU.
- */
-const QUEUED_MS = 500;
 
 /** What to measure. */
 export interface StepOptions extends BatchShape {
@@ -134,7 +129,7 @@ export function recordStep(options: Omit<StepOptions, "steps">): RecordedStep {
 
 /**
  * Runs the step `options.steps + 1` times. The cold time includes planning and compiling; short steps
- * are timed several at once, each with its share.
+ * are timed several at once (`queued.ts`), each with its share.
  */
 export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepResult> {
   const started = performance.now();
@@ -150,33 +145,32 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   if (training) program.write("labels", labels);
   lossScale?.upload(gpu);
 
+  const runStep = (step: number) => {
+    if (training) program.write("optimizer", optimizer.stepState(LEARNING_RATE, step + 1));
+    program.run();
+  };
+  runStep(0);
+  await gpu.idle();
+  const coldMs = performance.now() - started;
+  const sinceStartMs = Date.now() - performance.timeOrigin;
+  options.onStep?.();
   const times: number[] = [];
-  let sinceStartMs = 0;
-  let together = 1;
-  while (times.length <= options.steps) {
-    const first = times.length;
-    const count = Math.min(together, options.steps + 1 - first);
-    const begin = first === 0 ? started : performance.now();
-    for (let step = first; step < first + count; step++) {
-      if (training) program.write("optimizer", optimizer.stepState(LEARNING_RATE, step + 1));
-      program.run();
-    }
-    await gpu.idle();
-    const stepMs = (performance.now() - begin) / count;
+  for (let together = 1; times.length < options.steps;) {
+    const first = times.length + 1;
+    const count = Math.min(together, options.steps - times.length);
+    const stepMs = await timeQueued(gpu, count, (i) => runStep(first + i));
     times.push(...Array<number>(count).fill(stepMs));
-    if (first === 0) sinceStartMs = Date.now() - performance.timeOrigin;
-    else together = Math.max(1, Math.floor(QUEUED_MS / stepMs));
+    together = queueLength(stepMs);
     options.onStep?.();
   }
-  const [coldMs = 0, ...warm] = times;
-  const medianMs = median(warm);
+  const medianMs = median(times);
   // By convention a train step counts three times the forward pass.
   const flops = convolutionFlops(net, options) * (training ? 3 : 1);
   const result: StepResult = {
     coldMs,
     sinceStartMs,
     medianMs,
-    minMs: Math.min(...warm),
+    minMs: Math.min(...times),
     gflops: flops / medianMs / 1e6,
     plannedBytes: program.plannedBytes,
     dispatches: program.dispatches,

@@ -18,6 +18,7 @@ import { Stream } from "../nn/random.ts";
 import { UNet, type UnetOptions } from "../nn/unet.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import { median } from "./peers.ts";
+import { queueLength, timeQueued } from "./queued.ts";
 import { type StepOwner, stepOwners } from "./step_owners.ts";
 
 /** What to tune for. */
@@ -191,13 +192,13 @@ async function timeKeys(variant: Variant): Promise<Map<string, number>> {
 
 async function compareSteps(gpu: Gpu, a: Variant, b: Variant): Promise<[number, number]> {
   const times: [number[], number[]] = [[], []];
+  let together = 1;
   for (let step = 0; step < FINAL_STEPS; step++) {
     for (const [i, variant] of [a, b].entries()) {
       const program = await ready(variant);
-      const started = performance.now();
-      program.run();
-      await gpu.idle();
-      times[i]?.push(performance.now() - started);
+      const stepMs = await timeQueued(gpu, together, () => program.run());
+      times[i]?.push(stepMs);
+      if (i === 1) together = queueLength(stepMs);
     }
   }
   return [median(times[0]), median(times[1])];
