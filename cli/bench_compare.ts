@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { shownPath } from "../src/data/files.ts";
+import { resolveUserPath, shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import {
   BEGIN,
@@ -16,7 +16,7 @@ import {
   placeReport,
 } from "../src/bench/peers.ts";
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
-import { choice, int, list, path, type Values } from "./args.ts";
+import { choice, int, list, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
 import { type Printed, runProgram } from "./run_program.ts";
@@ -37,7 +37,10 @@ const options = {
   steps: int("timed steps of a run", { default: 5, min: 1 }),
   rounds: int("runs of each, in turns with ours", { default: 3, min: 1 }),
   seconds: int("a run that takes longer is stopped", { default: 600, min: 1 }),
-  python: path("Python to use (default: /usr/bin/python3 or python3, whichever has torch)"),
+  python: text(
+    "Python to use, a name or a path (default: /usr/bin/python3 or python3, whichever has torch)",
+    { placeholder: "PROGRAM" },
+  ),
   out: path("Markdown file for the table; between its marks, where it has them", { short: "o" }),
 };
 
@@ -201,7 +204,7 @@ async function findPeers({ peers: folder, only }: Options): Promise<Peer[]> {
 }
 
 async function findPython({ python }: Options): Promise<string | undefined> {
-  if (python !== undefined) return python;
+  if (python !== undefined) return /[\\/]/.test(python) ? resolveUserPath(python) : python;
   for (const program of ["/usr/bin/python3", "python3"]) {
     const printed = await runProgram(program, ["-c", "import torch"], { limitMs: 60_000 });
     if ("out" in printed) return program;
