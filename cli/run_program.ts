@@ -29,10 +29,19 @@ export async function runProgram(
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { problem: `there is no ${program}` };
     if (error instanceof Deno.errors.NotCapable) {
-      return { problem: `Deno may not start ${program} (--allow-run)` };
+      return { problem: whyNotStarted(program, error.message) };
     }
     return { problem: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** Deno hands variables of the dynamic linker on only where it may start any program. */
+function whyNotStarted(program: string, message: string): string {
+  const [variable] = /\b(LD|DYLD)_\w+/.exec(message) ?? [];
+  return variable === undefined
+    ? `Deno may not start ${program} (--allow-run)`
+    : `Deno may not start ${program} while ${variable} is set; unset it, or run ` +
+      "deno run -A cli/main.ts in place of deno task";
 }
 
 const LONGEST = 160;

@@ -8,6 +8,11 @@ import {
 } from "../../src/bench/peers.ts";
 import { inFolder, noProcesses, runCommand } from "../cli/run_command.ts";
 
+/** Deno lets no program start others then that may not start all; the last lines below say so. */
+const hasLinkerVariable = ["LD_LIBRARY_PATH", "LD_PRELOAD"].some((name) =>
+  (Deno.env.get(name) ?? "") !== ""
+);
+
 Deno.test("compare: peers are scripts by their names, in all known variants", () => {
   const names = peersOf(["torch_peer.py", "README.md", "ort_peer.ts", "mine_peer.ts"])
     .map(({ name, trains, onnx }) => `${name} ${trains} ${onnx}`);
@@ -102,7 +107,7 @@ console.log(JSON.stringify({ version: height + "x" + width + "x" + steps, median
 
 Deno.test({
   name: "bench compare: a fake peer in turns with ours, a broken one with its reason",
-  ignore: noProcesses,
+  ignore: noProcesses || hasLinkerVariable,
   fn: () =>
     inFolder(async (folder) => {
       const peers = `${folder}/peers`;
@@ -126,6 +131,14 @@ Deno.test({
       assertEquals([torn.code, torn.out], [1, ""]);
       assertStringIncludes(torn.err, "cannot put a table into torn.md");
       assert((await Deno.readTextFile(`${folder}/torn.md`)).startsWith("# Mine"));
+
+      const args = ["bench", "compare", "--peers", "peers", ...size];
+      const linked = await runCommand(folder, args, { LD_LIBRARY_PATH: "/usr/local/lib" });
+      assertEquals(linked.code, 1);
+      assertStringIncludes(
+        linked.err,
+        "while LD_LIBRARY_PATH is set; unset it, or run deno run -A",
+      );
 
       const unknown = await run("--only", "tensorflow");
       assertEquals(unknown.code, 1);
