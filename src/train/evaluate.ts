@@ -182,14 +182,15 @@ function inTermsOfScale(
     const isScaled = scale < 1 || options.alsoAt?.some(({ width }) => width < photo.width);
     return isScaled ? `${message}; use a larger scale (-s)` : message;
   }
+  const tile = options.window?.side ? "a smaller tile (--tile)" : "";
   if (options.alsoAt?.length) {
-    const tile = options.window?.side ? "a smaller tile (--tile), " : "";
-    return `${message.replace(/;[^;]*$/, "")}; use ${tile}fewer or smaller scales (-s)`;
+    const first = tile && `${tile}, `;
+    return `${message.replace(/;[^;]*$/, "")}; use ${first}fewer or smaller scales (-s)`;
   }
   const factor = segmenter.largestFit?.(photo, options);
   if (factor === undefined) return message;
   const fits = Number((scale * factor).toPrecision(2));
-  return `${message.replace(/;[^;]*$/, "")}; what would fit: -s ${fits}`;
+  return `${message.replace(/;[^;]*$/, "")}; ${tile && `use ${tile}; `}what would fit: -s ${fits}`;
 }
 
 async function readTruth(

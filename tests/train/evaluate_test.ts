@@ -161,4 +161,9 @@ Deno.test("predictPhoto: what would help depends on what went wrong", async () =
     InputError,
     "it plans much; use a smaller tile (--tile), fewer or smaller scales (-s)",
   );
+  await assertRejects(
+    () => predictPhoto(segmenter, photo, "a.png", { window: { side: 512 } }),
+    InputError,
+    "it plans much; use a smaller tile (--tile); what would fit: -s 0.5",
+  );
 });
