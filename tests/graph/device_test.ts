@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError } from "../../src/errors.ts";
-import { isSoftwareAdapter, requestGpu } from "../../src/gpu/device.ts";
+import { Gpu, isSoftwareAdapter, requestGpu } from "../../src/gpu/device.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { compile } from "../../src/graph/program.ts";
 import { scale } from "../../src/ops/elementwise.ts";
@@ -79,4 +79,51 @@ Deno.test("device: software adapters are known by flag or name", () => {
   assert(is({ description: "Microsoft Basic Render Driver" }));
   assert(!is({ description: "NVIDIA GeForce RTX 3060", isFallbackAdapter: false }));
   assert(!is({ vendor: "apple" }));
+});
+
+/**
+ * Submissions up to each fence of a device whose submissions take `submissionMs`, where asking for a
+ * fence stops the program as in Deno.
+ */
+async function fencesOf(submissionMs: number, submissions: number): Promise<number[]> {
+  const fences: number[] = [];
+  const { now } = performance;
+  let clockMs = 0;
+  let doneMs = 0;
+  let submitted = 0;
+  performance.now = () => clockMs;
+  try {
+    const device = {
+      addEventListener: () => {},
+      lost: new Promise(() => {}),
+      queue: {
+        onSubmittedWorkDone: () => {
+          fences.push(submitted);
+          clockMs = Math.max(clockMs, doneMs);
+          return Promise.resolve();
+        },
+      },
+    } as unknown as GPUDevice;
+    const gpu = new Gpu(device, { description: "fake" } as unknown as GPUAdapterInfo, {
+      kernels: "gpu",
+    });
+    while (submitted < submissions) {
+      await gpu.throttle(2);
+      clockMs += 1;
+      doneMs = Math.max(clockMs, doneMs) + submissionMs;
+      submitted++;
+      gpu.submitted();
+    }
+    await gpu.throttle(0);
+  } finally {
+    performance.now = now;
+  }
+  return fences;
+}
+
+Deno.test("device: short submissions share a fence, and none is left without", async () => {
+  const lengths = (fences: number[]) => fences.map((end, i) => end - (fences[i - 1] ?? 0));
+  assertEquals(lengths(await fencesOf(1000, 5)), [1, 1, 1, 1, 1]);
+  assertEquals(lengths(await fencesOf(30, 12)), [1, 3, 3, 3, 2]);
+  assertEquals(lengths(await fencesOf(1, 20)), [1, 8, 8, 3]);
 });
