@@ -7,8 +7,8 @@
 //           channels; the rest flat [C] as vec4s, zero past C
 // Bindings  0 params, 1 partials, 2 invstd (RUNNING: the variance), 3 dbias, 4 dweight;
 //           not RUNNING: 5 weight, 6 coefficients
-// Constants LANES: invocations that share a block of four channels, a power of two; RUNNING: 1
-//           computes invstd = 1 / sqrt(variance + eps) here
+// Constants LANES: invocations that share a block of four channels, a power of two; GROUP_BLOCKS of
+//           a workgroup; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here
 // Grid      GROUP_BLOCKS blocks a workgroup, in x
 
 struct Params {

@@ -7,8 +7,8 @@
 // Layout    partials: see batch_norm2d_stats; everything else flat [C], read and written as vec4s;
 //           lanes that are no channel become zero
 // Bindings  0 params, 1 partials, 2 mean, 3 invstd, 4 running mean, 5 running variance
-// Constants LANES: invocations that share a block of four channels, a power of two; CHUNK_LANES: of
-//           batch_norm2d_stats
+// Constants LANES: invocations that share a block of four channels, a power of two; GROUP_BLOCKS of
+//           a workgroup; CHUNK_LANES: of batch_norm2d_stats
 // Grid      GROUP_BLOCKS blocks a workgroup, in x
 // Source    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983
 

@@ -4,8 +4,8 @@
 // Layout    partials: `length` vec4s a plane; y: flat, four channels a vec4 (lanes that are no
 //           channel come from zero padding, so they are zero), or one scalar
 // Bindings  0 params, 1 partials, 2 y
-// Constants LANES: invocations that share a block, a power of two; GROUP_BLOCKS
-//           of a workgroup; SCALAR: 1 adds the four lanes
+// Constants LANES: invocations that share a block, a power of two; GROUP_BLOCKS of a workgroup;
+//           SCALAR: 1 adds the four lanes
 // Grid      GROUP_BLOCKS blocks a workgroup, in x
 
 struct Params {

@@ -104,7 +104,7 @@ export interface RecordedStep {
   net: UNet;
   graph: Graph;
   optimizer: Optimizer;
-  /** Of a train step with images of 16 bits, as training has it; to be uploaded before the first run. */
+  /** Of a train step with images of 16 bits, as in training; to be uploaded before the first run. */
   lossScale?: LossScale;
   /** `loss`, or at inference `logits`. */
   outputs: Record<string, Tensor>;
