@@ -206,8 +206,9 @@ export class Program {
   }
 
   /**
-   * Like {@linkcode run}, but first waits until at most `depth` earlier runs are unfinished, so
-   * that a fast host does not queue without bound.
+   * Like {@linkcode run}, but first waits until at most `depth` earlier runs are unfinished, or
+   * some more where they are short ({@linkcode Gpu.throttle}), so that a fast host does not queue
+   * without bound.
    */
   async runQueued(depth = 2): Promise<void> {
     await this.#gpu.throttle(depth);

@@ -71,7 +71,7 @@ export interface TrainerState {
 }
 
 const LOSSES_KEPT = 256;
-/** Steps that may be unfinished when another one is submitted. */
+/** Steps that may be unfinished when another one is submitted; of short ones some more. */
 const QUEUED_STEPS = 2;
 /** Name of the loss scale's state among the optimizer's arrays. */
 const LOSS_SCALE = "optimizer.loss_scale.state";
