@@ -8,14 +8,17 @@
 //   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
 // Layout
 //   weights  PyTorch's [O, I, 3, 3], flat
-//   packed   the image of a texture: rows of columns * pitch texels; texel
-//            column*pitch + input lane*OUT_PLANES + output plane of row
-//            ((block % blocksPerColumn)*36 + position)*inputPlanes + input plane holds four output
+//   packed   the image of a texture in columns of 4*OUT_PLANES texels; texel
+//            input lane*OUT_PLANES + output plane of column block / blocksPerColumn, row
+//            ((block % blocksPerColumn)*36 + position)*inputPlanes + input plane, holds four output
 //            channels. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
 // Constants: OUT_PLANES, TRANSPOSED, POINT_A, POINT_B
-// Grid: x over the texels of a row in workgroups of 64, y over input planes of blocks of a column.
+// Grid: x over columns, a workgroup for the texels of a row; y over input planes of blocks of a
+//   column.
+
+//@let pitch = 4 * OUT_PLANES
 
 struct Segment {
   firstPlane: u32,
@@ -31,7 +34,6 @@ struct Params {
   blocks: u32,
   blocksPerColumn: u32,
   columns: u32,
-  pitch: u32,
   segments: array<Segment, 4>,
 }
 
@@ -45,16 +47,13 @@ const scale0 = 1.0 / (a * a * b * b);
 const scaleA = 1.0 / (2.0 * a * a * (a * a - b * b));
 const scaleB = 1.0 / (2.0 * b * b * (b * b - a * a));
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(${pitch})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let rowTexels = params.columns * params.pitch;
-  if (id.x >= rowTexels) {
-    return;
-  }
+  let rowTexels = params.columns * ${pitch}u;
   let inputPlane = id.y % params.inputPlanes;
   let blockOfColumn = id.y / params.inputPlanes;
-  let block = id.x / params.pitch * params.blocksPerColumn + blockOfColumn;
-  let texel = id.x % params.pitch;
+  let block = id.x / ${pitch}u * params.blocksPerColumn + blockOfColumn;
+  let texel = id.x % ${pitch}u;
   let outputPlane = texel % ${OUT_PLANES}u;
   let inputLane = texel / ${OUT_PLANES}u;
 
@@ -65,7 +64,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   //@end
   let channel = (inputPlane - segment.firstPlane) * 4u + inputLane;
-  let used = inputLane < 4u && block < params.blocks && channel < segment.channels;
+  let used = block < params.blocks && channel < segment.channels;
   let output = (block * ${OUT_PLANES}u + outputPlane) * 4u;
   let input = segment.firstChannel + channel;
   //@for t in 0..9

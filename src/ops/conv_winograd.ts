@@ -5,6 +5,10 @@
  *
  * Pack the weights, copy them to a texture; then, for each part: transform the staged images, copy
  * those to a texture, multiply, transform the products back.
+ *
+ * Rounding errors of a block are relative to the largest of the 6 x 6 pixels that it sees: beside
+ * one that is 10^4 times as large as its neighbours, results that do not depend on it are right to
+ * three digits only. Relative to the largest result errors are 2 to 3 times those of the definition.
  * @module
  */
 
@@ -212,10 +216,9 @@ export function winogradConvolution(
         outBlocks,
         blocksPerColumn,
         plan.columns,
-        WEIGHT_PITCH,
         ...segmentWords(dims.inputChannels),
       ],
-      grid: [Math.ceil(packed.width / 64), blocksPerColumn * inputPlanes, 1],
+      grid: [plan.columns, blocksPerColumn * inputPlanes, 1],
     },
     packed,
     parts,
