@@ -226,7 +226,9 @@ export class Gpu {
     // After the call, so that what it waited for counts with the submissions it waited for.
     const now = performance.now();
     const submissionMs = (now - this.#fencedAtMs) / this.#unfenced;
-    this.#fenceLength = Math.min(MOST_UNFENCED, Math.max(1, Math.floor(FENCE_MS / submissionMs)));
+    const fits = Math.min(MOST_UNFENCED, Math.max(1, Math.floor(FENCE_MS / submissionMs)));
+    // By and by, since before the first fences are reached only the host's time is known.
+    this.#fenceLength = Math.min(fits, 2 * this.#fenceLength);
     this.#fencedAtMs = now;
     this.#unfenced = 0;
   }

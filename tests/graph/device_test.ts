@@ -124,6 +124,6 @@ async function fencesOf(submissionMs: number, submissions: number): Promise<numb
 Deno.test("device: short submissions share a fence, and none is left without", async () => {
   const lengths = (fences: number[]) => fences.map((end, i) => end - (fences[i - 1] ?? 0));
   assertEquals(lengths(await fencesOf(1000, 5)), [1, 1, 1, 1, 1]);
-  assertEquals(lengths(await fencesOf(30, 12)), [1, 3, 3, 3, 2]);
-  assertEquals(lengths(await fencesOf(1, 20)), [1, 8, 8, 3]);
+  assertEquals(lengths(await fencesOf(30, 12)), [1, 2, 3, 3, 3]);
+  assertEquals(lengths(await fencesOf(1, 20)), [1, 2, 4, 8, 5]);
 });
