@@ -257,12 +257,12 @@ function weightGradCost(tile: WeightGradTile, p: WeightGradProblem): number {
 
 /**
  * Workgroups that share the pixels: many for each multiprocessor, since those of the last round
- * leave most of them idle (with 1.3 times as many as are resident, a third of the time was lost), but
- * each with some tiles, and not so many that adding up takes long.
+ * leave most of them idle (with 1.3 times as many as are resident, a third of the time was lost).
+ * But each leaves sums as large as three tiles, which have to be written, read and added.
  */
-const WORKGROUPS_OF_MULTIPROCESSOR = 16;
-const TILES_OF_STRIP = 4;
-const MAX_PARTIAL_BYTES = 64 * 2 ** 20;
+const WORKGROUPS_OF_MULTIPROCESSOR = 8;
+const TILES_OF_STRIP = 8;
+const MAX_PARTIAL_BYTES = 48 * 2 ** 20;
 
 /**
  * Strips of pixels, each summed by workgroups of its own.
