@@ -28,7 +28,7 @@ export interface SampleOptions {
   readonly onProgress?: () => void;
 }
 
-/** Starting more takes longer than what is left for them to draw. */
+/** A worker takes about 40 MB, and draws its first scenes slowly: it has to be worth some of them. */
 const MOST_WORKERS = 16;
 
 /** How many threads so many scenes are worth; 0 for the main thread. */
@@ -76,8 +76,8 @@ export async function writeSamples(
   await writeFileAtomic(join(raw, "labels.txt"), new TextEncoder().encode(names));
 }
 
-/** What {@linkcode sceneName} makes. */
-export const SCENE_FILE = /^scene_\d{3,}\.png$/;
+/** What {@linkcode sceneName} makes, and what a demo that was stopped was about to call so. */
+export const SCENE_FILE = /^(scene_\d{3,}\.png|\.scene_\d{3,}\.png\.\d+\.tmp)$/;
 
 function sceneName(index: number): string {
   return `scene_${String(index + 1).padStart(3, "0")}.png`;
