@@ -225,7 +225,7 @@ export class SceneCanvas {
       const down = row - centreRow;
       const left = Math.max(down * slantX - reachX, down * slantY - reachY);
       const right = Math.min(down * slantX + reachX, down * slantY + reachY);
-      // One more at either end, where rounding decides.
+      // Rounded outwards: whether the samples at the ends are inside is for the test below to say.
       const first = Math.max(firstColumn, Math.floor(centreColumn + left));
       const last = Math.min(lastColumn, Math.ceil(centreColumn + right));
       for (let column = first; column <= last; column++) {
