@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { Kind, SceneCanvas } from "../src/demo/canvas.ts";
+import { Random } from "../src/demo/noise.ts";
 import { drawScene, SCENE_CLASSES } from "../src/demo/scene.ts";
 
 const width = 192;
@@ -120,5 +122,31 @@ Deno.test("scene: the mask's edges lie on the photo's edges, to the pixel", () =
   for (const [dx, dy] of [[2, 0], [-2, 0], [0, 2], [0, -2]] as const) {
     const moved = edgeContrast(dx, dy);
     assert(here > 1.15 * moved, `${here} in place, ${moved} moved by ${dx}, ${dy}`);
+  }
+});
+
+Deno.test("scene: a box is painted whole, however it is turned", () => {
+  const random = new Random(9);
+  const canvas = () => new SceneCanvas(new Random(4), 60, 40);
+  const { heading, reach } = canvas();
+  const angles = [0, Math.PI / 2, Math.PI, -Math.PI / 2, 1e-9, 1e-4, Math.PI / 2 + 1e-10];
+  for (let i = 0; i < 30; i++) {
+    const angle = heading + (angles[i] ?? random.range(-3, 3));
+    const frame = { x: random.range(-20, 20), y: random.range(-12, 12), angle };
+    const [halfX, halfY] = [random.range(0.1, 20), random.range(0.1, 3)];
+    const [box, whole] = [canvas(), canvas()];
+    let painted = 0;
+    box.paint(frame, halfX, halfY, (_x, _y, sample) => {
+      sample.kind = Kind.car;
+      painted++;
+      return true;
+    });
+    // The same box as part of one that holds the whole picture.
+    whole.paint(frame, 4 * reach, 4 * reach, (x, y, sample) => {
+      sample.kind = Kind.car;
+      return Math.abs(x) <= halfX && Math.abs(y) <= halfY;
+    });
+    assertEquals(box.kind, whole.kind, `box ${i}`);
+    assertEquals(painted, whole.kind.filter((kind) => kind === Kind.car).length);
   }
 });

@@ -6,8 +6,9 @@
 
 import type { FactStore } from "./facts.ts";
 import type { MaskFacts, PairJob, PairResult, PhotoFacts } from "./pair_job.ts";
+import { PAIR_JOBS, workersFor } from "./pair_pool.ts";
 import type { CacheEntry, PixelCache } from "./pixel_cache.ts";
-import { runPairJobs, workersFor } from "./worker_pool.ts";
+import { runJobs } from "./worker_pool.ts";
 
 /** A photo and its mask, absolute paths. */
 export interface PairFiles {
@@ -164,7 +165,7 @@ async function runTasks(
     byJob.set(job, task);
     return job;
   };
-  await runPairJobs(next, (job, result) => {
+  await runJobs(PAIR_JOBS, next, (job, result) => {
     if (result.keptBytes < 0) cache?.refuse();
     else cache?.grow(result.keptBytes);
     const task = byJob.get(job);

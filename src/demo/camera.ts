@@ -63,21 +63,33 @@ function sunlight(
 
 /** Mean over a square of 2 * radius + 1 pixels, border repeated; `values` is left as it is. */
 function boxBlur(values: Float32Array, width: number, height: number, radius: number) {
-  const pass = (from: Float32Array, lines: number, length: number, line: number, step: number) => {
-    const to = new Float32Array(from.length);
-    for (let i = 0; i < lines; i++) {
-      const start = i * line;
-      const at = (k: number) => from[start + Math.min(length - 1, Math.max(0, k)) * step]!;
-      let sum = 0;
-      for (let k = -radius; k <= radius; k++) sum += at(k);
-      for (let k = 0; k < length; k++) {
-        to[start + k * step] = sum / (2 * radius + 1);
-        sum += at(k + radius + 1) - at(k - radius);
-      }
+  const rows = boxBlurLines(values, radius, {
+    count: height,
+    length: width,
+    start: width,
+    step: 1,
+  });
+  return boxBlurLines(rows, radius, { count: width, length: height, start: 1, step: width });
+}
+
+/** Mean over 2 * radius + 1 values along each of `count` lines, whose starts lie `start` apart. */
+function boxBlurLines(
+  from: Float32Array,
+  radius: number,
+  { count, length, start, step }: { count: number; length: number; start: number; step: number },
+): Float32Array {
+  const to = new Float32Array(from.length);
+  for (let i = 0; i < count; i++) {
+    const first = i * start;
+    const at = (k: number) => from[first + Math.min(length - 1, Math.max(0, k)) * step]!;
+    let sum = 0;
+    for (let k = -radius; k <= radius; k++) sum += at(k);
+    for (let k = 0; k < length; k++) {
+      to[first + k * step] = sum / (2 * radius + 1);
+      sum += at(k + radius + 1) - at(k - radius);
     }
-    return to;
-  };
-  return pass(pass(values, height, width, width, 1), width, height, 1, width);
+  }
+  return to;
 }
 
 /** Blurs one channel with the 3-tap kernel (side, 1 - 2 side, side) along rows, then columns. */

@@ -205,34 +205,49 @@ export class SceneCanvas {
     const firstRow = Math.max(0, Math.floor(centreRow - spanRows));
     const lastRow = Math.min(this.rows - 1, Math.ceil(centreRow + spanRows));
 
+    // In row `down` the box is where `across` is within reachX of down * slantX, and within reachY of
+    // down * slantY; nearly along an axis one of the two says nothing.
+    const isAlongX = Math.abs(stepY) < 1e-9;
+    const isAlongY = Math.abs(stepX) < 1e-9;
+    const slantX = isAlongY ? 0 : stepY / stepX;
+    const slantY = isAlongX ? 0 : -stepX / stepY;
+    const reachX = isAlongY ? Infinity : halfX / Math.abs(stepX);
+    const reachY = isAlongX ? Infinity : halfY / Math.abs(stepY);
+
     const c = Math.cos(frame.angle);
     const s = Math.sin(frame.angle);
     const sunX = c * this.sun.x + s * this.sun.y;
     const sunY = c * this.sun.y - s * this.sun.x;
     const sunZ = this.sun.z;
     const sample = this.#sample;
+    const { columns, kind, red, green, blue, height, lit } = this;
     for (let row = firstRow; row <= lastRow; row++) {
       const down = row - centreRow;
-      for (let column = firstColumn; column <= lastColumn; column++) {
+      const left = Math.max(down * slantX - reachX, down * slantY - reachY);
+      const right = Math.min(down * slantX + reachX, down * slantY + reachY);
+      // Rounded outwards: whether the samples at the ends are inside is for the test below to say.
+      const first = Math.max(firstColumn, Math.floor(centreColumn + left));
+      const last = Math.min(lastColumn, Math.ceil(centreColumn + right));
+      for (let column = first; column <= last; column++) {
         const across = column - centreColumn;
         const x = across * stepX - down * stepY;
         const y = across * stepY + down * stepX;
         if (x < -halfX || x > halfX || y < -halfY || y > halfY) continue;
-        const index = row * this.columns + column;
+        const index = row * columns + column;
         if (onlyAt && !onlyAt(index)) continue;
         sample.height = 0;
         sample.slopeX = 0;
         sample.slopeY = 0;
-        if (!shader(x, y, sample) || sample.height < this.height[index]!) continue;
-        this.kind[index] = sample.kind;
-        this.red[index] = sample.red;
-        this.green[index] = sample.green;
-        this.blue[index] = sample.blue;
-        this.height[index] = sample.height;
+        if (!shader(x, y, sample) || sample.height < height[index]!) continue;
+        kind[index] = sample.kind;
+        red[index] = sample.red;
+        green[index] = sample.green;
+        blue[index] = sample.blue;
+        height[index] = sample.height;
         const { slopeX, slopeY } = sample;
         const facing = (sunZ - slopeX * sunX - slopeY * sunY) /
           (sunZ * Math.sqrt(1 + slopeX * slopeX + slopeY * slopeY));
-        this.lit[index] = facing > 0 ? facing : 0;
+        lit[index] = facing > 0 ? facing : 0;
       }
     }
   }

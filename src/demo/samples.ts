@@ -1,12 +1,14 @@
 /**
- * Writes the demo's sample set as files, laid out as a user's own data would be.
+ * Writes the demo's sample set as files, laid out as a user's own data would be. Scenes are drawn on
+ * all processor cores.
  * @module
  */
 
 import { join } from "node:path";
-import { encodePng } from "../data/png_write.ts";
+import { type JobKind, runJobs } from "../data/worker_pool.ts";
 import { writeFileAtomic } from "../io/atomic_file.ts";
-import { drawScene, SCENE_CLASSES } from "./scene.ts";
+import { SCENE_CLASSES } from "./scene.ts";
+import { runSceneJob, type SceneFiles, type SceneJob } from "./scene_job.ts";
 
 /** Pixels; twice what the network sees, so that the masks are worth looking at. */
 const SIZE = { width: 384, height: 256 } as const;
@@ -20,9 +22,27 @@ export interface SampleOptions {
   readonly raw: string;
   readonly scenes: number;
   readonly seed: number;
+  /** Threads that draw, 0 for the main thread (default: as many as there are processor cores). */
+  readonly workers?: number;
   /** Called after each scene. */
   readonly onProgress?: () => void;
 }
+
+/** A worker takes about 40 MB, and draws its first scenes slowly: it has to be worth some of them. */
+const MOST_WORKERS = 16;
+
+/** How many threads so many scenes are worth; 0 for the main thread. */
+function workersFor(scenes: number): number {
+  const cores = navigator.hardwareConcurrency;
+  return cores < 2 ? 0 : Math.min(cores, MOST_WORKERS, scenes);
+}
+
+/** What runs {@linkcode runSceneJob}. */
+const SCENE_JOBS: JobKind<SceneJob, SceneFiles> = {
+  run: runSceneJob,
+  start: () => new Worker(new URL("./scene_worker.ts", import.meta.url), { type: "module" }),
+  subject: ({ name }) => name,
+};
 
 /** How many of the scenes are kept for testing: one in ten, but two at least. */
 function testScenes(scenes: number): number {
@@ -31,35 +51,33 @@ function testScenes(scenes: number): number {
 
 /**
  * Draws photos and their masks (indexed PNG in the class colours) for training and testing, and
- * writes the class names.
+ * writes the class names. The files do not depend on how many threads draw.
  * @throws {InputError} naming a file that cannot be written.
  */
 export async function writeSamples(
-  { raw, scenes, seed, onProgress }: SampleOptions,
+  { raw, scenes, seed, workers = workersFor(scenes), onProgress }: SampleOptions,
 ): Promise<void> {
-  const palette = SCENE_CLASSES.map(({ colour }) => colour);
-  const forTraining = scenes - testScenes(scenes);
-  for (let i = 0; i < scenes; i++) {
-    // Seeds lie far enough apart for two demos never to share a scene.
-    const { photo, mask } = drawScene(seed * 10_000 + i, SIZE.width, SIZE.height);
-    const part = join(raw, i < forTraining ? "train" : "test");
-    const name = sceneName(i);
-    await writeFileAtomic(
-      join(part, "images", name),
-      encodePng({ ...SIZE, channels: 3, data: photo }, 3),
-    );
-    await writeFileAtomic(
-      join(part, "masks", name),
-      encodePng({ ...SIZE, channels: 1, data: mask, palette }),
-    );
+  // Seeds lie far enough apart for two demos never to share a scene.
+  const jobs = Array.from({ length: scenes }, (_, i): SceneJob => ({
+    name: sceneName(i),
+    seed: seed * 10_000 + i,
+    ...SIZE,
+  }));
+  const test = new Set(jobs.slice(scenes - testScenes(scenes)));
+  let begun = 0;
+  const next = () => Promise.resolve(jobs[begun++]);
+  await runJobs(SCENE_JOBS, next, async (job, { photo, mask }) => {
+    const part = join(raw, test.has(job) ? "test" : "train");
+    await writeFileAtomic(join(part, "images", job.name), photo);
+    await writeFileAtomic(join(part, "masks", job.name), mask);
     onProgress?.();
-  }
+  }, workers);
   const names = SCENE_CLASSES.map(({ name }) => `${name}\n`).join("");
   await writeFileAtomic(join(raw, "labels.txt"), new TextEncoder().encode(names));
 }
 
-/** What {@linkcode sceneName} makes. */
-export const SCENE_FILE = /^scene_\d{3,}\.png$/;
+/** What {@linkcode sceneName} makes, and what a demo that was stopped was about to call so. */
+export const SCENE_FILE = /^(scene_\d{3,}\.png|\.scene_\d{3,}\.png\.\d+\.tmp)$/;
 
 function sceneName(index: number): string {
   return `scene_${String(index + 1).padStart(3, "0")}.png`;

@@ -23,6 +23,11 @@ Deno.test({
       assertEquals(first.code, 0, first.err);
       // What is no demo's is never removed.
       Deno.mkdirSync(`${folder}/demo/runs/mine`);
+      const photos = `${folder}/demo/data/raw/train/images`;
+      Deno.writeTextFileSync(
+        `${photos}/.scene_009.png.123.tmp`,
+        "begun by a demo that was stopped",
+      );
       const second = await demo(folder, "--scenes", "8", "--epochs", "2", "--seed", "7");
       assertEquals(second.code, 0, second.err);
 
@@ -56,6 +61,7 @@ Deno.test({
       for (const part of ["predictions", "overlays", "data/raw/test/images"]) {
         assertEquals(await namesIn(`${folder}/demo/${part}`), test);
       }
+      assertEquals((await namesIn(photos)).length, 6);
       const { info, train, valid } = await loadDataset(`${folder}/demo/data`, ["train", "test"]);
       assertEquals([train.length + valid.length, info.images.test], [6, 2]);
       assert(info.classes.length >= 6);

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodePng } from "../../src/data/png_write.ts";
 import type { PairJob, PairResult } from "../../src/data/pair_job.ts";
-import { runPairJobs, workersFor } from "../../src/data/worker_pool.ts";
+import { PAIR_JOBS, workersFor } from "../../src/data/pair_pool.ts";
+import { runJobs } from "../../src/data/worker_pool.ts";
 import { canRead, canWrite } from "../support.ts";
 
 const ignore = !canRead || !canWrite;
@@ -12,9 +13,10 @@ async function results(
 ): Promise<Map<string, PairResult>> {
   const left = [...jobs];
   const found = new Map<string, PairResult>();
-  await runPairJobs(
+  await runJobs(
+    PAIR_JOBS,
     () => Promise.resolve(left.shift()),
-    (job, result) => found.set(job.photo, result),
+    (job, result) => void found.set(job.photo, result),
     workers,
   );
   return found;
@@ -60,7 +62,7 @@ Deno.test("workers find what the main thread finds, bad files too", { ignore }, 
 
 Deno.test("a failing producer of jobs stops the workers", { ignore }, async () => {
   const next = () => Promise.reject(new Error("no more"));
-  await assertRejects(() => runPairJobs(next, () => {}, 2), Error, "no more");
+  await assertRejects(() => runJobs(PAIR_JOBS, next, () => {}, 2), Error, "no more");
 });
 
 Deno.test("small sets do without workers, large ones have no more than photos", () => {
