@@ -29,11 +29,13 @@ import type { TextureConvolution, TextureTarget } from "./conv_texture.ts";
 /** Pixels of a block's side, of its transformed side, and positions of a transformed block. */
 const SIDE = 4;
 const POSITIONS = 36;
-/** Planes of four output channels, and blocks of pixels, that an invocation computes. */
+/** Planes of four output channels that an invocation computes. */
 const OUT_PLANES = 4;
-const BLOCKS = 8;
-/** Blocks of pixels that a workgroup of 16 invocations computes. */
-const GROUP = 16 * BLOCKS;
+/** Blocks of pixels that an invocation computes: more read the weights more seldom. */
+const MANY_BLOCKS = 12;
+const FEW_BLOCKS = 8;
+/** Invocations of a workgroup, which share the blocks of a group. */
+const LANES = 16;
 /** Texels of a row of packed weights of one block of output channels. */
 const WEIGHT_PITCH = 4 * OUT_PLANES;
 const TEXEL_BYTES = 16;
@@ -43,8 +45,9 @@ const PART_BYTES = 8 * 2 ** 20;
 const MAX_WEIGHT_BYTES = 64 * 2 ** 20;
 /** Planes of channels, of input and output, that pay for the transforms of images. */
 const MIN_PLANES = 16;
-/** How much of a group may be computed for nothing, relative to the rest of it. */
+/** How much may be computed for nothing in the last group, relative to all that is needed. */
 const MAX_WASTE = 0.5;
+const MAX_WASTE_OF_MANY = 0.1;
 /**
  * Where the polynomials behind the transforms are taken, beside 0 and infinity. Points around 1
  * keep the numbers of both transforms alike: from 253 to 114 channels the largest error is 3.4e-6 of
@@ -99,6 +102,12 @@ function planOf(dims: ConvDims, target: TextureTarget) {
   const blocksX = Math.ceil(dims.width / SIDE);
   const blocksPerImage = blocksX * Math.ceil(dims.height / SIDE);
   const blocks = dims.batch * blocksPerImage;
+  const waste = (laneBlocks: number) => {
+    const group = LANES * laneBlocks;
+    return Math.ceil(blocks / group) * group / blocks - 1;
+  };
+  const laneBlocks = waste(MANY_BLOCKS) <= MAX_WASTE_OF_MANY ? MANY_BLOCKS : FEW_BLOCKS;
+  const group = LANES * laneBlocks;
   return {
     inputPlanes,
     outputPlanes,
@@ -111,9 +120,13 @@ function planOf(dims: ConvDims, target: TextureTarget) {
     blocksX,
     blocksPerImage,
     blocks,
-    groups: Math.ceil(blocks / GROUP),
+    laneBlocks,
+    /** Blocks that a workgroup multiplies. */
+    group,
+    groups: Math.ceil(blocks / group),
+    waste: waste(laneBlocks),
     /** Transformed images or products of a group, whichever are more. */
-    groupBytes: POSITIONS * Math.max(inputPlanes, outputPlanes) * GROUP * TEXEL_BYTES,
+    groupBytes: POSITIONS * Math.max(inputPlanes, outputPlanes) * group * TEXEL_BYTES,
   };
 }
 
@@ -126,7 +139,7 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
     plan.packed.bytes <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) &&
     plan.groupBytes <= maxBindingBytes &&
     Math.min(plan.inputPlanes, plan.outputPlanes) >= MIN_PLANES &&
-    plan.groups * GROUP <= plan.blocks * (1 + MAX_WASTE);
+    plan.waste <= MAX_WASTE;
 }
 
 /** Packing the weights and convolving by way of transformed images. */
@@ -139,22 +152,22 @@ export function winogradConvolution(
   const { maxTextureDimension, maxBindingBytes = Infinity } = target;
   const plan = planOf(dims, target);
   const { inputPlanes, outputPlanes, rows, outBlocks, blocksPerColumn, packed } = plan;
-  const { blocksX, blocksPerImage, blocks, groups } = plan;
+  const { blocksX, blocksPerImage, blocks, laneBlocks, group, groups } = plan;
   const stage = stagingOf(batch * inputPlanes, height, width, target);
   const inMemory = Math.floor(Math.min(PART_BYTES, maxBindingBytes) / plan.groupBytes);
   const inTexture = Math.floor(maxTextureDimension / rows);
   const mostGroups = Math.max(1, Math.min(inMemory, inTexture));
   const partGroups = Math.ceil(groups / Math.ceil(groups / mostGroups));
   const parts: WinogradPart[] = [];
-  for (let first = 0; first < blocks; first += partGroups * GROUP) {
-    const count = Math.min(partGroups * GROUP, blocks - first);
-    const countGroups = Math.ceil(count / GROUP);
+  for (let first = 0; first < blocks; first += partGroups * group) {
+    const count = Math.min(partGroups * group, blocks - first);
+    const countGroups = Math.ceil(count / group);
     parts.push({
       transform: {
         kernel: {
           name: "conv2d_winograd_input",
           source: inputSource,
-          constants: { GROUP, ...POINTS },
+          constants: { GROUP: group, ...POINTS },
         },
         params: [
           stage.planeRows,
@@ -166,14 +179,14 @@ export function winogradConvolution(
           first,
           count,
         ],
-        grid: [Math.ceil(count / 16), inputPlanes, 1],
+        grid: [Math.ceil(count / LANES), inputPlanes, 1],
       },
-      transformed: textureImage(GROUP, countGroups * rows),
+      transformed: textureImage(group, countGroups * rows),
       multiply: {
         kernel: {
           name: "conv2d_winograd_multiply",
           source: multiplySource,
-          constants: { OUT_PLANES, BLOCKS },
+          constants: { OUT_PLANES, BLOCKS: laneBlocks },
         },
         params: [inputPlanes, outputPlanes, count, WEIGHT_PITCH, blocksPerColumn],
         grid: [outBlocks, countGroups, POSITIONS],
@@ -197,7 +210,7 @@ export function winogradConvolution(
           first,
           count,
         ],
-        grid: [Math.ceil(count / 16), outputPlanes, 1],
+        grid: [Math.ceil(count / LANES), outputPlanes, 1],
       },
     });
   }

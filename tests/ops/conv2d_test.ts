@@ -83,7 +83,7 @@ const columns: Sizes[] = [
 
 /**
  * Sizes that go through Winograd's F(4x4,3x3) on software adapters: one group of blocks, several
- * images in two groups, then two parts and two columns of weights.
+ * images in two groups, then larger groups, two parts and two columns of weights.
  */
 const winograd: Sizes[] = [
   {
@@ -96,7 +96,7 @@ const winograd: Sizes[] = [
     bias: false,
   },
   { batch: 3, channels: [34, 31], size: [29, 30], out: 67, kernel: [3, 3], options: same3 },
-  { batch: 1, channels: [132, 121], size: [41, 62], out: 114, kernel: [3, 3], options: same3 },
+  { batch: 2, channels: [132, 121], size: [41, 62], out: 114, kernel: [3, 3], options: same3 },
 ];
 
 /** Sizes that the texture family does not take: direct kernels on software adapters. */
