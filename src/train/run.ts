@@ -5,9 +5,9 @@
  */
 import { InputError } from "../errors.ts";
 import { isStuck, type LossScaleState } from "../nn/loss_scale.ts";
-import { type ImageSize, planBatches } from "./batches.ts";
+import type { ImageSize } from "./batches.ts";
 import { type FaultStep, findFault } from "./fault.ts";
-import { ConfusionMatrix, IGNORED } from "./metrics.ts";
+import { IGNORED } from "./metrics.ts";
 import type { EpochResult, RunEnd, RunObserver } from "./run_events.ts";
 import { observeAll } from "./run_events.ts";
 import { RunClock } from "./run_clock.ts";
@@ -16,6 +16,7 @@ import type { Schedule } from "./schedule.ts";
 import type { StepShape } from "./step.ts";
 import type { GroupPosition, Trainer } from "./trainer.ts";
 import type { PairSource, TrainingBatches } from "./training_batches.ts";
+import { validate, type Validation } from "./validate.ts";
 import type { Validator } from "./validator.ts";
 
 export { type EpochResult, observeAll, type RunEnd, type RunObserver } from "./run_events.ts";
@@ -69,9 +70,6 @@ interface Run extends RunOptions {
   clock: RunClock;
 }
 
-/** What an epoch's validation came to. */
-type Validation = Pick<EpochResult, "matrix" | "validLoss">;
-
 /**
  * Trains from `options.state` to its last epoch.
  * @throws {InputError} when the loss stops being a number, naming the step and the layer.
@@ -106,7 +104,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
     const learningRate = schedule.learningRate;
     const images = await trainEpoch(run, epoch);
     const trained = performance.now();
-    const validation = await validate(run, epoch);
+    const validation = await validated(run, epoch);
     if (!validation) {
       await events.saved(await saver.interrupted(currentState(run)), undefined);
       return await end("interrupted");
@@ -351,32 +349,13 @@ function startAgain(sixteenBits: boolean): string {
     `${sixteenBits ? "--precision f32 or " : ""}a lower learning rate (-l).`;
 }
 
-/**
- * Scores and loss of the validation split at the training scale; `undefined` where the run is to
- * stop.
- */
-async function validate(run: Run, epoch: number): Promise<Validation | undefined> {
-  const { validator, valid, classes, events, state, clock, stopRequested } = run;
-  if (stopRequested?.()) return undefined;
-  const matrix = new ConfusionMatrix(classes);
-  let [lossSum, images] = [0, 0];
-  events.validationBegun({ epoch, lastEpoch: state.lastEpoch, images: valid.length });
-  for (const plan of planBatches(valid.sizes, run.validBatchSize, 0, 0)) {
-    const batch = await clock.wait("photos of validation", valid.batch(plan));
-    const { predicted, loss } = await clock.wait("GPU, validation", validator.score(batch));
-    clock.do("counting pixels", () => matrix.add(batch.labels, predicted));
-    // A batch without any truth has no loss, and its 0 would flatter the others.
-    if (batch.labels.some((label) => label !== IGNORED)) {
-      lossSum += loss * batch.batch;
-      images += batch.batch;
-    }
-    events.imagesScored({ ...batch, indices: plan.indices, predicted });
-    events.advance("valid", batch.batch, undefined);
-    if (stopRequested?.()) return undefined;
-  }
-  if (images > 0) return { matrix, validLoss: lossSum / images };
-  throw new InputError(
-    "Validation found no pixel with a class: every mask of the validation split is ignored " +
-      "throughout; check the masks and --ignore, and run deno task data again.",
-  );
+/** `undefined` where the run is to stop. */
+async function validated(run: Run, epoch: number): Promise<Validation | undefined> {
+  if (run.stopRequested?.()) return undefined;
+  run.events.validationBegun({
+    epoch,
+    lastEpoch: run.state.lastEpoch,
+    images: run.valid.length,
+  });
+  return await validate(run);
 }
