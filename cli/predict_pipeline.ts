@@ -35,6 +35,12 @@ export interface Spent {
 const WAITING_BYTES = 96 * 2 ** 20;
 const MOST_WAITING = 8;
 
+/**
+ * Photos that the device may have while the first one's mask is on its way, at most: reading takes
+ * 10 ms in Deno however little there is to wait for.
+ */
+const MOST_PREDICTED_AHEAD = 3;
+
 /** Takes all jobs through all stages. @throws what a stage throws that is no InputError. */
 export async function throughStages(jobs: readonly Job[], stages: Stages): Promise<Spent> {
   const spent: Spent = { decodeMs: 0, gpuMs: 0, encodeMs: 0 };
@@ -43,7 +49,7 @@ export async function throughStages(jobs: readonly Job[], stages: Stages): Promi
   const saving = new Set<Promise<void>>();
   let next = 0;
   let most = 1;
-  let running: Promise<void> | undefined;
+  const running: Promise<void>[] = [];
 
   const loadAhead = () => {
     while (loading.length < most) {
@@ -100,16 +106,17 @@ export async function throughStages(jobs: readonly Job[], stages: Stages): Promi
     loadAhead();
     const predicting = predict(job, photo);
     predicting.catch(() => undefined);
-    // The device has this photo's work already when the one before is done.
-    await running;
-    running = predicting;
+    running.push(predicting);
+    // The device has this photo's work already when the ones before are done.
+    const ahead = Math.min(MOST_PREDICTED_AHEAD, Math.max(1, Math.floor(most / 2)));
+    while (running.length > ahead) await running.shift();
     if (most > 0) continue;
-    await running;
+    await Promise.all(running.splice(0));
     await Promise.all(saving);
     most = 1;
     loadAhead();
   }
-  await running;
+  await Promise.all(running);
   await Promise.all(saving);
   spent.gpuMs = gpu.ms;
   return spent;
