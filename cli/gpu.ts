@@ -15,6 +15,7 @@ import {
 import type { Tuning } from "../src/gpu/tuning.ts";
 import type { ImageType } from "../src/graph/layout.ts";
 import type { Context } from "./command.ts";
+import { chooseDriverThreads } from "./driver_threads.ts";
 import { readTuning } from "./tuning_file.ts";
 import { chooseVectorWidth } from "./vector_width.ts";
 
@@ -26,6 +27,7 @@ export async function findAdapter(
   choice: AdapterChoice = "high",
 ): Promise<GPUAdapter | undefined> {
   quietenVulkanLoader();
+  chooseDriverThreads();
   await chooseVectorWidth(choice);
   return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
