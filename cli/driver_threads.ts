@@ -7,14 +7,10 @@
  * @module
  */
 
-import { variable } from "./cache_folder.ts";
-
-const THREADS = "LP_NUM_THREADS";
+import { setDefault } from "./environment.ts";
 
 /** Sets their number, before anything loads the driver, where the user has not. */
 export function chooseDriverThreads(processors: number = navigator.hardwareConcurrency): void {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: THREADS });
   // A single processor computes without threads of its own.
-  if (state !== "granted" || variable(THREADS) !== undefined || processors < 2) return;
-  Deno.env.set(THREADS, String(2 * processors));
+  if (processors >= 2) setDefault("LP_NUM_THREADS", String(2 * processors));
 }

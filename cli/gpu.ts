@@ -16,6 +16,7 @@ import type { Tuning } from "../src/gpu/tuning.ts";
 import type { ImageType } from "../src/graph/layout.ts";
 import type { Context } from "./command.ts";
 import { chooseDriverThreads } from "./driver_threads.ts";
+import { setDefault } from "./environment.ts";
 import { readTuning } from "./tuning_file.ts";
 import { chooseVectorWidth } from "./vector_width.ts";
 
@@ -83,10 +84,7 @@ export function checkPrecision(gpu: Gpu, precision: ImageType): void {
  * looks at, though nothing is wrong: compute shaders never use it.
  */
 function quietenVulkanLoader(): void {
-  const name = "XDG_RUNTIME_DIR";
-  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
-  if (Deno.build.os !== "linux" || state !== "granted" || Deno.env.get(name)) return;
-  Deno.env.set(name, "/tmp");
+  if (Deno.build.os === "linux") setDefault("XDG_RUNTIME_DIR", "/tmp");
 }
 
 /**

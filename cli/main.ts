@@ -9,6 +9,7 @@
 import { InputError, UsageError } from "../src/errors.ts";
 import { nearest } from "./nearest.ts";
 import { type Command, commandHelp } from "./command.ts";
+import { variable } from "./environment.ts";
 import { type Terminal, terminal } from "./log.ts";
 
 interface Entry {
@@ -152,8 +153,7 @@ function report(error: unknown, name: string | undefined, output: Terminal): num
 }
 
 function debugging(): boolean {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: "UNET_DEBUG" });
-  return state === "granted" && Deno.env.get("UNET_DEBUG") === "1";
+  return variable("UNET_DEBUG") === "1";
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

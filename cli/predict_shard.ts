@@ -5,6 +5,7 @@
  */
 
 import { UsageError } from "../src/errors.ts";
+import { variable } from "./environment.ts";
 
 /** Which part of the work is this process's. */
 export interface Shard {
@@ -79,9 +80,4 @@ function kubernetesShard(env: Environment): Shard | undefined {
 function whole(env: Environment, name: string): number | undefined {
   const text = env(name);
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
-}
-
-function variable(name: string): string | undefined {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
-  return state === "granted" ? Deno.env.get(name) : undefined;
 }

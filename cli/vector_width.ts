@@ -10,7 +10,8 @@
 import { join } from "node:path";
 import { DeviceError } from "../src/errors.ts";
 import type { AdapterChoice } from "../src/gpu/device.ts";
-import { cacheFolder, variable } from "./cache_folder.ts";
+import { cacheFolder } from "./cache_folder.ts";
+import { settable, variable } from "./environment.ts";
 import type { WidthAnswer, WidthQuestion } from "./vector_width_worker.ts";
 
 const WIDTH = "LP_NATIVE_VECTOR_WIDTH";
@@ -97,10 +98,6 @@ async function unloaded(adapter: AdapterChoice, { ask }: WidthTools): Promise<vo
     `The software adapter computes wrong with vectors of ${BITS} bits and keeps them; set ` +
       `${WIDTH}=256 in the environment and run again.`,
   );
-}
-
-function settable(name: string): boolean {
-  return Deno.permissions.querySync({ name: "env", variable: name }).state === "granted";
 }
 
 /** The driver's own shader cache does not tell the widths apart. */

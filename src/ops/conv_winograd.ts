@@ -102,11 +102,8 @@ function planOf(dims: ConvDims, target: TextureTarget) {
   const blocksX = Math.ceil(dims.width / SIDE);
   const blocksPerImage = blocksX * Math.ceil(dims.height / SIDE);
   const blocks = dims.batch * blocksPerImage;
-  const waste = (laneBlocks: number) => {
-    const group = LANES * laneBlocks;
-    return Math.ceil(blocks / group) * group / blocks - 1;
-  };
-  const laneBlocks = waste(MANY_BLOCKS) <= MAX_WASTE_OF_MANY ? MANY_BLOCKS : FEW_BLOCKS;
+  const fillsMany = isFilled(blocks, LANES * MANY_BLOCKS, MAX_WASTE_OF_MANY);
+  const laneBlocks = fillsMany ? MANY_BLOCKS : FEW_BLOCKS;
   const group = LANES * laneBlocks;
   return {
     inputPlanes,
@@ -124,7 +121,6 @@ function planOf(dims: ConvDims, target: TextureTarget) {
     /** Blocks that a workgroup multiplies. */
     group,
     groups: Math.ceil(blocks / group),
-    waste: waste(laneBlocks),
     /** Transformed images or products of a group, whichever are more. */
     groupBytes: POSITIONS * Math.max(inputPlanes, outputPlanes) * group * TEXEL_BYTES,
   };
@@ -139,7 +135,12 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
     plan.packed.bytes <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) &&
     plan.groupBytes <= maxBindingBytes &&
     Math.min(plan.inputPlanes, plan.outputPlanes) >= MIN_PLANES &&
-    plan.waste <= MAX_WASTE;
+    isFilled(plan.blocks, plan.group, MAX_WASTE);
+}
+
+/** Whether whole groups are at most so much more than the blocks, relative to these. */
+function isFilled(blocks: number, group: number, maxWaste: number): boolean {
+  return Math.ceil(blocks / group) * group <= blocks * (1 + maxWaste);
 }
 
 /** Packing the weights and convolving by way of transformed images. */

@@ -28,10 +28,11 @@ export interface ValidationSettings {
 }
 
 /**
- * Batches that the device has at a time: a GPU scores several while the first one's classes are on
- * their way, which takes 10 ms in Deno however little there is to wait for.
+ * Batches that the device has at a time, unless they are large: a GPU scores several while the first
+ * one's classes are on their way, which takes 10 ms in Deno however little there is to wait for.
  */
 const BEGUN_AT_ONCE = 4;
+const BEGUN_BYTES = 64 * 2 ** 20;
 
 /** A batch that the device has. */
 interface Begun {
@@ -52,15 +53,14 @@ export async function validate(settings: ValidationSettings): Promise<Validation
   const plans = planBatches(valid.sizes, settings.validBatchSize, 0, 0);
   const begun: Begun[] = [];
   let next = 0;
-  const begin = async () => {
-    const plan = plans[next];
-    if (plan === undefined) return;
-    next++;
-    const batch = await clock.wait("photos of validation", valid.batch(plan));
-    const { scored } = await clock.wait("GPU, validation", validator.begin(batch));
-    begun.push({ plan, batch, scored });
+  const fill = async () => {
+    for (let plan = plans[next]; plan !== undefined && hasRoom(begun); plan = plans[++next]) {
+      const batch = await clock.wait("photos of validation", valid.batch(plan));
+      const { scored } = await clock.wait("GPU, validation", validator.begin(batch));
+      begun.push({ plan, batch, scored });
+    }
   };
-  for (let i = 0; i < BEGUN_AT_ONCE; i++) await begin();
+  await fill();
   for (let oldest = begun.shift(); oldest !== undefined; oldest = begun.shift()) {
     const { plan, batch, scored } = oldest;
     const { predicted, loss } = await clock.wait("GPU, validation", scored);
@@ -73,11 +73,16 @@ export async function validate(settings: ValidationSettings): Promise<Validation
     events.imagesScored({ ...batch, indices: plan.indices, predicted });
     events.advance("valid", batch.batch, undefined);
     if (stopRequested?.()) return undefined;
-    await begin();
+    await fill();
   }
   if (images > 0) return { matrix, validLoss: lossSum / images };
   throw new InputError(
     "Validation found no pixel with a class: every mask of the validation split is ignored " +
       "throughout; check the masks and --ignore, and run deno task data again.",
   );
+}
+
+function hasRoom(begun: readonly Begun[]): boolean {
+  const bytes = begun.reduce((sum, { batch }) => sum + batch.pixels.byteLength, 0);
+  return begun.length < BEGUN_AT_ONCE && bytes < BEGUN_BYTES;
 }
