@@ -27,6 +27,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let x = id.x;
   let y = span[0] + id.y;
   if (x >= params.width || y >= span[1]) {

@@ -47,6 +47,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let row = placement[0] + id.y;
   if (id.x >= params.words || row >= params.out_height) {
     return;

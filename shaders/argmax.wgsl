@@ -31,6 +31,8 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(global_invocation_id) id: vec3u,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let column = id.x;
   if (column >= params.width) {
     return;

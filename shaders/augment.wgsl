@@ -31,12 +31,14 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<${IMAGE}>;
 @group(0) @binding(5) var<storage, read_write> ids: array<u32>;
 
-fn photo(at: u32) -> vec4f {
+fn photo(params: Params, at: u32) -> vec4f {
   return unpack4x8unorm(pixels[params.skipPixels + at]);
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   if (id.x >= params.pitch) {
     return;
   }
@@ -65,8 +67,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let upper = first + low.y * stride;
       let lower = first + high.y * stride;
       value = mix(
-        mix(photo(upper + low.x), photo(upper + high.x), share.x),
-        mix(photo(lower + low.x), photo(lower + high.x), share.x),
+        mix(photo(params, upper + low.x), photo(params, upper + high.x), share.x),
+        mix(photo(params, lower + low.x), photo(params, lower + high.x), share.x),
         share.y,
       );
       let rgb = vec4f(value.xyz, 1f);

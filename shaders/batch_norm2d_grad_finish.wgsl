@@ -39,6 +39,8 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let block = group.x * ${GROUP_BLOCKS}u + local.y;
   var sum = vec4f();
   var products = vec4f();

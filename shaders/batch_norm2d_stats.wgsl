@@ -28,6 +28,8 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let chunk = group.y * ${GROUP_CHUNKS}u + local.y;
   if (chunk >= params.chunks) {
     return;

@@ -41,6 +41,8 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let block = min(group.x * ${GROUP_BLOCKS}u + local.y, params.blocks - 1u);
   let width = params.width;
   let length = params.chunks * ${CHUNK_LANES}u;

@@ -25,7 +25,7 @@ struct Params {
 //@end
 @group(0) @binding(${SEGMENTS + 1}) var<storage, read_write> y: array<${IMAGE}>;
 
-fn valueOf(image: u32, channel: u32, cell: u32) -> f32 {
+fn valueOf(params: Params, image: u32, channel: u32, cell: u32) -> f32 {
   //@for s in 0..SEGMENTS
   {
     let segment = params.segments[${s}];
@@ -41,11 +41,13 @@ fn valueOf(image: u32, channel: u32, cell: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   if (id.x >= params.planeSize) {
     return;
   }
   let channel = id.y * 4u;
   y[(id.z * params.planes + id.y) * params.planeSize + id.x] = ${IMAGE}(vec4f(
-    $list(c in 0..4){ valueOf(id.z, channel + ${c}u, id.x) },
+    $list(c in 0..4){ valueOf(params, id.z, channel + ${c}u, id.x) },
   ));
 }

@@ -45,8 +45,8 @@ struct Params {
 //@if HAS_BIAS
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 
-fn biasOf(channel: u32) -> f32 {
-  return select(0.0, bias[min(channel, params.outputChannels - 1u)], channel < params.outputChannels);
+fn biasOf(channel: u32, channels: u32) -> f32 {
+  return select(0.0, bias[min(channel, channels - 1u)], channel < channels);
 }
 //@end
 
@@ -55,6 +55,8 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let lanePixels = params.lanePixels;
   let blockGroup = group.x % params.blockGroups;
   let tileGroup = group.y * params.groupsPerRow + group.x / params.blockGroups;
@@ -125,7 +127,7 @@ fn main(
   {
     let plane = block * ${OUT_PLANES}u + ${k}u;
     //@if HAS_BIAS
-    let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u) });
+    let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u, params.outputChannels) });
     //@end
     if (plane < params.outputPlanes) {
       let at = ((image * params.outputPlanes + plane) * planeRows + y0 + 1u) * pitch + x0 + 1u;

@@ -36,7 +36,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
 
-fn weightOf(output: u32, input: u32, tap: u32) -> f32 {
+fn weightOf(params: Params, output: u32, input: u32, tap: u32) -> f32 {
   //@if TRANSPOSED
   let at = (input * params.rowChannels + params.firstOutput + output) * ${TAPS}u + ${TAPS - 1}u - tap;
   //@else
@@ -47,6 +47,8 @@ fn weightOf(output: u32, input: u32, tap: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let rowTexels = params.columns * params.pitch;
   if (id.x >= rowTexels) {
     return;
@@ -71,7 +73,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   var value = vec4<f32>();
   //@for c in 0..4
   if (used && output + ${c}u < params.outputChannels) {
-    value.${lane(c)} = weightOf(output + ${c}u, input, tap);
+    value.${lane(c)} = weightOf(params, output + ${c}u, input, tap);
   }
   //@end
   packed[id.y * rowTexels + id.x] = value;

@@ -48,7 +48,7 @@ struct Params {
 @group(0) @binding(2) var gradient: texture_storage_2d<${TEXEL}, read>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
-fn origin(plane: u32, planesPerColumn: u32) -> vec2<u32> {
+fn origin(params: Params, plane: u32, planesPerColumn: u32) -> vec2<u32> {
   return vec2<u32>(plane / planesPerColumn * params.pitch, plane % planesPerColumn * params.planeRows);
 }
 
@@ -57,6 +57,8 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let lanesIn = params.lanesIn;
   let lanesOut = params.lanesOut;
   let wantedPlane = group.x % params.inputGroups * lanesIn + lane % lanesIn;
@@ -81,9 +83,10 @@ fn main(
   $each(u in 0..16){ var sum${k}_${u} = vec4<f32>(); }
   //@end
   for (var image = firstImage; image < endImage; image++) {
-    let start = origin(image * params.inputPlanes + plane, params.inputPlanesPerColumn);
+    let start = origin(params, image * params.inputPlanes + plane, params.inputPlanesPerColumn);
     //@for q in 0..OUT_PLANES
     let grad${q} = origin(
+      params,
       image * params.gradientPlanes +
         min(block * ${OUT_PLANES}u + ${q}u, params.gradientPlanes - 1u),
       params.gradientPlanesPerColumn,

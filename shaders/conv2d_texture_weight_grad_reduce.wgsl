@@ -34,6 +34,8 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let vectors = params.stripVectors;
   let index = (group.y * params.groupsX + group.x) * 64u + lane;
   if (index >= vectors) {

@@ -31,6 +31,8 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let inputPlanes = params.inputPlanes;
   let position = group.z;
   let weightX = group.x / params.blocksPerWeightColumn * params.weightPitch;
@@ -46,11 +48,10 @@ fn main(
     //@for b in 0..BLOCKS
     let v${b} = textureLoad(transformed, vec2<u32>(x${b}, row));
     //@end
-    // Neighbouring sums are interleaved so that each add has the others' time to complete.
     //@for k in 0..OUT_PLANES
-    //@for c in 0..4
-    let w${k}_${c} = textureLoad(weights, vec2<u32>(weightX + ${c * OUT_PLANES + k}u, weightRow));
-    $each(b in 0..BLOCKS){ sum${k}_${b} += v${b}.${lane(c)} * w${k}_${c}; }
+    $each(c in 0..4){ let w${k}_${c} = textureLoad(weights, vec2<u32>(weightX + ${c * OUT_PLANES + k}u, weightRow)); }
+    //@for b in 0..BLOCKS
+    $each(c in 0..4){ sum${k}_${b} += v${b}.${lane(c)} * w${k}_${c}; }
     //@end
     //@end
     row += 1u;

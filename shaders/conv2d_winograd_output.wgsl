@@ -28,8 +28,8 @@ struct Params {
 //@if HAS_BIAS
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 
-fn biasOf(channel: u32) -> f32 {
-  return select(0.0, bias[min(channel, params.outputChannels - 1u)], channel < params.outputChannels);
+fn biasOf(channel: u32, channels: u32) -> f32 {
+  return select(0.0, bias[min(channel, channels - 1u)], channel < channels);
 }
 //@end
 
@@ -38,6 +38,8 @@ const b = ${POINT_B};
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   if (id.x >= params.blocks) {
     return;
   }
@@ -59,7 +61,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let z3_${x} = a * a * a * oddA${x} + b * b * b * oddB${x} + m5_${x};
   //@end
   //@if HAS_BIAS
-  let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u) });
+  let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u, params.outputChannels) });
   //@end
   let at = ((image * params.outputPlanes + plane) * params.planeRows + y0 + 1u) * params.pitch + x0 + 1u;
   //@for y in 0..4

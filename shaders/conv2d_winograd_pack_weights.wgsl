@@ -49,6 +49,8 @@ const scaleB = 1.0 / (2.0 * b * b * (b * b - a * a));
 
 @compute @workgroup_size(${pitch})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let rowTexels = params.columns * ${pitch}u;
   let inputPlane = id.y % params.inputPlanes;
   let blockOfColumn = id.y / params.inputPlanes;

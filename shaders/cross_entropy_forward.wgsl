@@ -54,6 +54,8 @@ const LOWEST = -3.4e38f;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let x = id.x;
   let chunk = id.y;
   let n = id.z;

@@ -27,6 +27,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let i = id.y * params.stride + id.x;
   if (i >= params.count) {
     return;

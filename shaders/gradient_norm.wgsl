@@ -29,6 +29,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let block = group.y * params.groups + group.x;
   if (block * params.chunk * 64u >= params.count) {
     return;

@@ -37,6 +37,8 @@ fn strides(length: i32, stride: i32) -> i32 {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let row = i32(id.y) - 1;
   let column = i32(id.x) - 1;
   if (row > params.inHeight) {

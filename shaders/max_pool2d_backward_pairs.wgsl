@@ -23,6 +23,8 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   // Window (i, j) lies at rows 2i + 1, 2i + 2 and columns 2j + 1, 2j + 2 of the plane, border
   // counted, and window -1 holds row or column 0. Past the image there are windows of zeros.
   let top = 2u * id.y - 1u;

@@ -30,6 +30,8 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   if (id.y >= params.height + 2u) {
     return;
   }

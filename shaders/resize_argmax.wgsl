@@ -33,6 +33,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   if (id.x >= params.words) {
     return;
   }

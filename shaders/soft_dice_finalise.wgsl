@@ -27,6 +27,8 @@ var<workgroup> lanes: array<array<vec4f, 3>, 64>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   var a = vec4f();
   var b = vec4f();
   var c = vec4f();

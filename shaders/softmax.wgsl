@@ -30,8 +30,8 @@ struct Params {
 @group(0) @binding(${PARTS + s + 1}) var<storage, read_write> y${s}: array<${IMAGE}>;
 //@end
 
-fn channels_of(block: u32) -> vec4<bool> {
-  return block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
+fn channels_of(channels: u32, block: u32) -> vec4<bool> {
+  return block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(channels);
 }
 //@end
 
@@ -40,6 +40,8 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(global_invocation_id) id: vec3u,
 ) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let pitch = params.pitch;
   let column = id.x;
   if (column >= pitch) {
@@ -77,7 +79,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    largest = max(largest, select(vec4f(-3.4e38), vec4f(x${s}[at]), channels_of(b)));
+    largest = max(largest, select(vec4f(-3.4e38), vec4f(x${s}[at]), channels_of(params.channels, b)));
     at += plane;
   }
 //@end
@@ -86,7 +88,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    total += select(vec4f(), exp(vec4f(x${s}[at]) - top), channels_of(b));
+    total += select(vec4f(), exp(vec4f(x${s}[at]) - top), channels_of(params.channels, b));
     at += plane;
   }
 //@end
@@ -95,7 +97,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    let inside = channels_of(b) & vec4<bool>(pixel);
+    let inside = channels_of(params.channels, b) & vec4<bool>(pixel);
     y${s}[at] = ${IMAGE}(select(vec4f(), exp(vec4f(x${s}[at]) - top) * scale, inside));
     at += plane;
   }

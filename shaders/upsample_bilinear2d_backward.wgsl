@@ -32,47 +32,57 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.y >= params.chunks) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let width = params.width;
+  let height = params.height;
+  let pitch = params.pitch;
+  let planeSize = params.planeSize;
+  let outPitch = params.outPitch;
+  let outPlaneSize = params.outPlaneSize;
+  let chunks = params.chunks;
+  let rowWords = params.rowWords;
+  let startWords = params.startWords;
+  if (id.y >= chunks) {
     return;
   }
   let firstRow = id.y * ${ROWS}u;
-  let endRow = min(params.height, firstRow + ${ROWS}u);
-  let column = id.z * params.planeSize + id.x;
+  let endRow = min(height, firstRow + ${ROWS}u);
+  let column = id.z * planeSize + id.x;
   if (firstRow == 0u) {
     dx[column] = ${IMAGE}(vec4f());
   }
-  if (endRow == params.height) {
-    dx[column + (endRow + 1u) * params.pitch] = ${IMAGE}(vec4f());
+  if (endRow == height) {
+    dx[column + (endRow + 1u) * pitch] = ${IMAGE}(vec4f());
   }
   // Column 0 is border; its coordinate wraps and is no column of the image either.
-  if (id.x - 1u >= params.width) {
+  if (id.x - 1u >= width) {
     for (var row = firstRow; row < endRow; row++) {
-      dx[column + (row + 1u) * params.pitch] = ${IMAGE}(vec4f());
+      dx[column + (row + 1u) * pitch] = ${IMAGE}(vec4f());
     }
     return;
   }
   let across = (id.x - 1u) * (params.taps + 1u);
-  let left = id.z * params.outPlaneSize + params.words[across] + 1u;
+  let left = id.z * outPlaneSize + params.words[across] + 1u;
 //@for t in 0..TAPS
   let u${t} = bitcast<f32>(params.words[across + ${t + 1}u]);
 //@end
   // The row before the chunk takes part as well: outputs between it and the chunk's first row.
   var row = max(firstRow, 1u) - 1u;
-  let end = params.words[params.startWords + endRow];
+  let end = params.words[startWords + endRow];
   var current = vec4f();
   var next = vec4f();
-  for (var i = params.words[params.startWords + row]; i < end; i++) {
-    let r = params.words[params.rowWords + 2u * i];
-    let v = bitcast<f32>(params.words[params.rowWords + 2u * i + 1u]);
+  for (var i = params.words[startWords + row]; i < end; i++) {
+    let r = params.words[rowWords + 2u * i];
+    let v = bitcast<f32>(params.words[rowWords + 2u * i + 1u]);
     while (row < r) {
       if (row >= firstRow) {
-        dx[column + (row + 1u) * params.pitch] = ${IMAGE}(current);
+        dx[column + (row + 1u) * pitch] = ${IMAGE}(current);
       }
       current = next;
       next = vec4f();
       row++;
     }
-    let at = left + (i + 1u) * params.outPitch;
+    let at = left + (i + 1u) * outPitch;
 //@if TAPS > 0
     let sum = $sum(t in 0..TAPS){u${t} * vec4f(dy[at + ${t}u])};
 //@else
@@ -86,7 +96,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   while (row < endRow) {
     if (row >= firstRow) {
-      dx[column + (row + 1u) * params.pitch] = ${IMAGE}(current);
+      dx[column + (row + 1u) * pitch] = ${IMAGE}(current);
     }
     current = next;
     next = vec4f();

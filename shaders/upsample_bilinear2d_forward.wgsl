@@ -29,47 +29,55 @@ struct Params {
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.y >= params.chunks) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let width = params.width;
+  let height = params.height;
+  let pitch = params.pitch;
+  let planeSize = params.planeSize;
+  let inPitch = params.inPitch;
+  let inPlaneSize = params.inPlaneSize;
+  let chunks = params.chunks;
+  if (id.y >= chunks) {
     return;
   }
   let firstRow = id.y * ${ROWS}u;
-  let end = min(params.height, firstRow + ${ROWS}u);
-  let column = id.z * params.planeSize + id.x;
+  let end = min(height, firstRow + ${ROWS}u);
+  let column = id.z * planeSize + id.x;
   if (firstRow == 0u) {
     y[column] = ${IMAGE}(vec4f());
   }
-  if (end == params.height) {
-    y[column + (end + 1u) * params.pitch] = ${IMAGE}(vec4f());
+  if (end == height) {
+    y[column + (end + 1u) * pitch] = ${IMAGE}(vec4f());
   }
-  var out = column + (firstRow + 1u) * params.pitch;
+  var out = column + (firstRow + 1u) * pitch;
   // Column 0 is border; its coordinate wraps and is no column of the image either.
-  if (id.x - 1u >= params.width) {
+  if (id.x - 1u >= width) {
     for (var i = firstRow; i < end; i++) {
       y[out] = ${IMAGE}(vec4f());
-      out += params.pitch;
+      out += pitch;
     }
     return;
   }
   let across = params.taps[id.x - 1u];
   let u = bitcast<f32>(across.y);
-  let left = id.z * params.inPlaneSize + params.inPitch + across.x + 1u;
+  let left = id.z * inPlaneSize + inPitch + across.x + 1u;
   var held = 0xfffffff0u;
   var top = vec4f();
   var bottom = vec4f();
   for (var i = firstRow; i < end; i++) {
-    let down = params.taps[params.width + i];
+    let down = params.taps[width + i];
     let v = bitcast<f32>(down.y);
     if (down.x != held) {
-      let at = left + down.x * params.inPitch;
+      let at = left + down.x * inPitch;
       if (down.x == held + 1u) {
         top = bottom;
       } else {
         top = (1f - u) * vec4f(x[at]) + u * vec4f(x[at + 1u]);
       }
-      bottom = (1f - u) * vec4f(x[at + params.inPitch]) + u * vec4f(x[at + params.inPitch + 1u]);
+      bottom = (1f - u) * vec4f(x[at + inPitch]) + u * vec4f(x[at + inPitch + 1u]);
       held = down.x;
     }
     y[out] = ${IMAGE}((1f - v) * top + v * bottom);
-    out += params.pitch;
+    out += pitch;
   }
 }

@@ -26,6 +26,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  // Read once: inside a branch llvmpipe reads lane by lane.
+  let params = params;
   let size = vec2u(params.width, params.height);
   if (id.x >= size.x) {
     return;

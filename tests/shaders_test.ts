@@ -67,3 +67,28 @@ Deno.test({
     assertEquals(missing, []);
   },
 });
+
+Deno.test({
+  name: "shaders: inside branches the params come from a copy, which software adapters read once",
+  ignore: !canRead,
+  fn: () => {
+    const late = shaders.filter((path) => {
+      const code = read(path);
+      // Kernels for GPUs need not; params that end in an array cannot be copied whole.
+      if (path.includes("_gemm") || /struct Params \{[^}]*: array<\w+>,\n\}/.test(code)) {
+        return false;
+      }
+      const [before = "", main = ""] = code.split("@compute");
+      const helpers = before.slice(before.indexOf("var<storage")).split("\nfn ").slice(1);
+      if (
+        helpers.some((helper) => /params\./.test(helper) && !/^\w+\(params: Params/.test(helper))
+      ) {
+        return true;
+      }
+      const branch = main.search(/^\s*(if|for|while|loop|switch)\b/m);
+      return branch >= 0 && main.slice(branch).includes("params.") &&
+        !main.slice(0, branch).includes("let params = params;");
+    });
+    assertEquals(late, []);
+  },
+});
