@@ -1,4 +1,4 @@
-// Transforms images for conv2d_winograd_multiply.
+// Transforms images for conv2d_winograd_multiply and conv2d_winograd_weight_grad.
 //
 // Formula: V = B^T d B for every block d of 6 x 6 pixels, blocks 4 pixels apart (Winograd's
 //   F(4x4,3x3); Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). The
@@ -8,7 +8,8 @@
 // Layout
 //   input        staged planes of 4 channels with a border of one zero pixel, stacked in columns
 //   transformed  the image of a texture whose rows are the GROUP blocks that a workgroup multiplies:
-//                texel block % GROUP of row ((block / GROUP)*36 + position)*inputPlanes + plane
+//                texel block % GROUP of row ((block / GROUP)*36 + position)*inputPlanes + plane;
+//                up to a multiple of 16 the last block stands for those behind it
 // Bindings: 0 params, 1 input, 2 transformed
 // Constants: GROUP, POINT_A, POINT_B
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
@@ -60,7 +61,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let r5_${j} = a * a * b * b * d1_${j} - (a * a + b * b) * d3_${j} + d5_${j};
   //@end
   let step = params.inputPlanes * ${GROUP}u;
-  let first = block / ${GROUP}u * 36u * step + id.y * ${GROUP}u + block % ${GROUP}u;
+  let first = id.x / ${GROUP}u * 36u * step + id.y * ${GROUP}u + id.x % ${GROUP}u;
   //@for i in 0..6
   {
     let e = r${i}_4 - b * b * r${i}_2;

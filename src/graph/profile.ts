@@ -35,7 +35,7 @@ export const COPY = "copy";
 /** In place of a kernel's name: nothing ran. */
 export const PAUSE = "between dispatches";
 
-/** Queries of one set, by WebGPU's limit. */
+/** Queries of one set, by WebGPU's limit; an even number. */
 const MAX_QUERIES = 4096;
 
 /**
@@ -52,7 +52,7 @@ export async function profileCommands(
   timestamps: boolean = gpu.device.features.has("timestamp-query"),
 ): Promise<ProfileEntry[]> {
   const queries = commands.filter((command) => command.dispatch).length * 2;
-  return timestamps && queries <= MAX_QUERIES
+  return timestamps
     ? await byTimestamps(gpu, commands, queries)
     : await byWaiting(gpu, commands, persistent);
 }
@@ -63,7 +63,11 @@ async function byTimestamps(
   queries: number,
 ): Promise<ProfileEntry[]> {
   const { device } = gpu;
-  const querySet = device.createQuerySet({ type: "timestamp", count: queries });
+  const querySets: GPUQuerySet[] = [];
+  for (let first = 0; first < queries; first += MAX_QUERIES) {
+    const count = Math.min(MAX_QUERIES, queries - first);
+    querySets.push(device.createQuerySet({ type: "timestamp", count }));
+  }
   const sizeBytes = queries * 8;
   const resolved = gpu.createBuffer(
     "timestamps",
@@ -76,22 +80,27 @@ async function byTimestamps(
     for (const command of commands) {
       command.copy?.(encoder);
       if (!command.dispatch) continue;
+      const querySet = querySets[Math.floor(query / MAX_QUERIES)];
+      if (!querySet) throw new Error(`There is no query ${query} of ${queries}`);
+      const index = query % MAX_QUERIES;
       const pass = encoder.beginComputePass({
         timestampWrites: {
           querySet,
-          beginningOfPassWriteIndex: query,
-          endOfPassWriteIndex: query + 1,
+          beginningOfPassWriteIndex: index,
+          endOfPassWriteIndex: index + 1,
         },
       });
       command.dispatch(pass);
       pass.end();
       query += 2;
     }
-    encoder.resolveQuerySet(querySet, 0, queries, resolved, 0);
+    querySets.forEach((querySet, i) => {
+      encoder.resolveQuerySet(querySet, 0, querySet.count, resolved, i * MAX_QUERIES * 8);
+    });
     device.queue.submit([encoder.finish()]);
     return entries(commands, new BigUint64Array(await gpu.readBuffer(resolved, 0, sizeBytes)));
   } finally {
-    querySet.destroy();
+    for (const querySet of querySets) querySet.destroy();
     resolved.destroy();
   }
 }

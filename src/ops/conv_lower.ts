@@ -5,7 +5,7 @@
  */
 import type { Tensor } from "../graph/graph.ts";
 import { storageBytes } from "../graph/layout.ts";
-import type { LowerContext, LowerTarget } from "../graph/lower.ts";
+import type { ImageView, LowerContext, LowerTarget } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { clearBorder } from "./clear_border.ts";
 import {
@@ -29,7 +29,9 @@ import {
   textureConvolution,
   textureWeightGrad,
 } from "./conv_texture.ts";
-import { suitsWinograd, type TextureImage, winogradConvolution } from "./conv_winograd.ts";
+import { suitsWinograd, winogradConvolution } from "./conv_winograd.ts";
+import type { TextureImage } from "./conv_winograd_geometry.ts";
+import { suitsWinogradWeightGrad, winogradWeightGrad } from "./conv_winograd_weight_grad.ts";
 
 /** Kernels of one kind of adapter. */
 export type ConvFamily = "texture" | "direct" | "gemm";
@@ -164,7 +166,8 @@ export function lowerWeightGrad(
     gradient: context.view(gradient),
     output: context.memory(output),
   };
-  const limits = limitsOf(context.target, shape);
+  // Some of the texture family's kernels bind the inputs, too.
+  const limits = { ...limitsOf(context.target, shape), bindsInputs: true };
   splitWeightGrad(context, job, limits, (part) => weightGrad(context, part));
 }
 
@@ -177,6 +180,10 @@ function weightGrad(
   if (dims) {
     // The gradient first: the input gradient before this has most likely staged it already.
     const stagedGradient = context.stage([gradient]);
+    if (suitsWinogradWeightGrad(dims, context.target)) {
+      accumulateBlocks(context, dims, inputs, stagedGradient, output);
+      return;
+    }
     const staged = context.stage(inputs);
     const spec = textureWeightGrad(dims, context.target);
     const partials = context.scratch("partials", spec.partialBytes);
@@ -248,6 +255,31 @@ function convolve(
     context.dispatch(multiply, [texture, packed, products]);
     context.dispatch(finish, [products, output, ...biases]);
   }
+}
+
+/** A weight gradient by way of transformed blocks. */
+function accumulateBlocks(
+  context: LowerContext,
+  dims: ConvDims,
+  inputs: readonly ImageView[],
+  gradient: TextureMemory,
+  output: BufferMemory,
+): void {
+  const spec = winogradWeightGrad(dims, context.target);
+  const sums = context.scratch("sums", spec.sumBytes);
+  for (const { transform, transformed, transformBlocks, blocks, accumulate } of spec.parts) {
+    const windows = viaTexture(context, "transformed", transformed, (buffer) => {
+      context.dispatch(transform, [gradient, buffer]);
+    });
+    const texture = viaTexture(context, "blocks", blocks, (buffer) => {
+      transformBlocks.forEach((dispatch, i) => {
+        const input = inputs[i];
+        if (input) context.dispatch(dispatch, [input.memory, buffer]);
+      });
+    });
+    context.dispatch(accumulate, [windows, texture, sums]);
+  }
+  context.dispatch(spec.finish, [sums, output]);
 }
 
 /** A texture with what `fill` writes to a buffer. */

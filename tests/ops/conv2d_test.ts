@@ -7,6 +7,10 @@ import { concat } from "../../src/ops/concat.ts";
 import { chooseConvFamily, conv2d } from "../../src/ops/conv2d.ts";
 import type { ConvDims } from "../../src/ops/conv_texture.ts";
 import { suitsWinograd } from "../../src/ops/conv_winograd.ts";
+import {
+  suitsWinogradWeightGrad,
+  winogradWeightGrad,
+} from "../../src/ops/conv_winograd_weight_grad.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
@@ -83,7 +87,8 @@ const columns: Sizes[] = [
 
 /**
  * Sizes that go through Winograd's F(4x4,3x3) on software adapters: one group of blocks, several
- * images in two groups, then larger groups, two parts and two columns of weights.
+ * images in two groups, then larger groups, two parts and two columns of weights, then two strips of
+ * a weight gradient.
  */
 const winograd: Sizes[] = [
   {
@@ -97,6 +102,7 @@ const winograd: Sizes[] = [
   },
   { batch: 3, channels: [34, 31], size: [29, 30], out: 67, kernel: [3, 3], options: same3 },
   { batch: 2, channels: [132, 121], size: [41, 62], out: 114, kernel: [3, 3], options: same3 },
+  { batch: 1, channels: [62], size: [45, 70], out: 64, kernel: [3, 3], options: same3 },
 ];
 
 /** Sizes that the texture family does not take: direct kernels on software adapters. */
@@ -239,7 +245,9 @@ Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {
   const suits = (changes: Partial<ConvDims> = {}, target = limits) =>
     suitsWinograd({ ...base, kernel: 3, ...changes }, target);
   for (const { batch, channels, size: [height, width], out } of winograd) {
-    assert(suits({ batch, height, width, inputChannels: channels, outputChannels: out }));
+    const dims = { batch, height, width, inputChannels: channels, outputChannels: out };
+    assert(suits(dims));
+    assert(suitsWinogradWeightGrad({ ...dims, kernel: 3 }, limits));
   }
   assert(suits());
   assert(!suits({ kernel: 1 }));
@@ -250,6 +258,57 @@ Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {
   assert(!suits({ inputChannels: [1024], outputChannels: 1024 }), "weights of 144 MiB");
   assert(!suits({}, { ...limits, maxBindingBytes: 2 ** 20 }));
   assert(!suits({}, { ...limits, maxTextureDimension: 512 }));
+});
+
+Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes every channel", () => {
+  const limits = { maxTextureDimension: 16384, maxBindingBytes: 2 ** 27 };
+  for (
+    const [batch, height, width, inputs, outputs] of [
+      [1, 37, 38, [64], 61],
+      [1, 45, 70, [62], 64],
+      [2, 41, 62, [132, 121], 114],
+      [1, 400, 600, [128, 64], 64],
+      [3, 100, 150, [300], 500],
+    ] as const
+  ) {
+    const dims: ConvDims = {
+      batch,
+      height,
+      width,
+      inputChannels: inputs,
+      outputChannels: outputs,
+      kernel: 3,
+    };
+    const { parts, sumBytes, finish } = winogradWeightGrad(dims, limits);
+    const blocks = batch * Math.ceil(height / 4) * Math.ceil(width / 4);
+    const inputPlanes = inputs.reduce((sum, channels) => sum + Math.ceil(channels / 4), 0);
+    const outputPlanes = Math.ceil(outputs / 4);
+    let first = 0;
+    let strips = 0;
+    parts.forEach(({ transform, transformBlocks, blocks: image, accumulate }, part) => {
+      const [planes, inPlanes, lanesIn = 0, inputGroups = 0, count = 0, perStrip = 0, isAdded] =
+        accumulate.params;
+      assertEquals([planes, inPlanes], [outputPlanes, inputPlanes]);
+      assertEquals(isAdded, part > 0 ? 1 : 0);
+      assertEquals(transform.params.slice(-2), [first, count]);
+      assertEquals(
+        transformBlocks.map(({ params }) => params.slice(-2)),
+        inputs.map(() => [first, count]),
+      );
+      const group = image.width;
+      const [workgroups, partStrips, positions] = accumulate.grid;
+      assertEquals(positions, 36);
+      assertEquals(partStrips, Math.ceil(Math.ceil(count / group) / perStrip));
+      strips = Math.max(strips, partStrips);
+      if (part > 0) assert(partStrips <= strips, "the first part fills all strips");
+      assert(inputGroups * lanesIn * 4 >= inputPlanes);
+      assert(workgroups / inputGroups * (16 / lanesIn) * 4 >= outputPlanes);
+      first += count;
+    });
+    assertEquals(first, blocks);
+    assertEquals(sumBytes, strips * 36 * 4 * inputPlanes * outputPlanes * 16);
+    assertEquals(finish.params[0], strips);
+  }
 });
 
 Deno.test("conv2d refuses shapes that do not fit, naming both", () => {

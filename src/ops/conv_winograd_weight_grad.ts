@@ -1,0 +1,187 @@
+/**
+ * Weight gradients of 3x3 convolutions of the texture family by Winograd's F(4x4,3x3): 36
+ * multiplications for 4 x 4 pixels where the definition has 144. Everything here is plain data; the
+ * caller owns buffers, textures and copies.
+ *
+ * The gradient is the one that the forward algorithm has, with the parts of image and gradient
+ * swapped: windows of 6 x 6 pixels are those of the output's gradient, transformed as for the input
+ * gradient, blocks of 4 x 4 pixels those of the input. For each part: transform the staged gradient,
+ * transform the inputs' blocks, copy both to textures, add their products to the sums. In the end
+ * the sums are transformed to kernels.
+ * @module
+ */
+
+import accumulateSource from "../../shaders/conv2d_winograd_weight_grad.wgsl" with { type: "text" };
+import blocksSource from "../../shaders/conv2d_winograd_weight_grad_blocks.wgsl" with {
+  type: "text",
+};
+import finishSource from "../../shaders/conv2d_winograd_weight_grad_finish.wgsl" with {
+  type: "text",
+};
+import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import type { TextureTarget } from "./conv_texture.ts";
+import {
+  type ConvDims,
+  inputPlanesOf,
+  planesOf,
+  segmentWords,
+  splitGrid,
+  stagingOf,
+} from "./conv_texture_geometry.ts";
+import {
+  blockGrid,
+  blockRanges,
+  type ImageTransform,
+  imageTransform,
+  LANES,
+  MAX_WEIGHT_BYTES,
+  MIN_PLANES,
+  POINTS,
+  POSITIONS,
+  suitsBlocks,
+  TEXEL_BYTES,
+  type TextureImage,
+  textureImage,
+} from "./conv_winograd_geometry.ts";
+
+/** Planes of the output's gradient and of the input that an invocation multiplies. */
+const OUT_PLANES = 4;
+const IN_PLANES = 4;
+/** Blocks that an invocation adds up in one pass through its loop. */
+const RUN = 4;
+/** Workgroups that keep many threads busy. */
+const BUSY_GROUPS = 128;
+
+/** Some blocks of the images of a weight gradient. */
+export interface WinogradGradPart extends ImageTransform {
+  /** For every input. Bindings: 0 params, 1 input (c4), 2 blocks (`blocks.bytes`). */
+  readonly transformBlocks: readonly DispatchSpec[];
+  readonly blocks: TextureImage;
+  /** Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums. */
+  readonly accumulate: DispatchSpec;
+}
+
+/** A weight gradient: its parts, then the transform of the sums. */
+export interface WinogradWeightGrad {
+  readonly parts: readonly WinogradGradPart[];
+  readonly sumBytes: number;
+  /** Bindings: 0 params, 1 sums, 2 dW [O, I, 3, 3] (flat f32). */
+  readonly finish: DispatchSpec;
+}
+
+/** Bytes of the sums of all pairs of channels. */
+function sumBytesOf(dims: ConvDims): number {
+  return POSITIONS * 4 * inputPlanesOf(dims) * planesOf(dims.outputChannels) * TEXEL_BYTES;
+}
+
+/** Whether this way suits a weight gradient: it fits, and enough of it pays for the transforms. */
+export function suitsWinogradWeightGrad(dims: ConvDims, target: TextureTarget): boolean {
+  const { maxBindingBytes = Infinity } = target;
+  const inputPlanes = inputPlanesOf(dims);
+  const gradientPlanes = planesOf(dims.outputChannels);
+  return dims.kernel === 3 && Math.min(inputPlanes, gradientPlanes) >= MIN_PLANES &&
+    suitsBlocks(blockGrid(dims), Math.max(inputPlanes, gradientPlanes), target) &&
+    sumBytesOf(dims) <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
+}
+
+/** How a workgroup's lanes share the pairs of channels, with as few as can be for nothing. */
+function lanesOf(inputPlanes: number, gradientPlanes: number) {
+  const inTiles = Math.ceil(inputPlanes / IN_PLANES);
+  const outTiles = Math.ceil(gradientPlanes / OUT_PLANES);
+  const plans = [4, 8, 2, 16, 1].map((lanesIn) => {
+    const inputGroups = Math.ceil(inTiles / lanesIn);
+    const outputGroups = Math.ceil(outTiles / (LANES / lanesIn));
+    return { lanesIn, inputGroups, workgroups: inputGroups * outputGroups };
+  });
+  return plans.reduce((best, plan) => plan.workgroups < best.workgroups ? plan : best);
+}
+
+/** dW [O, I, 3, 3] from the inputs and the staged gradient of the output. */
+export function winogradWeightGrad(dims: ConvDims, target: TextureTarget): WinogradWeightGrad {
+  const { batch, height, width, inputChannels, outputChannels } = dims;
+  const { maxBindingBytes = Infinity } = target;
+  const inputPlanes = inputPlanesOf(dims);
+  const gradientPlanes = planesOf(outputChannels);
+  const grid = blockGrid(dims);
+  const ranges = blockRanges(grid, Math.max(inputPlanes, gradientPlanes), target);
+  const { lanesIn, inputGroups, workgroups } = lanesOf(inputPlanes, gradientPlanes);
+  const stripBytes = sumBytesOf(dims);
+  const mostStrips = Math.floor(Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) / stripBytes);
+  const wanted = Math.min(mostStrips, Math.ceil(BUSY_GROUPS / (POSITIONS * workgroups)));
+  const mostGroups = Math.max(...ranges.map(({ groups }) => groups));
+  const groupsPerStrip = Math.ceil(mostGroups / Math.min(wanted, mostGroups));
+  const stripsOf = (groups: number) => Math.ceil(groups / groupsPerStrip);
+  const stage = stagingOf(batch, height, width, target);
+  const parts = ranges.map((range, part): WinogradGradPart => {
+    let firstPlane = 0;
+    const transformBlocks = inputChannels.map((channels): DispatchSpec => {
+      const planes = planesOf(channels);
+      const spec: DispatchSpec = {
+        kernel: {
+          name: "conv2d_winograd_weight_grad_blocks",
+          source: blocksSource,
+          constants: { GROUP: grid.group, ...POINTS },
+        },
+        params: [
+          stage.planeRows,
+          stage.pitch,
+          planes,
+          firstPlane,
+          inputPlanes,
+          grid.blocksX,
+          grid.blocksPerImage,
+          range.first,
+          range.count,
+        ],
+        grid: [Math.ceil(range.count / LANES), planes, 1],
+      };
+      firstPlane += planes;
+      return spec;
+    });
+    return {
+      ...imageTransform(dims, gradientPlanes, grid, range, target),
+      transformBlocks,
+      blocks: textureImage(grid.group, range.groups * POSITIONS * inputPlanes),
+      accumulate: {
+        kernel: {
+          name: "conv2d_winograd_weight_grad",
+          source: accumulateSource,
+          constants: { OUT_PLANES, IN_PLANES, RUN, GROUP: grid.group },
+        },
+        params: [
+          gradientPlanes,
+          inputPlanes,
+          lanesIn,
+          inputGroups,
+          range.count,
+          groupsPerStrip,
+          part > 0 ? 1 : 0,
+        ],
+        grid: [workgroups, stripsOf(range.groups), POSITIONS],
+      },
+    };
+  });
+  const vectors = 4 * inputPlanes * gradientPlanes;
+  const finishGrid = splitGrid(Math.ceil(vectors / 64));
+  return {
+    parts,
+    sumBytes: stripsOf(mostGroups) * stripBytes,
+    finish: {
+      kernel: {
+        name: "conv2d_winograd_weight_grad_finish",
+        source: finishSource,
+        constants: { ...POINTS },
+      },
+      params: [
+        stripsOf(mostGroups),
+        finishGrid.perRow,
+        outputChannels,
+        inputChannels.reduce((sum, channels) => sum + channels, 0),
+        gradientPlanes,
+        inputPlanes,
+        ...segmentWords(inputChannels),
+      ],
+      grid: [finishGrid.perRow, finishGrid.rows, 1],
+    },
+  };
+}
