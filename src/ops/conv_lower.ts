@@ -5,7 +5,7 @@
  */
 import type { Tensor } from "../graph/graph.ts";
 import { storageBytes } from "../graph/layout.ts";
-import type { ImageView, LowerContext, LowerTarget } from "../graph/lower.ts";
+import type { LowerContext, LowerTarget } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { clearBorder } from "./clear_border.ts";
 import {
@@ -30,7 +30,12 @@ import {
   textureWeightGrad,
 } from "./conv_texture.ts";
 import { suitsWinograd, winogradConvolution } from "./conv_winograd.ts";
-import type { TextureImage } from "./conv_winograd_geometry.ts";
+import {
+  accumulateBlocks,
+  multiplyWindows,
+  packWeights,
+  transformWindows,
+} from "./conv_winograd_lower.ts";
 import { suitsWinogradWeightGrad, winogradWeightGrad } from "./conv_winograd_weight_grad.ts";
 
 /** Kernels of one kind of adapter. */
@@ -44,7 +49,7 @@ export function chooseConvFamily(target: LowerTarget, shape: ConvShape): ConvFam
 }
 
 /** The texture family's view of a convolution; none where its kernels do not apply. */
-function textureDims(shape: ConvShape): ConvDims | undefined {
+export function textureDims(shape: ConvShape): ConvDims | undefined {
   const [kernel, kw] = shape.kernel;
   if (kernel !== kw || (kernel !== 1 && kernel !== 3)) return undefined;
   const isUnit = [...shape.stride, ...shape.dilation].every((n) => n === 1);
@@ -181,7 +186,13 @@ function weightGrad(
     // The gradient first: the input gradient before this has most likely staged it already.
     const stagedGradient = context.stage([gradient]);
     if (suitsWinogradWeightGrad(dims, context.target)) {
-      accumulateBlocks(context, dims, inputs, stagedGradient, output);
+      const spec = winogradWeightGrad(dims, context.target);
+      const sums = context.scratch("sums", spec.sumBytes);
+      for (const part of spec.parts) {
+        const windows = transformWindows(context, part, stagedGradient);
+        accumulateBlocks(context, part, windows, inputs, sums);
+      }
+      context.dispatch(spec.finish, [sums, output]);
       return;
     }
     const staged = context.stage(inputs);
@@ -206,7 +217,7 @@ function weightGrad(
 const STAGED_BYTES = 64 * 2 ** 20;
 
 /** How much of a convolution its kernels take at once. */
-function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
+export function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   const familyOf = (batch: number) => chooseConvFamily(target, { ...shape, batch });
   if (familyOf(1) !== "texture") return { bindsInputs: true, mostImages: shape.batch };
   const [height, width] = shape.inputSize;
@@ -237,70 +248,14 @@ function convolve(
   const hasBias = biases.length > 0;
   if (!suitsWinograd(convolution.dims, context.target)) {
     const spec = textureConvolution(convolution, context.target, hasBias);
-    const packed = viaTexture(context, "packed", spec.packed, (buffer) => {
-      context.dispatch(spec.pack, [weight, buffer]);
-    });
+    const packed = packWeights(context, spec, weight);
     context.dispatch(spec.convolve, [staged, packed, output, ...biases]);
     return;
   }
   const spec = winogradConvolution(convolution, context.target, hasBias);
-  const packed = viaTexture(context, "packed", spec.packed, (buffer) => {
-    context.dispatch(spec.pack, [weight, buffer]);
-  });
-  for (const { transform, transformed, multiply, productBytes, finish } of spec.parts) {
-    const texture = viaTexture(context, "transformed", transformed, (buffer) => {
-      context.dispatch(transform, [staged, buffer]);
-    });
-    const products = context.scratch("products", productBytes);
-    context.dispatch(multiply, [texture, packed, products]);
-    context.dispatch(finish, [products, output, ...biases]);
+  const packed = packWeights(context, spec, weight);
+  for (const part of spec.parts) {
+    const windows = transformWindows(context, part, staged);
+    multiplyWindows(context, part, windows, packed, output, biases);
   }
-}
-
-/** A weight gradient by way of transformed blocks. */
-function accumulateBlocks(
-  context: LowerContext,
-  dims: ConvDims,
-  inputs: readonly ImageView[],
-  gradient: TextureMemory,
-  output: BufferMemory,
-): void {
-  const spec = winogradWeightGrad(dims, context.target);
-  const sums = context.scratch("sums", spec.sumBytes);
-  for (const { transform, transformed, transformBlocks, blocks, accumulate } of spec.parts) {
-    const windows = viaTexture(context, "transformed", transformed, (buffer) => {
-      context.dispatch(transform, [gradient, buffer]);
-    });
-    const texture = viaTexture(context, "blocks", blocks, (buffer) => {
-      transformBlocks.forEach((dispatch, i) => {
-        const input = inputs[i];
-        if (input) context.dispatch(dispatch, [input.memory, buffer]);
-      });
-    });
-    context.dispatch(accumulate, [windows, texture, sums]);
-  }
-  context.dispatch(spec.finish, [sums, output]);
-}
-
-/** A texture with what `fill` writes to a buffer. */
-function viaTexture(
-  context: LowerContext,
-  label: string,
-  { bytes, bytesPerRow, width, height }: TextureImage,
-  fill: (buffer: BufferMemory) => void,
-): TextureMemory {
-  const source = context.scratch(label, bytes);
-  const target = context.scratchTexture(label, width, height);
-  fill(source);
-  context.copyToTexture({
-    source,
-    offsetBytes: 0,
-    bytesPerRow,
-    target,
-    x: 0,
-    y: 0,
-    width,
-    height,
-  });
-  return target;
 }

@@ -26,6 +26,7 @@ import {
 import type { TextureConvolution, TextureTarget } from "./conv_texture.ts";
 import {
   blockGrid,
+  type BlockRange,
   blockRanges,
   type ImageTransform,
   imageTransform,
@@ -87,11 +88,15 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
     packed.bytes <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
 
-/** Packing the weights and convolving by way of transformed images. */
+/**
+ * Packing the weights and convolving by way of transformed images.
+ * @param ranges the parts, where others are to share the transformed images
+ */
 export function winogradConvolution(
   { dims, weights }: TextureConvolution,
   target: TextureTarget,
   hasBias: boolean,
+  ranges?: readonly BlockRange[],
 ): WinogradDispatches {
   const { batch, height, width, outputChannels } = dims;
   const inputPlanes = inputPlanesOf(dims);
@@ -99,7 +104,7 @@ export function winogradConvolution(
   const { outBlocks, blocksPerColumn, columns, packed } = weightsOf(dims, target);
   const grid = blockGrid(dims);
   const stage = stagingOf(batch * inputPlanes, height, width, target);
-  const ranges = blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
+  ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
     ...imageTransform(dims, inputPlanes, grid, range, target),
     multiply: {

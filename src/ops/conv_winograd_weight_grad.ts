@@ -30,6 +30,7 @@ import {
 } from "./conv_texture_geometry.ts";
 import {
   blockGrid,
+  type BlockRange,
   blockRanges,
   type ImageTransform,
   imageTransform,
@@ -96,14 +97,23 @@ function lanesOf(inputPlanes: number, gradientPlanes: number) {
   return plans.reduce((best, plan) => plan.workgroups < best.workgroups ? plan : best);
 }
 
-/** dW [O, I, 3, 3] from the inputs and the staged gradient of the output. */
-export function winogradWeightGrad(dims: ConvDims, target: TextureTarget): WinogradWeightGrad {
+/**
+ * dW [O, I, 3, 3] from the inputs and the staged gradient of the output.
+ * @param ranges the parts, where others are to share the transformed gradient
+ * @param isAdded whether the sums of other images are there already
+ */
+export function winogradWeightGrad(
+  dims: ConvDims,
+  target: TextureTarget,
+  ranges?: readonly BlockRange[],
+  isAdded = false,
+): WinogradWeightGrad {
   const { batch, height, width, inputChannels, outputChannels } = dims;
   const { maxBindingBytes = Infinity } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(outputChannels);
   const grid = blockGrid(dims);
-  const ranges = blockRanges(grid, Math.max(inputPlanes, gradientPlanes), target);
+  ranges ??= blockRanges(grid, Math.max(inputPlanes, gradientPlanes), target);
   const { lanesIn, inputGroups, workgroups } = lanesOf(inputPlanes, gradientPlanes);
   const stripBytes = sumBytesOf(dims);
   const mostStrips = Math.floor(Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) / stripBytes);
@@ -155,7 +165,7 @@ export function winogradWeightGrad(dims: ConvDims, target: TextureTarget): Winog
           inputGroups,
           range.count,
           groupsPerStrip,
-          part > 0 ? 1 : 0,
+          part > 0 || isAdded ? 1 : 0,
         ],
         grid: [workgroups, stripsOf(range.groups), POSITIONS],
       },

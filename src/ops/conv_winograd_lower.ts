@@ -1,0 +1,90 @@
+/**
+ * The steps of convolutions by Winograd's F(4x4,3x3): what is written to a buffer and then copied to
+ * a texture, part by part.
+ * @module
+ */
+import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import type { ImageView, LowerContext } from "../graph/lower.ts";
+import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
+import type { WinogradPart } from "./conv_winograd.ts";
+import type { ImageTransform, TextureImage } from "./conv_winograd_geometry.ts";
+import type { WinogradGradPart } from "./conv_winograd_weight_grad.ts";
+
+/** A texture with what `fill` writes to a buffer. */
+function viaTexture(
+  context: LowerContext,
+  label: string,
+  { bytes, bytesPerRow, width, height }: TextureImage,
+  fill: (buffer: BufferMemory) => void,
+): TextureMemory {
+  const source = context.scratch(label, bytes);
+  const target = context.scratchTexture(label, width, height);
+  fill(source);
+  context.copyToTexture({
+    source,
+    offsetBytes: 0,
+    bytesPerRow,
+    target,
+    x: 0,
+    y: 0,
+    width,
+    height,
+  });
+  return target;
+}
+
+/** The texture of packed weights; the texture family's other kernels pack theirs alike. */
+export function packWeights(
+  context: LowerContext,
+  { pack, packed }: { pack: DispatchSpec; packed: TextureImage },
+  weight: BufferMemory,
+): TextureMemory {
+  return viaTexture(
+    context,
+    "packed",
+    packed,
+    (buffer) => context.dispatch(pack, [weight, buffer]),
+  );
+}
+
+/** The texture of a part's transformed windows of 6 x 6 pixels of staged images. */
+export function transformWindows(
+  context: LowerContext,
+  { transform, transformed }: ImageTransform,
+  staged: TextureMemory,
+): TextureMemory {
+  return viaTexture(context, "transformed", transformed, (buffer) => {
+    context.dispatch(transform, [staged, buffer]);
+  });
+}
+
+/** A part of a convolution from its transformed windows. */
+export function multiplyWindows(
+  context: LowerContext,
+  { multiply, productBytes, finish }: WinogradPart,
+  windows: TextureMemory,
+  packed: TextureMemory,
+  output: BufferMemory,
+  biases: readonly BufferMemory[],
+): void {
+  const products = context.scratch("products", productBytes);
+  context.dispatch(multiply, [windows, packed, products]);
+  context.dispatch(finish, [products, output, ...biases]);
+}
+
+/** A part of a weight gradient from the transformed windows of the output's gradient. */
+export function accumulateBlocks(
+  context: LowerContext,
+  { transformBlocks, blocks, accumulate }: WinogradGradPart,
+  windows: TextureMemory,
+  inputs: readonly ImageView[],
+  sums: BufferMemory,
+): void {
+  const texture = viaTexture(context, "blocks", blocks, (buffer) => {
+    transformBlocks.forEach((dispatch, i) => {
+      const input = inputs[i];
+      if (input) context.dispatch(dispatch, [input.memory, buffer]);
+    });
+  });
+  context.dispatch(accumulate, [windows, texture, sums]);
+}
