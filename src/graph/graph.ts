@@ -5,7 +5,7 @@
  */
 import { ShapeError } from "../errors.ts";
 import { type DType, elementCount, type ImageType, type Layout, storageBytes } from "./layout.ts";
-import type { LowerContext } from "./lower.ts";
+import type { LowerContext, LowerTarget } from "./lower.ts";
 import { type Home, PersistentBuffer } from "./memory.ts";
 import type { StoredTensor } from "./store.ts";
 
@@ -65,6 +65,17 @@ export type Attributes = Record<string, number | string | boolean>;
 /** Gradients of a node's inputs, `undefined` where there is none or none is needed. */
 export type InputGradients = (Tensor | undefined)[];
 
+/** What several nodes have in common, so that they may be computed together. */
+export interface Joint {
+  /**
+   * Which of the nodes, in order of execution, a device should compute together, each lot where its
+   * first node stands; nodes that are in no lot stay alone.
+   */
+  lots(nodes: readonly Node[], target: LowerTarget): readonly Node[][];
+  /** Emits the steps that compute the outputs of a lot. */
+  lower(context: LowerContext, lot: readonly Node[]): void;
+}
+
 /** What an op gives to {@linkcode Graph.record}. */
 export interface NodeSpec {
   /** Name in labels, errors and graph listings, for example `conv2d`. */
@@ -79,6 +90,8 @@ export interface NodeSpec {
   effect?: boolean;
   /** Set where computing the outputs again costs little beside a convolution. */
   isCheap?: boolean;
+  /** Set for nodes that some devices compute together. */
+  joint?: Joint;
   /** Emits the steps that compute the outputs. */
   lower(context: LowerContext, node: Node): void;
   /**

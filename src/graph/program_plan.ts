@@ -11,6 +11,7 @@ import { lastUsesOf, LowerContext, type LowerTarget, type Step } from "./lower.t
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { recompute } from "./recompute.ts";
+import { join } from "./join.ts";
 import { rewrite } from "./rewrite.ts";
 
 /** A node as it is planned: where its steps end and what it leaves. */
@@ -83,7 +84,8 @@ export function planProgram(
   }
   const target = { ...device, images: graph.images };
   const recorded = rewrite(graph, tensors);
-  const lowered = target.recompute === false ? recorded : recompute(recorded, tensors, target);
+  const kept = target.recompute === false ? recorded : recompute(recorded, tensors, target);
+  const lowered = join(kept, target);
   const context = new LowerContext(target, lastUsesOf(lowered, tensors));
   const nodes = lowered.map((node): PlannedNode => {
     context.lower(node);

@@ -3,8 +3,9 @@
  * @module
  */
 import { ShapeError } from "../errors.ts";
-import type { Attributes, Tensor } from "../graph/graph.ts";
+import type { Attributes, Joint, Tensor } from "../graph/graph.ts";
 import { concatParts } from "./concat.ts";
+import { ConvGradients } from "./conv_joint_grads.ts";
 import { chooseConvFamily, lowerForward, lowerInputGrad, lowerWeightGrad } from "./conv_lower.ts";
 import {
   convFlops,
@@ -16,6 +17,7 @@ import {
   totalInputChannels,
   weightDims,
 } from "./conv_shape.ts";
+import { scale } from "./elementwise.ts";
 import { channelSum } from "./reduce.ts";
 
 export { chooseConvFamily };
@@ -63,10 +65,13 @@ export function conv2d(
       if (!dy) return [];
       const [needsWeight, needsBias] = needs.slice(parts.length);
       // The weight's first: after it the inputs need not be kept, and theirs are not there yet.
-      const dWeight = needsWeight ? convWeightGrad(shape, parts, dy, weight.shape) : undefined;
-      const dBias = needsBias ? channelSum(dy) : undefined;
+      const joint = new ConvGradients(shape);
+      const dWeight = needsWeight
+        ? convWeightGrad(shape, parts, dy, weight.shape, joint)
+        : undefined;
+      const dBias = needsBias && bias ? biasGrad(dy, bias) : undefined;
       return [
-        ...parts.map((part, i) => needs[i] ? inputGrad(shape, i, dy, weight, part) : undefined),
+        ...parts.map((x, i) => needs[i] ? inputGrad(shape, i, dy, weight, x, joint) : undefined),
         dWeight,
         dBias,
       ].slice(0, needs.length);
@@ -81,6 +86,7 @@ function inputGrad(
   dy: Tensor,
   weight: Tensor,
   input: Tensor,
+  joint: Joint,
 ): Tensor {
   const ownChannels = shape.inputChannels[segment] ?? 0;
   return dy.graph.record({
@@ -89,6 +95,7 @@ function inputGrad(
     outputs: [{ shape: input.shape, layout: "c4" }],
     attributes: { ...convAttributes(shape), segment },
     flops: convFlops(shape) * ownChannels / totalInputChannels(shape),
+    joint,
     lower(context, node) {
       const [gradient, w] = node.inputs;
       if (gradient && w) {
@@ -102,12 +109,14 @@ function inputGrad(
  * The gradient of a convolution's weight, of shape `weightShape`.
  * @param inputs the concatenated inputs, [N, I_s, H, W] each
  * @param dy the output's gradient, [N, O, H', W']
+ * @param joint shared with the other gradients of the convolution
  */
 export function convWeightGrad(
   shape: ConvShape,
   inputs: readonly Tensor[],
   dy: Tensor,
   weightShape: readonly number[],
+  joint?: Joint,
 ): Tensor {
   return dy.graph.record({
     op: "conv2d_weight_grad",
@@ -115,6 +124,7 @@ export function convWeightGrad(
     outputs: [{ shape: weightShape }],
     attributes: convAttributes(shape),
     flops: convFlops(shape),
+    ...(joint ? { joint } : {}),
     lower(context, node) {
       const gradient = node.inputs.at(-1);
       if (gradient) {
@@ -122,6 +132,17 @@ export function convWeightGrad(
       }
     },
   }).output;
+}
+
+/**
+ * The gradient of a convolution's bias. A normalisation by statistics of the batch takes each
+ * channel's mean away, and with it all that the bias adds: what it hands back sums up to 0 but for
+ * rounding.
+ */
+function biasGrad(dy: Tensor, bias: Tensor): Tensor {
+  const isCentred = dy.producer?.op === "batch_norm2d_grad_input" &&
+    dy.producer.attributes.training === true;
+  return isCentred ? scale(bias, 0) : channelSum(dy);
 }
 
 /** The settings of a convolution for printed graphs. */

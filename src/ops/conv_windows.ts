@@ -217,7 +217,8 @@ function splitImages(
   return true;
 }
 
-function mostImages(context: LowerContext, views: readonly ImageView[]): number {
+/** How many images of each can be bound at once; 0 where not even one can. */
+export function mostImages(context: LowerContext, views: readonly ImageView[]): number {
   const images = views.map((view) => ({
     memory: view.memory,
     unitBytes: view.memory.sizeBytes / (view.shape[0] ?? 1),
@@ -225,7 +226,8 @@ function mostImages(context: LowerContext, views: readonly ImageView[]): number 
   return mostUnits(images, context.target.maxBindingBytes);
 }
 
-function imagesOf({ memory, shape }: ImageView, range: UnitRange): ImageView {
+/** Some of the images. */
+export function imagesOf({ memory, shape }: ImageView, range: UnitRange): ImageView {
   const [batch = 1, ...sizes] = shape;
   const unitBytes = memory.sizeBytes / batch;
   return {

@@ -1,0 +1,36 @@
+/**
+ * Makes one node of several that a device computes together; see {@linkcode Joint}.
+ * @module
+ */
+import { type Joint, Node } from "./graph.ts";
+import type { LowerTarget } from "./lower.ts";
+
+/** `nodes` with each lot of a joint in place of its first node; none is changed in place. */
+export function join(nodes: readonly Node[], target: LowerTarget): readonly Node[] {
+  const members = new Map<Joint, Node[]>();
+  for (const node of nodes) {
+    const { joint } = node.spec;
+    if (joint) members.set(joint, [...members.get(joint) ?? [], node]);
+  }
+  const joined = new Map<Node, Node | undefined>();
+  for (const [joint, some] of members) {
+    for (const lot of joint.lots(some, target)) {
+      for (const node of lot) joined.set(node, undefined);
+      const [first] = lot;
+      if (first) joined.set(first, together(joint, lot, first));
+    }
+  }
+  return nodes.flatMap((node) => joined.has(node) ? joined.get(node) ?? [] : [node]);
+}
+
+function together(joint: Joint, lot: readonly Node[], first: Node): Node {
+  const op = lot.map((node) => node.op).join("+");
+  const label = first.label.slice(0, first.label.length - first.op.length) + op;
+  const spec = {
+    op,
+    inputs: [...new Set(lot.flatMap((node) => node.inputs))],
+    outputs: [],
+    lower: (context) => joint.lower(context, lot),
+  } satisfies Node["spec"];
+  return new Node(first.id, label, spec, lot.flatMap((node) => node.outputs));
+}
