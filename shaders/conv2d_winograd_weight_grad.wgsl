@@ -62,7 +62,7 @@ fn main(
       //@end
       //@for r in 0..IN_PLANES
       //@for q in 0..OUT_PLANES
-      $each(c in 0..4, n in 0..RUN){ sum${q}_${r}_${c} += v${n}_${q} * z${n}_${r}.${lane(c)}; }
+      $each(c in 0..4){ sum${q}_${r}_${c} += $sum(n in 0..RUN){v${n}_${q} * z${n}_${r}.${lane(c)}}; }
       //@end
       //@end
     }
