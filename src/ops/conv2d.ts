@@ -5,6 +5,7 @@
 import { ShapeError } from "../errors.ts";
 import type { Attributes, Tensor } from "../graph/graph.ts";
 import { concatParts } from "./concat.ts";
+import { lowerNormalizedConv } from "./conv_batch_norm.ts";
 import { chooseConvFamily, lowerForward, lowerInputGrad, lowerWeightGrad } from "./conv_lower.ts";
 import {
   convFlops,
@@ -56,8 +57,14 @@ export function conv2d(
     flops: convFlops(shape),
     lower(context, node) {
       const inputs = node.inputs.slice(0, parts.length);
-      const [w, b] = node.inputs.slice(parts.length);
-      if (w) lowerForward(context, shape, inputs, w, b, node.output);
+      const [w, ...rest] = node.inputs.slice(parts.length);
+      const b = bias && rest[0];
+      if (!w) return;
+      if (node.attributes.normalize === true) {
+        lowerNormalizedConv(context, node, { shape, inputs, weight: w, bias: b });
+      } else {
+        lowerForward(context, shape, inputs, w, b, node.output);
+      }
     },
     backward([dy], needs) {
       if (!dy) return [];
