@@ -5,7 +5,8 @@
  * On big maps time goes into memory traffic. Forward reads x twice (statistics, normalise) and
  * writes y, backward reads x and dy twice and writes dx. A ReLU before or after costs nothing: it is
  * stored by the normalising kernel (attribute `relu`), and its gradient is recomputed from x by the
- * gradient kernels (attribute `reluMask`).
+ * gradient kernels (attribute `reluMask`). By running statistics behind a convolution the whole op
+ * costs nothing: see `conv_batch_norm.ts`.
  * @module
  */
 import finishCode from "../../shaders/batch_norm2d_stats_finish.wgsl" with { type: "text" };

@@ -27,6 +27,9 @@ interface Sizes {
   relu: boolean;
 }
 
+/** Large enough that one which is left out is noticed. */
+const EPS = 0.1;
+
 /** Inputs a, b, c, d are concatenated, convolved and normalised. */
 function caseOf(s: Sizes, seed: number): OpCase {
   const names = s.channels.map((_, i) => "abcd"[i] ?? "?");
@@ -39,7 +42,9 @@ function caseOf(s: Sizes, seed: number): OpCase {
   const mean = random(seed + 14, [s.out]);
   const variance = map(random(seed + 15, [s.out]), (v) => Math.fround(v / 2 + 1));
   const sums = convReference.conv2d(parts, weight, bias, s.options);
-  const y = normReference.batchNorm2dInference(sums, gamma, beta, { mean, variance });
+  const y = normReference.batchNorm2dInference(sums, gamma, beta, { mean, variance }, {
+    eps: EPS,
+  });
   return {
     name: `${s.relu ? "relu(" : ""}batchNorm2d(conv2d) [${s.batch},${s.channels.join("+")},` +
       `${s.size}] -> ${s.out}, kernel ${s.kernel}${s.options ? JSON.stringify(s.options) : ""}` +
@@ -61,7 +66,7 @@ function caseOf(s: Sizes, seed: number): OpCase {
         runningMean: t.mean!,
         runningVar: t.variance!,
       };
-      const normalized = batchNorm2d(x, state, { training: false });
+      const normalized = batchNorm2d(x, state, { training: false, eps: EPS });
       const output = s.relu ? relu(normalized) : normalized;
       const nodes = rewrite(x.graph, [output]);
       assertEquals(nodes.map(({ op }) => op), ["conv2d"], "one node must be left");
