@@ -7,10 +7,12 @@
 //           image starts at 1. A convolution has one phase and inputStride = stride; its adjoint
 //           has outputStride = stride, and in each phase the taps that meet an input pixel.
 //           Positions outside the input are moved to its border, which is zero.
+//           EPILOGUE affine: y = sum * scale[o] + offset[o], then max(y, 0) with RELU
 // Layout    inputs and output c4; packed as conv2d_direct_pack_weights leaves it
-// Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
+// Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] or affine as
+//           batch_norm2d_fold leaves it
 // Constants SEGMENTS 1 to 4; OUT_PLANES output planes and TILE_ROWS output rows an invocation
-//           computes; HAS_BIAS
+//           computes; EPILOGUE none | bias | affine; RELU 0 | 1
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases, y over
 //           the tiles of TILE_ROWS rows of a column in workgroups of 64, columns fastest, z images.
 //           It covers border and pitch padding, which are written as zero.
@@ -45,12 +47,15 @@ struct Params {
 //@end
 @group(0) @binding(${SEGMENTS + 1}) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<${IMAGE}>;
-//@if HAS_BIAS
+//@if EPILOGUE == 'bias'
 @group(0) @binding(${SEGMENTS + 3}) var<storage, read> bias: array<f32>;
 
 fn biasOf(channel: u32) -> f32 {
   return select(0.0, bias[min(channel, params.outputChannels - 1u)], channel < params.outputChannels);
 }
+//@end
+//@if EPILOGUE == 'affine'
+@group(0) @binding(${SEGMENTS + 3}) var<storage, read> affine: array<vec4f>;
 //@end
 
 @compute @workgroup_size(64)
@@ -115,9 +120,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   //@for k in 0..OUT_PLANES
   {
     let plane = block * ${OUT_PLANES}u + ${k}u;
-    //@if HAS_BIAS
+    //@if EPILOGUE == 'bias'
     let offset = vec4f($list(c in 0..4){ biasOf(plane * 4u + ${c}u) });
     //@end
+    //@if EPILOGUE == 'affine'
+    let entry = min(plane, params.outputPlanes - 1u) * 2u;
+    let scale = affine[entry];
+    let offset = affine[entry + 1u];
+    //@end
+    //@let head = RELU ? 'max(' : ''
+    //@let relu = RELU ? ', vec4f())' : ''
+    //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ' * scale + offset'
     if (plane < params.outputPlanes) {
       let start = (image * params.outputPlanes + plane) * params.rows;
       //@for r in 0..TILE_ROWS
@@ -126,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         if (row < params.rows) {
           let inside = columnInside && row >= 1u && row <= params.height;
           y[(start + row) * params.pitch + outputColumn] =
-            ${IMAGE}(select(vec4f(), sum${r}_${k}${HAS_BIAS ? ' + offset' : ''}, inside));
+            ${IMAGE}(select(vec4f(), ${head}sum${r}_${k}${tail}${relu}, inside));
         }
       }
       //@end

@@ -8,6 +8,7 @@
 //           the image starts at 1, and those outside are moved to the border, which is zero.
 //           A convolution has one phase and inputStride = stride; its adjoint has
 //           outputStride = stride, and in each phase the taps that meet an input pixel.
+//           EPILOGUE affine: y = sum * scale[o] + offset[o], then max(y, 0) with RELU
 //
 // A workgroup computes CHANNEL_GROUPS * OUT_PLANES planes of four channels for ROWS x PIXELS
 // pixels, a thread OUT_PLANES planes of a row. Each step takes PLANES input planes and a group of
@@ -19,9 +20,11 @@
 //
 // Layout    inputs and output c4 (border and padding of the output are not written); packed as
 //           conv2d_gemm_pack_weights leaves it
-// Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] (HAS_BIAS)
+// Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] or affine as
+//           batch_norm2d_fold leaves it
 // Constants SEGMENTS 1 to 4; TAPS_Y, TAPS_X (more than one only where inputStride is 1); PLANES;
-//           CHANNEL_GROUPS; OUT_PLANES; ROWS, a multiple of 8; PIXELS; HAS_BIAS
+//           CHANNEL_GROUPS; OUT_PLANES; ROWS, a multiple of 8; PIXELS; EPILOGUE none | bias |
+//           affine; RELU 0 | 1
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases,
 //           y columns of tiles, z rows of tiles of all images
 
@@ -62,12 +65,15 @@ struct Params {
 //@end
 @group(0) @binding(${SEGMENTS + 1}) var<storage, read> packed: array<vec4f>;
 @group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<${IMAGE}>;
-//@if HAS_BIAS
+//@if EPILOGUE == 'bias'
 @group(0) @binding(${SEGMENTS + 3}) var<storage, read> bias: array<f32>;
 
 fn biasOf(channel: u32) -> f32 {
   return select(0.0, bias[min(channel, params.outputChannels - 1u)], channel < params.outputChannels);
 }
+//@end
+//@if EPILOGUE == 'affine'
+@group(0) @binding(${SEGMENTS + 3}) var<storage, read> affine: array<vec4f>;
 //@end
 
 alias PixelRow = array<vec4f, ${windowW / 2 * 2 + 1}>;
@@ -185,14 +191,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   {
     let outputPlane = block * ${blockPlanes}u + channelGroup * ${OUT_PLANES}u + ${k}u;
     if (outputPlane < params.outputPlanes) {
-      //@if HAS_BIAS
+      //@if EPILOGUE == 'bias'
       let offset = vec4f($list(c in 0..4){ biasOf(outputPlane * 4u + ${c}u) });
       //@end
+      //@if EPILOGUE == 'affine'
+      let scale = affine[outputPlane * 2u];
+      let offset = affine[outputPlane * 2u + 1u];
+      //@end
+      //@let head = RELU ? 'max(' : ''
+      //@let relu = RELU ? ', vec4f())' : ''
+      //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ' * scale + offset'
       let start = ((image * params.outputPlanes + outputPlane) * params.rows + outputY + 1u) *
         params.pitch + 1u;
       //@for j in 0..PIXELS
       if (outputX + ${j}u * params.outputStrideX < params.width) {
-        y[start + outputX + ${j}u * params.outputStrideX] = ${IMAGE}(sum${j}_${k}${HAS_BIAS ? ' + offset' : ''});
+        y[start + outputX + ${j}u * params.outputStrideX] = ${IMAGE}(${head}sum${j}_${k}${tail}${relu});
       }
       //@end
     }

@@ -3,6 +3,7 @@
 // Formula: y[n,o,y,x] = bias[o] +
 //     sum over i,dy,dx of x[n,i,y+dy-S/2,x+dx-S/2] * w[o,i,dy,dx],  S = KERNEL
 //   The input gradient is the same sum over the output gradient with flipped, transposed weights.
+//   EPILOGUE affine: y = sum * scale[o] + offset[o], then max(y, 0) with RELU
 //
 // Made for adapters that run shaders on the processor, where a read of a storage texture costs a
 // fifth of a read of a buffer: an invocation keeps 4*OUT_PLANES channels of TILE_H x TILE_W pixels
@@ -13,8 +14,9 @@
 //   weights  texel ((tap*4 + input lane)*OUT_PLANES + output plane) of row block*inputPlanes + plane,
 //            four output channels a texel, blocks of 4*OUT_PLANES channels stacked in columns
 //   output   c4 planes; only pixels of the image are written
-// Bindings: 0 params, 1 input, 2 weights, 3 output, 4 bias [O] (with HAS_BIAS only)
-// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W, HAS_BIAS
+// Bindings: 0 params, 1 input, 2 weights, 3 output, 4 bias [O] or affine as batch_norm2d_fold
+//   leaves it
+// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W; EPILOGUE none | bias | affine; RELU 0 | 1
 // Grid: x = block groups fastest, then tile groups; y = further tile groups. A workgroup's 16 lanes
 //   are lanePixels neighbouring tiles x (16 / lanePixels) neighbouring output blocks.
 
@@ -42,12 +44,15 @@ struct Params {
 @group(0) @binding(1) var input: texture_storage_2d<${TEXEL}, read>;
 @group(0) @binding(2) var weights: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> output: array<${IMAGE}>;
-//@if HAS_BIAS
+//@if EPILOGUE == 'bias'
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 
 fn biasOf(channel: u32, channels: u32) -> f32 {
   return select(0.0, bias[min(channel, channels - 1u)], channel < channels);
 }
+//@end
+//@if EPILOGUE == 'affine'
+@group(0) @binding(4) var<storage, read> affine: array<vec4<f32>>;
 //@end
 
 @compute @workgroup_size(16)
@@ -126,16 +131,24 @@ fn main(
   //@for k in 0..OUT_PLANES
   {
     let plane = block * ${OUT_PLANES}u + ${k}u;
-    //@if HAS_BIAS
+    //@if EPILOGUE == 'bias'
     let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u, params.outputChannels) });
     //@end
+    //@if EPILOGUE == 'affine'
+    let entry = min(plane, params.outputPlanes - 1u) * 2u;
+    let scale = affine[entry];
+    let offset = affine[entry + 1u];
+    //@end
+    //@let head = RELU ? 'max(' : ''
+    //@let relu = RELU ? ', vec4<f32>())' : ''
+    //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ' * scale + offset'
     if (plane < params.outputPlanes) {
       let at = ((image * params.outputPlanes + plane) * planeRows + y0 + 1u) * pitch + x0 + 1u;
       //@for y in 0..TILE_H
       if (y0 + ${y}u < endY) {
         //@for x in 0..TILE_W
         if (x0 + ${x}u < endX) {
-          output[at + ${y}u * pitch + ${x}u] = ${IMAGE}(sum${k}_${y}_${x}${HAS_BIAS ? ' + offset' : ''});
+          output[at + ${y}u * pitch + ${x}u] = ${IMAGE}(${head}sum${k}_${y}_${x}${tail}${relu});
         }
         //@end
       }

@@ -1,12 +1,13 @@
 // Transforms the products of conv2d_winograd_multiply back to pixels.
 //
 // Formula: Y = A^T M A + bias for every block of 4 x 4 pixels (Winograd's F(4x4,3x3), see
-//   conv2d_winograd_input.wgsl). Row k of A^T: (0^k, a^k, (-a)^k, b^k, (-b)^k, 1 for the last k)
+//   conv2d_winograd_input.wgsl). Row k of A^T: (0^k, a^k, (-a)^k, b^k, (-b)^k, 1 for the last k).
+//   EPILOGUE affine: Y = A^T M A * scale + offset, then max(Y, 0) with RELU
 // Layout
 //   products  see conv2d_winograd_multiply.wgsl
 //   output    c4 planes; only pixels of the image are written
-// Bindings: 0 params, 1 products, 2 output, 3 bias [O] (with HAS_BIAS only)
-// Constants: HAS_BIAS, POINT_A, POINT_B
+// Bindings: 0 params, 1 products, 2 output, 3 bias [O] or affine as batch_norm2d_fold leaves it
+// Constants: EPILOGUE none | bias | affine; RELU 0 | 1; POINT_A, POINT_B
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
 
 struct Params {
@@ -25,12 +26,15 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> products: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<${IMAGE}>;
-//@if HAS_BIAS
+//@if EPILOGUE == 'bias'
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 
 fn biasOf(channel: u32, channels: u32) -> f32 {
   return select(0.0, bias[min(channel, channels - 1u)], channel < channels);
 }
+//@end
+//@if EPILOGUE == 'affine'
+@group(0) @binding(3) var<storage, read> affine: array<vec4<f32>>;
 //@end
 
 const a = ${POINT_A};
@@ -60,9 +64,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let z2_${x} = a * a * evenA${x} + b * b * evenB${x};
   let z3_${x} = a * a * a * oddA${x} + b * b * b * oddB${x} + m5_${x};
   //@end
-  //@if HAS_BIAS
+  //@if EPILOGUE == 'bias'
   let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u, params.outputChannels) });
   //@end
+  //@if EPILOGUE == 'affine'
+  let scale = affine[plane * 2u];
+  let offset = affine[plane * 2u + 1u];
+  //@end
+  //@let relu = RELU ? ', vec4<f32>())' : ''
+  //@let head = EPILOGUE != 'affine' ? '' : RELU ? 'max((' : '('
+  //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ') * scale + offset'
   let at = ((image * params.outputPlanes + plane) * params.planeRows + y0 + 1u) * params.pitch + x0 + 1u;
   //@for y in 0..4
   if (y0 + ${y}u < params.height) {
@@ -71,16 +82,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let evenB = z${y}_3 + z${y}_4;
     let oddB = z${y}_3 - z${y}_4;
     let row = at + ${y}u * params.pitch;
-    //@let offset = HAS_BIAS ? ' + offset' : ''
-    output[row] = ${IMAGE}(z${y}_0 + evenA + evenB${offset});
+    output[row] = ${IMAGE}(${head}z${y}_0 + evenA + evenB${tail}${relu});
     if (x0 + 1u < params.width) {
-      output[row + 1u] = ${IMAGE}(a * oddA + b * oddB${offset});
+      output[row + 1u] = ${IMAGE}(${head}a * oddA + b * oddB${tail}${relu});
     }
     if (x0 + 2u < params.width) {
-      output[row + 2u] = ${IMAGE}(a * a * evenA + b * b * evenB${offset});
+      output[row + 2u] = ${IMAGE}(${head}a * a * evenA + b * b * evenB${tail}${relu});
     }
     if (x0 + 3u < params.width) {
-      output[row + 3u] = ${IMAGE}(a * a * a * oddA + b * b * b * oddB + z${y}_5${offset});
+      output[row + 3u] = ${IMAGE}(${head}a * a * a * oddA + b * b * b * oddB + z${y}_5${tail}${relu});
     }
   }
   //@end

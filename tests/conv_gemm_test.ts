@@ -56,8 +56,8 @@ const strided: ConvShape = {
 };
 
 function dispatchesOf(shape: ConvShape): DispatchSpec[] {
-  const forward = gemmForward(shape, true);
-  const inputGrad = gemmInputGrad(shape, 0, false);
+  const forward = gemmForward(shape, "bias");
+  const inputGrad = gemmInputGrad(shape, 0, "none");
   const grad = gemmWeightGrad(shape, MAX_BINDING_BYTES);
   return [
     forward.pack,
@@ -151,7 +151,7 @@ Deno.test("conv gemm: the memory that tiles are judged by is what their shaders 
   };
   const declared = ({ kernel }: DispatchSpec) => workgroupBytes(kernelCode(kernel));
   for (const tile of forwardTiles(problem)) {
-    const run = (target: TuningTarget) => gemmForward(shape, false, target).gemm;
+    const run = (target: TuningTarget) => gemmForward(shape, "none", target).gemm;
     assertEquals(declared(run(named(tile.name, run))), forwardBytes(tile, problem), tile.name);
   }
   for (const tile of weightGradTiles(problem)) {
@@ -239,8 +239,8 @@ async function checkTiles(shape: ConvShape, size: Pair): Promise<void> {
       lower(context, node) {
         const spec = gemmForward(
           shape,
-          false,
-          sameTiles(shape, large, (s, t) => gemmForward(s, false, t)),
+          "none",
+          sameTiles(shape, large, (s, t) => gemmForward(s, "none", t)),
         );
         const packed = context.scratch("packed", spec.packedBytes);
         context.dispatch(spec.pack, [w, packed]);
@@ -256,8 +256,8 @@ async function checkTiles(shape: ConvShape, size: Pair): Promise<void> {
         const spec = gemmInputGrad(
           shape,
           0,
-          false,
-          sameTiles(shape, large, (s, t) => gemmInputGrad(s, 0, false, t)),
+          "none",
+          sameTiles(shape, large, (s, t) => gemmInputGrad(s, 0, "none", t)),
         );
         const packed = context.scratch("packed", spec.packedBytes);
         context.dispatch(spec.pack, [w, packed]);

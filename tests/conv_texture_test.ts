@@ -83,8 +83,8 @@ Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's li
       const specs = [256, 512].flatMap((vectorBits): DispatchSpec[] => {
         const target = { maxTextureDimension: 16384, vectorBits };
         const grad = textureWeightGrad(d, target);
-        const forward = textureConvolution(forwardOf(d), target, true);
-        const inputGrad = textureConvolution(inputGradOf(d, 0), target, false);
+        const forward = textureConvolution(forwardOf(d), target, "bias");
+        const inputGrad = textureConvolution(inputGradOf(d, 0), target, "none");
         return [
           forward.pack,
           forward.convolve,

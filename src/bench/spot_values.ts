@@ -55,8 +55,10 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     ([n = 0, c = 0, i = 0, j = 0]) => at(x, n, c, i - Number(top), j - Number(left)),
   ],
   conv2d: (inputs, node) => {
-    const { image, weight, bias } = convolution(inputs);
-    return [convolve(image, weight, bias, node)];
+    const isNormalized = node.attributes.normalize === true;
+    const { image, weight, bias } = convolution(isNormalized ? inputs.slice(0, -4) : inputs);
+    const sums = convolve(image, weight, bias, node);
+    return [isNormalized ? normalizedAndRectified(sums, inputs.slice(-4), node) : sums];
   },
   conv2d_input_grad: ([dy, weight], node) => {
     // The channels of the first or of the last of the concatenated inputs.
@@ -137,10 +139,9 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     });
     return [([c = 0]) => moments(c).mean, ([c = 0]) => moments(c).invStd];
   },
-  batch_norm2d_normalize: ([x, weight, bias, mean, spread], node) => {
-    const y = normalized(x, weight, bias, mean, spread, node);
-    return [(i) => node.attributes.relu === true ? Math.max(0, y(i)) : y(i)];
-  },
+  batch_norm2d_normalize: ([x, ...state], node) => [
+    normalizedAndRectified((i) => at(x, ...i), state, node),
+  ],
   batch_norm2d_grad_reduce: (inputs, node) => {
     const { masked, centred, x } = normGradient(inputs, node);
     return [
@@ -257,19 +258,22 @@ function taps(i: number, size: number, sizeAfter: number, align: boolean): [numb
   return [[first, 1 - (position - first)], [second, position - first]];
 }
 
+/** The output of a batch norm and of a ReLU behind it, where one is fused. */
+function normalizedAndRectified(x: Exact, state: readonly Values[], node: Node): Exact {
+  const y = normalized(x, state, node);
+  return (i) => node.attributes.relu === true ? Math.max(0, y(i)) : y(i);
+}
+
 /** Batch norm's output; `spread` is the inverse deviation in training, else the variance. */
 function normalized(
-  x: Values | undefined,
-  weight: Values | undefined,
-  bias: Values | undefined,
-  mean: Values | undefined,
-  spread: Values | undefined,
+  x: Exact,
+  [weight, bias, mean, spread]: readonly Values[],
   node: Node,
 ): Exact {
   const deviation = inverseDeviation(spread, node);
   return (i) => {
     const [, c = 0] = i;
-    return at(weight, c) * (at(x, ...i) - at(mean, c)) * deviation(c) + at(bias, c);
+    return at(weight, c) * (x(i) - at(mean, c)) * deviation(c) + at(bias, c);
   };
 }
 
@@ -280,11 +284,12 @@ function inverseDeviation(spread: Values | undefined, node: Node): (c: number) =
 
 /** What the two gradients of batch norm are made of. */
 function normGradient(
-  [dy, x, weight, bias, mean, spread]: readonly Values[],
+  [dy, x, ...state]: readonly Values[],
   node: Node,
 ): { masked: Exact; centred: Exact; x: Values | undefined; scale: (c: number) => number } {
+  const [weight, , mean, spread] = state;
   const deviation = inverseDeviation(spread, node);
-  const y = normalized(x, weight, bias, mean, spread, node);
+  const y = normalized((i) => at(x, ...i), state, node);
   const masks = node.attributes.reluMask === true;
   return {
     x,

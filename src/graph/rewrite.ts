@@ -4,11 +4,14 @@
  * @module
  */
 import type { Graph, Node, Tensor } from "./graph.ts";
+import { countReaders } from "./readers.ts";
 import { fuseBatchNormReluGrad } from "./rewrite_batch_norm.ts";
+import { fuseConvBatchNorm } from "./rewrite_conv_batch_norm.ts";
 
 /** The nodes to lower, in execution order, for the given outputs. */
 export function rewrite(graph: Graph, outputs: readonly Tensor[]): Node[] {
-  return fuseRelu(fuseBatchNormReluGrad(liveNodes(graph.nodes, outputs), outputs), outputs);
+  const masked = fuseBatchNormReluGrad(liveNodes(graph.nodes, outputs), outputs);
+  return fuseConvBatchNorm(fuseRelu(masked, outputs), outputs);
 }
 
 /** Nodes that an output or an effect depends on. */
@@ -31,11 +34,7 @@ const RELU_PRODUCERS = new Set(["batch_norm2d_normalize"]);
  * input: one pass over memory less in each direction.
  */
 function fuseRelu(nodes: readonly Node[], outputs: readonly Tensor[]): Node[] {
-  const readers = new Map<Tensor, number>();
-  for (const t of outputs) readers.set(t, 1);
-  for (const node of nodes) {
-    for (const t of node.inputs) readers.set(t, (readers.get(t) ?? 0) + 1);
-  }
+  const readers = countReaders(nodes, outputs);
   const fused = new Map<Node, Node>();
   const dropped = new Set<Node>();
   for (const node of nodes) {

@@ -5,11 +5,11 @@
  * On big maps time goes into memory traffic. Forward reads x twice (statistics, normalise) and
  * writes y, backward reads x and dy twice and writes dx. A ReLU before or after costs nothing: it is
  * stored by the normalising kernel (attribute `relu`), and its gradient is recomputed from x by the
- * gradient kernels (attribute `reluMask`).
+ * gradient kernels (attribute `reluMask`). By running statistics behind a convolution the whole op
+ * costs nothing: see `conv_batch_norm.ts`.
  * @module
  */
 import finishCode from "../../shaders/batch_norm2d_stats_finish.wgsl" with { type: "text" };
-import normalizeCode from "../../shaders/batch_norm2d_normalize.wgsl" with { type: "text" };
 import statsCode from "../../shaders/batch_norm2d_stats.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
@@ -17,7 +17,8 @@ import type { Node, Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
 import type { LowerContext } from "../graph/lower.ts";
 import { batchNorm2dGradient } from "./batch_norm2d_grad.ts";
-import { finishGrid, mapGrid, rowChunks } from "./channel_chunks.ts";
+import { lowerNormalize } from "./batch_norm2d_normalize.ts";
+import { finishGrid, rowChunks } from "./channel_chunks.ts";
 
 /** The parameters and running statistics of a batch normalisation, `flat` [C] each. */
 export interface BatchNorm2dState {
@@ -64,7 +65,7 @@ export function batchNorm2d(
     attributes: { training, eps },
     isCheap: true,
     flops: 2 * elementCount(x.shape),
-    lower: lowerNormalize,
+    lower: (context, node) => lowerNormalize(context, node.inputs, node.output, node.attributes),
     backward: ([dy], needs) => {
       if (!dy) return [];
       const gradient = batchNorm2dGradient(dy, { x, weight, bias, mean, spread, training, eps });
@@ -136,39 +137,6 @@ function lowerStats(context: LowerContext, node: Node): void {
     ],
     grid: finish.grid,
   }, [partials, ...node.outputs, runningMean, runningVar]);
-}
-
-function lowerNormalize(context: LowerContext, node: Node): void {
-  const [x, weight, bias, mean, spread] = node.inputs;
-  if (!x || !weight || !bias || !mean || !spread) {
-    throw new Error(`Node ${node.label} lacks inputs`);
-  }
-  const { relu, training, eps } = node.attributes;
-  const g = c4Geometry(x.shape, x.dtype);
-  const { grid, constants } = mapGrid(g, context.target.kernelFamily);
-  context.split(g.planes, [x, node.output], (window) => {
-    context.dispatch({
-      kernel: {
-        name: "batch_norm2d_normalize",
-        source: normalizeCode,
-        constants: {
-          ...constants,
-          RELU: relu === true ? 1 : 0,
-          RUNNING: training === true ? 0 : 1,
-        },
-      },
-      params: [
-        g.channels,
-        g.channelBlocks,
-        g.height,
-        g.width,
-        g.pitch,
-        f32Bits(Number(eps)),
-        window.first,
-      ],
-      grid: grid(window.count),
-    }, [window.of(x), weight, bias, mean, spread, window.of(node.output)]);
-  });
 }
 
 function check(x: Tensor, state: BatchNorm2dState, training: boolean, eps: number): void {

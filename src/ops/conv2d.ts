@@ -5,6 +5,7 @@
 import { ShapeError } from "../errors.ts";
 import type { Attributes, Joint, Tensor } from "../graph/graph.ts";
 import { concatParts } from "./concat.ts";
+import { lowerNormalizedConv } from "./conv_batch_norm.ts";
 import { ConvGradients } from "./conv_joint_grads.ts";
 import { chooseConvFamily, lowerForward, lowerInputGrad, lowerWeightGrad } from "./conv_lower.ts";
 import {
@@ -58,8 +59,14 @@ export function conv2d(
     flops: convFlops(shape),
     lower(context, node) {
       const inputs = node.inputs.slice(0, parts.length);
-      const [w, b] = node.inputs.slice(parts.length);
-      if (w) lowerForward(context, shape, inputs, w, b, node.output);
+      const [w, ...rest] = node.inputs.slice(parts.length);
+      const b = bias && rest[0];
+      if (!w) return;
+      if (node.attributes.normalize === true) {
+        lowerNormalizedConv(context, node, { shape, inputs, weight: w, bias: b });
+      } else {
+        lowerForward(context, shape, inputs, w, b, node.output);
+      }
     },
     backward([dy], needs) {
       if (!dy) return [];

@@ -16,6 +16,7 @@ import reduceSource from "../../shaders/conv2d_direct_weight_grad_reduce.wgsl" w
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { c4Geometry, type ImageType } from "../graph/layout.ts";
+import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS, planesOf, segmentWords } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -25,14 +26,14 @@ export interface DirectDispatches {
   readonly packedBytes: number;
   /** Bindings: 0 params, 1 weights (flat), 2 packed. */
   readonly pack: DispatchSpec;
-  /** Bindings: 0 params, 1 .. inputs (c4), packed, output (c4), bias (flat, with `hasBias`). */
+  /** Bindings: 0 params, 1 .. inputs (c4), packed, output (c4), what the epilogue needs. */
   readonly gather: DispatchSpec;
 }
 
 /** y = conv(x, w) + bias for weights [O, I, kH, kW]. */
 export function directForward(
   shape: ConvShape,
-  hasBias: boolean,
+  epilogue: Epilogue,
   images: ImageType = "f32",
 ): DirectDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
@@ -51,7 +52,7 @@ export function directForward(
       outputStride: totalInputChannels(shape) * taps,
       inputStride: taps,
     },
-    hasBias,
+    epilogue,
     images,
   });
 }
@@ -63,7 +64,7 @@ export function directForward(
 export function directInputGrad(
   shape: ConvShape,
   segment: number,
-  hasBias: boolean,
+  epilogue: Epilogue,
   images: ImageType = "f32",
 ): DirectDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
@@ -83,7 +84,7 @@ export function directInputGrad(
       outputStride: taps,
       inputStride: totalInputChannels(shape) * taps,
     },
-    hasBias,
+    epilogue,
     images,
   });
 }
@@ -137,7 +138,7 @@ interface Gather {
   readonly axes: readonly [Axis, Axis];
   /** Where the weight of an output and an input channel lies: the index of its first tap. */
   readonly weights: { first: number; outputStride: number; inputStride: number };
-  readonly hasBias: boolean;
+  readonly epilogue: Epilogue;
   readonly images: ImageType;
 }
 
@@ -197,7 +198,7 @@ function direct(g: Gather): DirectDispatches {
           SEGMENTS: g.inputChannels.length,
           OUT_PLANES: outPlanes,
           TILE_ROWS: tileRows,
-          HAS_BIAS: g.hasBias ? 1 : 0,
+          ...epilogueConstants(g.epilogue),
         },
       },
       params: [

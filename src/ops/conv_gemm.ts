@@ -11,6 +11,7 @@ import { choose, type TuningTarget } from "../gpu/tuning.ts";
 import { c4Geometry } from "../graph/layout.ts";
 import { adjointTaps, forwardTaps, type TapGroups } from "./conv_gemm_taps.ts";
 import { forwardTiles, PIXELS } from "./conv_gemm_tiles.ts";
+import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS, planesOf, segmentWords } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -22,7 +23,7 @@ export interface GemmDispatches {
   readonly pack: DispatchSpec;
   /**
    * Bindings: 0 params, 1 .. inputs (c4), packed, output (c4; only pixels of the image are written),
-   * bias (flat, with `hasBias`).
+   * what the epilogue needs.
    */
   readonly gemm: DispatchSpec;
 }
@@ -33,7 +34,7 @@ const MAX_TAPS = 9;
 /** y = conv(concat(inputs), weight) + bias for weights [O, I, kH, kW]. */
 export function gemmForward(
   shape: ConvShape,
-  hasBias: boolean,
+  epilogue: Epilogue,
   target: TuningTarget = {},
 ): GemmDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
@@ -46,7 +47,7 @@ export function gemmForward(
     outputSize: shape.outputSize,
     groups: forwardTaps(shape, MAX_TAPS),
     weights: { first: 0, outputStride: totalInputChannels(shape) * taps, inputStride: taps },
-    hasBias,
+    epilogue,
   }, target);
 }
 
@@ -57,7 +58,7 @@ export function gemmForward(
 export function gemmInputGrad(
   shape: ConvShape,
   segment: number,
-  hasBias: boolean,
+  epilogue: Epilogue,
   target: TuningTarget = {},
 ): GemmDispatches {
   const taps = shape.kernel[0] * shape.kernel[1];
@@ -75,7 +76,7 @@ export function gemmInputGrad(
       outputStride: taps,
       inputStride: totalInputChannels(shape) * taps,
     },
-    hasBias,
+    epilogue,
   }, target);
 }
 
@@ -89,7 +90,7 @@ interface Product {
   readonly groups: TapGroups;
   /** Where the weight of an output and an input channel lies: the index of its first tap. */
   readonly weights: { first: number; outputStride: number; inputStride: number };
-  readonly hasBias: boolean;
+  readonly epilogue: Epilogue;
 }
 
 function gemm(g: Product, target: TuningTarget): GemmDispatches {
@@ -159,7 +160,7 @@ function gemm(g: Product, target: TuningTarget): GemmDispatches {
           OUT_PLANES: tile.outPlanes,
           ROWS: tile.rows,
           PIXELS,
-          HAS_BIAS: g.hasBias ? 1 : 0,
+          ...epilogueConstants(g.epilogue),
         },
       },
       params: [

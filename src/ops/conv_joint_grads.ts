@@ -164,7 +164,7 @@ function lowerImages(
   const convolutions = inputGrads.map((inputGrad, i) => {
     const adjoint = adjoints[i];
     if (!adjoint) throw new RangeError(`There is no gradient ${i}`);
-    const spec = winogradConvolution(adjoint, target, false, blocks);
+    const spec = winogradConvolution(adjoint, target, "none", blocks);
     const packed = kept.packed.get(inputGrad) ?? packWeights(context, spec, inputGrad.weight);
     kept.packed.set(inputGrad, packed);
     return { parts: spec.parts, packed, output: imagesOf(inputGrad.output, range) };

@@ -11,11 +11,13 @@ import { clearBorder } from "./clear_border.ts";
 import {
   type ConvJob,
   type ConvLimits,
+  imagesAtOnce,
   splitForward,
   splitInputGrad,
   splitWeightGrad,
   type WeightGradJob,
 } from "./conv_windows.ts";
+import { type Affine, type Finish, finishOf } from "./conv_epilogue.ts";
 import { directForward, directInputGrad, directWeightGrad } from "./conv_direct.ts";
 import { gemmForward, gemmInputGrad } from "./conv_gemm.ts";
 import { gemmWeightGrad } from "./conv_gemm_weight_grad.ts";
@@ -59,7 +61,7 @@ export function textureDims(shape: ConvShape): ConvDims | undefined {
   return { batch, height, width, inputChannels, outputChannels, kernel };
 }
 
-/** y = conv(concat(inputs), weight) + bias. */
+/** y = conv(concat(inputs), weight) + bias, or what `affine` makes of the convolution. */
 export function lowerForward(
   context: LowerContext,
   shape: ConvShape,
@@ -67,40 +69,59 @@ export function lowerForward(
   weight: Tensor,
   bias: Tensor | undefined,
   output: Tensor,
+  affine?: Affine,
 ): void {
   const job = {
     shape,
     inputs: inputs.map((input) => context.view(input)),
     weight: context.memory(weight),
     bias: bias && context.memory(bias),
+    affine,
     output: context.view(output),
   };
   splitForward(context, job, limitsOf(context.target, shape), (part) => forward(context, part));
 }
 
-function forward(context: LowerContext, { shape, inputs, weight, bias, output }: ConvJob): void {
-  const biases = bias ? [bias] : [];
+/** Whether no image of a convolution has to be cut by channels, so that no sum comes in parts. */
+export function takesWholeImages(
+  context: LowerContext,
+  shape: ConvShape,
+  inputs: readonly Tensor[],
+  output: Tensor,
+): boolean {
+  const images = {
+    inputs: inputs.map((input) => context.view(input)),
+    output: context.view(output),
+  };
+  return imagesAtOnce(context, images, limitsOf(context.target, shape)) >= 1;
+}
+
+function forward(
+  context: LowerContext,
+  { shape, inputs, weight, bias, affine, output }: ConvJob,
+): void {
+  const finish = finishOf(bias, affine);
   const dims = texture(context, shape);
   if (dims) {
     const staged = context.stage(inputs);
-    convolve(context, forwardOf(dims), staged, weight, output.memory, biases);
+    convolve(context, forwardOf(dims), staged, weight, output.memory, finish);
     clearBorder(context, output);
     return;
   }
   if (isGemm(context, shape)) {
-    const spec = gemmForward(shape, bias !== undefined, context.target);
+    const spec = gemmForward(shape, finish.epilogue, context.target);
     const packed = context.scratch("packed", spec.packedBytes);
     context.dispatch(spec.pack, [weight, packed]);
     const memories = inputs.map((input) => input.memory);
-    context.dispatch(spec.gemm, [...memories, packed, output.memory, ...biases]);
+    context.dispatch(spec.gemm, [...memories, packed, output.memory, ...finish.operands]);
     clearBorder(context, output);
     return;
   }
-  const spec = directForward(shape, bias !== undefined, context.images);
+  const spec = directForward(shape, finish.epilogue, context.images);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
   const memories = inputs.map((input) => input.memory);
-  context.dispatch(spec.gather, [...memories, packed, output.memory, ...biases]);
+  context.dispatch(spec.gather, [...memories, packed, output.memory, ...finish.operands]);
 }
 
 /** The gradient of input number `segment`; with a bias, a transposed convolution. */
@@ -132,26 +153,26 @@ function inputGrad(
   segment: number,
 ): void {
   if (!gradient) throw new Error("An input gradient needs the output's gradient");
-  const biases = bias ? [bias] : [];
+  const finish = finishOf(bias);
   const dims = texture(context, shape);
   if (dims) {
     const staged = context.stage([gradient]);
-    convolve(context, inputGradOf(dims, segment), staged, weight, output.memory, biases);
+    convolve(context, inputGradOf(dims, segment), staged, weight, output.memory, finish);
     clearBorder(context, output);
     return;
   }
   if (isGemm(context, shape)) {
-    const spec = gemmInputGrad(shape, segment, bias !== undefined, context.target);
+    const spec = gemmInputGrad(shape, segment, finish.epilogue, context.target);
     const packed = context.scratch("packed", spec.packedBytes);
     context.dispatch(spec.pack, [weight, packed]);
-    context.dispatch(spec.gemm, [gradient.memory, packed, output.memory, ...biases]);
+    context.dispatch(spec.gemm, [gradient.memory, packed, output.memory, ...finish.operands]);
     clearBorder(context, output);
     return;
   }
-  const spec = directInputGrad(shape, segment, bias !== undefined, context.images);
+  const spec = directInputGrad(shape, segment, finish.epilogue, context.images);
   const packed = context.scratch("packed", spec.packedBytes);
   context.dispatch(spec.pack, [weight, packed]);
-  context.dispatch(spec.gather, [gradient.memory, packed, output.memory, ...biases]);
+  context.dispatch(spec.gather, [gradient.memory, packed, output.memory, ...finish.operands]);
 }
 
 /** Invocations that keep a software adapter busy. */
@@ -243,19 +264,18 @@ function convolve(
   staged: TextureMemory,
   weight: BufferMemory,
   output: BufferMemory,
-  biases: readonly BufferMemory[],
+  { epilogue, operands }: Finish,
 ): void {
-  const hasBias = biases.length > 0;
   if (!suitsWinograd(convolution.dims, context.target)) {
-    const spec = textureConvolution(convolution, context.target, hasBias);
+    const spec = textureConvolution(convolution, context.target, epilogue);
     const packed = packWeights(context, spec, weight);
-    context.dispatch(spec.convolve, [staged, packed, output, ...biases]);
+    context.dispatch(spec.convolve, [staged, packed, output, ...operands]);
     return;
   }
-  const spec = winogradConvolution(convolution, context.target, hasBias);
+  const spec = winogradConvolution(convolution, context.target, epilogue);
   const packed = packWeights(context, spec, weight);
   for (const part of spec.parts) {
     const windows = transformWindows(context, part, staged);
-    multiplyWindows(context, part, windows, packed, output, biases);
+    multiplyWindows(context, part, windows, packed, output, operands);
   }
 }

@@ -22,6 +22,7 @@ import reduceSource from "../../shaders/conv2d_texture_weight_grad_reduce.wgsl" 
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { choose, type TuningTarget } from "../gpu/tuning.ts";
+import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import {
   type ConvDims,
   inputGradDims,
@@ -61,7 +62,7 @@ export interface TextureDispatches {
   readonly packed: PackedWeightGeometry;
   /**
    * Bindings: 0 params, 1 staged input (texture), 2 packed weights (texture), 3 output (c4; only
-   * pixels of the image are written), 4 bias (flat f32 [O], only with `hasBias`).
+   * pixels of the image are written), 4 what the epilogue needs.
    */
   readonly convolve: DispatchSpec;
 }
@@ -104,7 +105,7 @@ function tuningKey(direction: "forward" | "weight_grad", dims: ConvDims): string
 export function textureConvolution(
   { dims, weights }: TextureConvolution,
   target: TextureTarget,
-  hasBias: boolean,
+  epilogue: Epilogue,
 ): TextureDispatches {
   const { batch, height, width, outputChannels } = dims;
   const { maxTextureDimension } = target;
@@ -152,7 +153,7 @@ export function textureConvolution(
           OUT_PLANES: outPlanes,
           TILE_H: plan.tile.height,
           TILE_W: plan.tile.width,
-          HAS_BIAS: hasBias ? 1 : 0,
+          ...epilogueConstants(epilogue),
         },
       },
       params: [

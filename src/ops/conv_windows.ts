@@ -15,6 +15,7 @@ import {
   unitTooLarge,
   windowOfUnits,
 } from "../graph/windows.ts";
+import type { Affine } from "./conv_epilogue.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -28,6 +29,8 @@ export interface ConvJob {
   readonly weight: BufferMemory;
   /** `flat`, a value for each channel of `output` */
   readonly bias: BufferMemory | undefined;
+  /** Instead of a bias; only where {@linkcode imagesAtOnce} gives at least one. */
+  readonly affine?: Affine | undefined;
   readonly output: ImageView;
 }
 
@@ -57,6 +60,7 @@ export function splitForward(
 ): void {
   if (splitImages(context, job, limits, run)) return;
   const { shape, inputs, output, bias } = job;
+  if (job.affine) throw new Error("Partial sums of a convolution cannot be scaled and offset");
   const { batch, outputChannels } = shape;
   const pieces = inputs.flatMap((view, i) => {
     const before = shape.inputChannels.slice(0, i).reduce((sum, c) => sum + c, 0);
@@ -199,8 +203,7 @@ function splitImages(
   run: (part: ConvJob) => void,
 ): boolean {
   const { shape, inputs, output } = job;
-  const bound = [output, ...(limits.bindsInputs ? inputs : [])];
-  const most = Math.min(limits.mostImages, mostImages(context, bound));
+  const most = imagesAtOnce(context, job, limits);
   if (most < 1) return false;
   if (most >= shape.batch) {
     run(job);
@@ -215,6 +218,16 @@ function splitImages(
     });
   }
   return true;
+}
+
+/** How many whole images a convolution takes at once; 0 where one has to be cut by channels. */
+export function imagesAtOnce(
+  context: LowerContext,
+  { inputs, output }: Pick<ConvJob, "inputs" | "output">,
+  limits: ConvLimits,
+): number {
+  const bound = [output, ...(limits.bindsInputs ? inputs : [])];
+  return Math.min(limits.mostImages, mostImages(context, bound));
 }
 
 /** How many images of each can be bound at once; 0 where not even one can. */

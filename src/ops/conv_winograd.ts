@@ -16,6 +16,7 @@ import multiplySource from "../../shaders/conv2d_winograd_multiply.wgsl" with { 
 import outputSource from "../../shaders/conv2d_winograd_output.wgsl" with { type: "text" };
 import packSource from "../../shaders/conv2d_winograd_pack_weights.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import {
   type ConvDims,
   inputPlanesOf,
@@ -52,8 +53,8 @@ export interface WinogradPart extends ImageTransform {
   readonly multiply: DispatchSpec;
   readonly productBytes: number;
   /**
-   * Bindings: 0 params, 1 products, 2 output (c4; only pixels of the image are written), 3 bias
-   * (flat f32 [O], only with `hasBias`).
+   * Bindings: 0 params, 1 products, 2 output (c4; only pixels of the image are written), 3 what
+   * the epilogue needs.
    */
   readonly finish: DispatchSpec;
 }
@@ -95,7 +96,7 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
 export function winogradConvolution(
   { dims, weights }: TextureConvolution,
   target: TextureTarget,
-  hasBias: boolean,
+  epilogue: Epilogue,
   ranges?: readonly BlockRange[],
 ): WinogradDispatches {
   const { batch, height, width, outputChannels } = dims;
@@ -121,7 +122,7 @@ export function winogradConvolution(
       kernel: {
         name: "conv2d_winograd_output",
         source: outputSource,
-        constants: { HAS_BIAS: hasBias ? 1 : 0, ...POINTS },
+        constants: { ...epilogueConstants(epilogue), ...POINTS },
       },
       params: [
         width,

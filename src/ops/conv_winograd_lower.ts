@@ -65,11 +65,11 @@ export function multiplyWindows(
   windows: TextureMemory,
   packed: TextureMemory,
   output: BufferMemory,
-  biases: readonly BufferMemory[],
+  operands: readonly BufferMemory[],
 ): void {
   const products = context.scratch("products", productBytes);
   context.dispatch(multiply, [windows, packed, products]);
-  context.dispatch(finish, [products, output, ...biases]);
+  context.dispatch(finish, [products, output, ...operands]);
 }
 
 /** A part of a weight gradient from the transformed windows of the output's gradient. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { recordExtras, recordTrainStep } from "../../src/bench/op_programs.ts";
+import { type OpProgram, recordExtras, recordTrainStep } from "../../src/bench/op_programs.ts";
 import { benchOps, spotError } from "../../src/bench/ops.ts";
 import { measurePeaks } from "../../src/bench/peaks.ts";
 import type { Values } from "../../src/bench/spot_arrays.ts";
@@ -7,7 +7,10 @@ import { exactOutputs } from "../../src/bench/spot_values.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { rewrite } from "../../src/graph/rewrite.ts";
+import { Stream } from "../../src/nn/random.ts";
+import { batchNorm2d } from "../../src/ops/batch_norm2d.ts";
 import { conv2d } from "../../src/ops/conv2d.ts";
+import { relu } from "../../src/ops/elementwise.ts";
 
 const SIZE = { batch: 2, height: 17, width: 22 };
 const PEAKS = { gflops: 100, gigabytesPerSecond: 10 };
@@ -19,6 +22,7 @@ for (const kernels of ["cpu", "gpu"] as const) {
       recordTrainStep({ model: "unet-small", width: 4, upsample: "bilinear" }, SIZE),
       recordTrainStep({ model: "unet", width: 2, upsample: "transposed" }, SIZE),
       recordExtras(SIZE),
+      recordNormalizing(),
     ];
     for (const program of programs) {
       const rows = await benchOps(gpu, program, { steps: 1, peaks: PEAKS });
@@ -32,6 +36,29 @@ for (const kernels of ["cpu", "gpu"] as const) {
       }
     }
   });
+}
+
+/** A convolution that stores its results normalised, as inference has them. */
+function recordNormalizing(): OpProgram {
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [2, 5, 9, 12], layout: "c4" });
+  const weight = graph.input("weight", { shape: [6, 5, 3, 3] });
+  const vector = (label: string) => graph.input(label, { shape: [6] });
+  const y = conv2d(x, weight, vector("bias"), { padding: 1 });
+  const state = {
+    weight: vector("gamma"),
+    bias: vector("beta"),
+    runningMean: vector("mean"),
+    runningVar: vector("variance"),
+  };
+  const outputs = [relu(batchNorm2d(y, state, { training: false }))];
+  const stream = new Stream(1);
+  const inputs: Record<string, Float32Array> = {};
+  for (const [label, { shape }] of graph.inputs) {
+    const values = stream.uniform(shape.reduce((a, b) => a * b, 1), 1);
+    inputs[label] = label === "variance" ? values.map((v) => 1 + v / 2) : values;
+  }
+  return { graph, outputs, inputs };
 }
 
 /** A convolution with inputs of ones, as a node and the values around it. */
