@@ -1,18 +1,24 @@
 // Transforms images for conv2d_winograd_multiply and conv2d_winograd_weight_grad.
 //
-// Formula: V = B^T d B for every block d of 6 x 6 pixels, blocks 4 pixels apart (Winograd's
-//   F(4x4,3x3); Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). The
-//   polynomials behind it are taken at 0, +-POINT_A, +-POINT_B and infinity. Rows of B^T:
-//   (a*a*b*b, 0, -a*a-b*b, 0, 1, 0), (0, -+a*b*b, -b*b, +-a, 1, 0), (0, -+a*a*b, -a*a, +-b, 1, 0),
-//   (0, a*a*b*b, 0, -a*a-b*b, 0, 1)
+// Formula: V = B^T d B for every window d of N x N pixels, N = SIDE + 2, windows SIDE pixels apart
+//   (Winograd's F(4x4,3x3) or F(6x6,3x3); Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//   Networks", 2016). The polynomials behind it are taken at 0, +-p for each of PAIRS points p, and
+//   infinity. Rows of B^T are the coefficients of Q(x) = product of all x^2 - p^2 for 0, of
+//   x (x +- p) Q(x) / (x^2 - p^2) for +-p, and of x Q(x) for infinity
 // Layout
 //   input        staged planes of 4 channels with a border of one zero pixel, stacked in columns
 //   transformed  the image of a texture whose rows are the GROUP blocks that a workgroup multiplies:
-//                texel block % GROUP of row ((block / GROUP)*36 + position)*inputPlanes + plane;
+//                texel block % GROUP of row ((block / GROUP)*N*N + position)*inputPlanes + plane;
 //                up to a multiple of 16 the last block stands for those behind it
 // Bindings: 0 params, 1 input, 2 transformed
-// Constants: GROUP, POINT_A, POINT_B
+// Constants: GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all,
+//   or half of the rows of V: outer for the first, the last and those of the first point, inner for
+//   the others (64 vec4s at once leave the processor's caches of code and registers)
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
+
+//@let N = SIDE + 2
+//@let firstPair = ROWS == 'inner' ? 1 : 0
+//@let endPair = ROWS == 'outer' ? 1 : PAIRS
 
 struct Params {
   planeRows: u32,
@@ -29,8 +35,36 @@ struct Params {
 @group(0) @binding(1) var input: texture_storage_2d<${TEXEL}, read>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<vec4<f32>>;
 
-const a = ${POINT_A};
-const b = ${POINT_B};
+// q: coefficients of Q at even powers; r: those of Q(x) / (x^2 - p^2) for each point; s: squares
+const p0 = ${POINT_0};
+const p1 = ${POINT_1};
+const s0 = p0 * p0;
+const s1 = p1 * p1;
+//@if PAIRS == 2
+const q0 = s0 * s1;
+const q1 = -s0 - s1;
+const q2 = 1.0;
+const r0_0 = -s1;
+const r0_1 = 1.0;
+const r1_0 = -s0;
+const r1_1 = 1.0;
+//@else
+const p2 = ${POINT_2};
+const s2 = p2 * p2;
+const q0 = -s0 * s1 * s2;
+const q1 = s0 * s1 + s0 * s2 + s1 * s2;
+const q2 = -s0 - s1 - s2;
+const q3 = 1.0;
+const r0_0 = s1 * s2;
+const r0_1 = -s1 - s2;
+const r0_2 = 1.0;
+const r1_0 = s0 * s2;
+const r1_1 = -s0 - s2;
+const r1_2 = 1.0;
+const r2_0 = s0 * s1;
+const r2_1 = -s0 - s1;
+const r2_2 = 1.0;
+//@end
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -38,43 +72,45 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let image = (params.firstBlock + block) / params.blocksPerImage;
   let blockOfImage = (params.firstBlock + block) % params.blocksPerImage;
   let plane = image * params.inputPlanes + id.y;
-  let blockX = blockOfImage % params.blocksX * 4u;
-  let blockY = blockOfImage / params.blocksX * 4u;
+  let blockX = blockOfImage % params.blocksX * ${SIDE}u;
+  let blockY = blockOfImage / params.blocksX * ${SIDE}u;
   // Blocks may stick out: there they read the border again, which is zero.
   let column = plane / params.planesPerColumn * params.pitch;
   let row = plane % params.planesPerColumn * params.planeRows;
-  //@for i in 0..6
+  //@for i in 0..N
   let x${i} = column + min(blockX + ${i}u, params.pitch - 1u);
   let y${i} = row + min(blockY + ${i}u, params.planeRows - 1u);
   //@end
-  //@for j in 0..6
-  $each(i in 0..6){ let d${i}_${j} = textureLoad(input, vec2<u32>(x${j}, y${i})); }
-  let e${j} = d4_${j} - b * b * d2_${j};
-  let o${j} = a * (d3_${j} - b * b * d1_${j});
-  let f${j} = d4_${j} - a * a * d2_${j};
-  let g${j} = b * (d3_${j} - a * a * d1_${j});
-  let r0_${j} = a * a * b * b * d0_${j} - (a * a + b * b) * d2_${j} + d4_${j};
-  let r1_${j} = e${j} + o${j};
-  let r2_${j} = e${j} - o${j};
-  let r3_${j} = f${j} + g${j};
-  let r4_${j} = f${j} - g${j};
-  let r5_${j} = a * a * b * b * d1_${j} - (a * a + b * b) * d3_${j} + d5_${j};
+  // t${row}_${column}: B^T d
+  //@for x in 0..N
+  $each(y in 0..N){ let d${y}_${x} = textureLoad(input, vec2<u32>(x${x}, y${y})); }
+  //@if ROWS != 'inner'
+  let t0_${x} = $sum(k in 0..PAIRS + 1){q${k} * d${2 * k}_${x}};
+  let t${N - 1}_${x} = $sum(k in 0..PAIRS + 1){q${k} * d${2 * k + 1}_${x}};
+  //@end
+  //@for p in firstPair..endPair
+  let even${p}_${x} = $sum(k in 0..PAIRS){r${p}_${k} * d${2 * k + 2}_${x}};
+  let odd${p}_${x} = p${p} * ($sum(k in 0..PAIRS){r${p}_${k} * d${2 * k + 1}_${x}});
+  let t${2 * p + 1}_${x} = even${p}_${x} + odd${p}_${x};
+  let t${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
+  //@end
   //@end
   let step = params.inputPlanes * ${GROUP}u;
-  let first = id.x / ${GROUP}u * 36u * step + id.y * ${GROUP}u + id.x % ${GROUP}u;
-  //@for i in 0..6
+  let first = id.x / ${GROUP}u * ${N * N}u * step + id.y * ${GROUP}u + id.x % ${GROUP}u;
+  //@for y in 0..N
+  //@let pair = (y + 1) / 2 - 1
+  //@if y == 0 || y == N - 1 ? ROWS != 'inner' : pair >= firstPair && pair < endPair
   {
-    let e = r${i}_4 - b * b * r${i}_2;
-    let o = a * (r${i}_3 - b * b * r${i}_1);
-    let f = r${i}_4 - a * a * r${i}_2;
-    let g = b * (r${i}_3 - a * a * r${i}_1);
-    let at = first + ${6 * i}u * step;
-    transformed[at] = a * a * b * b * r${i}_0 - (a * a + b * b) * r${i}_2 + r${i}_4;
-    transformed[at + step] = e + o;
-    transformed[at + 2u * step] = e - o;
-    transformed[at + 3u * step] = f + g;
-    transformed[at + 4u * step] = f - g;
-    transformed[at + 5u * step] = a * a * b * b * r${i}_1 - (a * a + b * b) * r${i}_3 + r${i}_5;
+    let at = first + ${N * y}u * step;
+    transformed[at] = $sum(k in 0..PAIRS + 1){q${k} * t${y}_${2 * k}};
+    //@for p in 0..PAIRS
+    let even${p} = $sum(k in 0..PAIRS){r${p}_${k} * t${y}_${2 * k + 2}};
+    let odd${p} = p${p} * ($sum(k in 0..PAIRS){r${p}_${k} * t${y}_${2 * k + 1}});
+    transformed[at + ${2 * p + 1}u * step] = even${p} + odd${p};
+    transformed[at + ${2 * p + 2}u * step] = even${p} - odd${p};
+    //@end
+    transformed[at + ${N - 1}u * step] = $sum(k in 0..PAIRS + 1){q${k} * t${y}_${2 * k + 1}};
   }
+  //@end
   //@end
 }

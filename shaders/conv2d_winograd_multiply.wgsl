@@ -1,13 +1,13 @@
 // Products of transformed images and weights, position by position.
 //
 // Formula: M[position] = sum over input channels of U[position] * V[position] for every block of
-//   4 x 4 pixels (Winograd's F(4x4,3x3), see conv2d_winograd_input.wgsl): 36 multiplications where
-//   the convolution's definition has 144.
+//   pixels (Winograd's F(4x4,3x3) or F(6x6,3x3), see conv2d_winograd_input.wgsl): 36 multiplications
+//   for 16 pixels or 64 for 36, where the convolution's definition has 144 or 324.
 //
 // Layout
 //   transformed  see conv2d_winograd_input.wgsl
 //   weights      see conv2d_winograd_pack_weights.wgsl
-//   products     vec4 (plane*36 + position)*blocks + block holds four output channels
+//   products     vec4 (plane*positions + position)*blocks + block holds four output channels
 // Bindings: 0 params, 1 transformed, 2 weights, 3 products
 // Constants: OUT_PLANES, BLOCKS of an invocation
 // Grid: x over blocks of output channels, y over groups of 16 * BLOCKS blocks of pixels,
@@ -19,6 +19,7 @@ struct Params {
   blocks: u32,
   weightPitch: u32,
   blocksPerWeightColumn: u32,
+  positions: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -36,18 +37,14 @@ fn main(
   let inputPlanes = params.inputPlanes;
   let position = group.z;
   let weightX = group.x / params.blocksPerWeightColumn * params.weightPitch;
-  var weightRow = (group.x % params.blocksPerWeightColumn * 36u + position) * inputPlanes;
-  var row = (group.y * 36u + position) * inputPlanes;
-  //@for b in 0..BLOCKS
-  let x${b} = lane + ${16 * b}u;
-  //@end
+  var weightRow = (group.x % params.blocksPerWeightColumn * params.positions + position) * inputPlanes;
+  var row = (group.y * params.positions + position) * inputPlanes;
+  $each(b in 0..BLOCKS){ let x${b} = lane + ${16 * b}u; }
   //@for k in 0..OUT_PLANES
   $each(b in 0..BLOCKS){ var sum${k}_${b} = vec4<f32>(); }
   //@end
   for (var plane = 0u; plane < inputPlanes; plane++) {
-    //@for b in 0..BLOCKS
-    let v${b} = textureLoad(transformed, vec2<u32>(x${b}, row));
-    //@end
+    $each(b in 0..BLOCKS){ let v${b} = textureLoad(transformed, vec2<u32>(x${b}, row)); }
     //@for k in 0..OUT_PLANES
     $each(c in 0..4){ let w${k}_${c} = textureLoad(weights, vec2<u32>(weightX + ${c * OUT_PLANES + k}u, weightRow)); }
     // Sums of four first: what is lost by rounding is halved, at no cost.
@@ -61,7 +58,7 @@ fn main(
   {
     let plane = group.x * ${OUT_PLANES}u + ${k}u;
     if (plane < params.outputPlanes) {
-      let at = (plane * 36u + position) * params.blocks + first;
+      let at = (plane * params.positions + position) * params.blocks + first;
       //@for b in 0..BLOCKS
       if (first + x${b} < params.blocks) {
         products[at + x${b}] = sum${k}_${b};

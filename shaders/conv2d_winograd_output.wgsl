@@ -1,14 +1,17 @@
 // Transforms the products of conv2d_winograd_multiply back to pixels.
 //
-// Formula: Y = A^T M A + bias for every block of 4 x 4 pixels (Winograd's F(4x4,3x3), see
-//   conv2d_winograd_input.wgsl). Row k of A^T: (0^k, a^k, (-a)^k, b^k, (-b)^k, 1 for the last k).
-//   EPILOGUE affine: Y = A^T M A * scale + offset, then max(Y, 0) with RELU
+// Formula: Y = A^T M A + bias for every block of SIDE x SIDE pixels (Winograd's F(4x4,3x3) or
+//   F(6x6,3x3), see conv2d_winograd_input.wgsl). Row k of A^T: (0^k, p^k and (-p)^k for every point p,
+//   1 for the last k). EPILOGUE affine: Y = A^T M A * scale + offset, then max(Y, 0) with RELU
 // Layout
 //   products  see conv2d_winograd_multiply.wgsl
 //   output    c4 planes; only pixels of the image are written
 // Bindings: 0 params, 1 products, 2 output, 3 bias [O] or affine as batch_norm2d_fold leaves it
-// Constants: EPILOGUE none | bias | affine; RELU 0 | 1; POINT_A, POINT_B
+// Constants: EPILOGUE none | bias | affine; RELU 0 | 1; SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and,
+//   with three pairs, POINT_2
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
+
+//@let N = SIDE + 2
 
 struct Params {
   width: u32,
@@ -37,8 +40,20 @@ fn biasOf(channel: u32, channels: u32) -> f32 {
 @group(0) @binding(3) var<storage, read> affine: array<vec4<f32>>;
 //@end
 
-const a = ${POINT_A};
-const b = ${POINT_B};
+// Powers of the points
+//@for p in 0..PAIRS
+const p${p}_0 = 1.0;
+//@end
+const p0_1 = ${POINT_0};
+const p1_1 = ${POINT_1};
+//@if PAIRS == 3
+const p2_1 = ${POINT_2};
+//@end
+//@for p in 0..PAIRS
+//@for k in 1..SIDE - 1
+const p${p}_${k + 1} = p${p}_${k} * p${p}_1;
+//@end
+//@end
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -50,19 +65,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let plane = id.y;
   let image = (params.firstBlock + id.x) / params.blocksPerImage;
   let blockOfImage = (params.firstBlock + id.x) % params.blocksPerImage;
-  let x0 = blockOfImage % params.blocksX * 4u;
-  let y0 = blockOfImage / params.blocksX * 4u;
-  let first = plane * 36u * params.blocks + id.x;
-  //@for x in 0..6
-  $each(y in 0..6){ let m${y}_${x} = products[first + ${6 * y + x}u * params.blocks]; }
-  let evenA${x} = m1_${x} + m2_${x};
-  let oddA${x} = m1_${x} - m2_${x};
-  let evenB${x} = m3_${x} + m4_${x};
-  let oddB${x} = m3_${x} - m4_${x};
-  let z0_${x} = m0_${x} + evenA${x} + evenB${x};
-  let z1_${x} = a * oddA${x} + b * oddB${x};
-  let z2_${x} = a * a * evenA${x} + b * b * evenB${x};
-  let z3_${x} = a * a * a * oddA${x} + b * b * b * oddB${x} + m5_${x};
+  let x0 = blockOfImage % params.blocksX * ${SIDE}u;
+  let y0 = blockOfImage / params.blocksX * ${SIDE}u;
+  let first = plane * ${N * N}u * params.blocks + id.x;
+  // z${row}_${column}: A^T M
+  //@for x in 0..N
+  $each(y in 0..N){ let m${y}_${x} = products[first + ${N * y + x}u * params.blocks]; }
+  //@for p in 0..PAIRS
+  let even${p}_${x} = m${2 * p + 1}_${x} + m${2 * p + 2}_${x};
+  let odd${p}_${x} = m${2 * p + 1}_${x} - m${2 * p + 2}_${x};
+  //@end
+  let z0_${x} = m0_${x} + $sum(p in 0..PAIRS){even${p}_${x}};
+  //@for k in 1..SIDE - 1
+  let z${k}_${x} = $sum(p in 0..PAIRS){p${p}_${k} * ${k % 2 == 0 ? 'even' : 'odd'}${p}_${x}};
+  //@end
+  let z${SIDE - 1}_${x} = m${N - 1}_${x} + $sum(p in 0..PAIRS){p${p}_${SIDE - 1} * odd${p}_${x}};
   //@end
   //@if EPILOGUE == 'bias'
   let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u, params.outputChannels) });
@@ -75,23 +92,23 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   //@let head = EPILOGUE != 'affine' ? '' : RELU ? 'max((' : '('
   //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ') * scale + offset'
   let at = ((image * params.outputPlanes + plane) * params.planeRows + y0 + 1u) * params.pitch + x0 + 1u;
-  //@for y in 0..4
+  //@for y in 0..SIDE
   if (y0 + ${y}u < params.height) {
-    let evenA = z${y}_1 + z${y}_2;
-    let oddA = z${y}_1 - z${y}_2;
-    let evenB = z${y}_3 + z${y}_4;
-    let oddB = z${y}_3 - z${y}_4;
+    //@for p in 0..PAIRS
+    let even${p} = z${y}_${2 * p + 1} + z${y}_${2 * p + 2};
+    let odd${p} = z${y}_${2 * p + 1} - z${y}_${2 * p + 2};
+    //@end
+    let value0 = z${y}_0 + $sum(p in 0..PAIRS){even${p}};
+    //@for k in 1..SIDE - 1
+    let value${k} = $sum(p in 0..PAIRS){p${p}_${k} * ${k % 2 == 0 ? 'even' : 'odd'}${p}};
+    //@end
+    let value${SIDE - 1} = z${y}_${N - 1} + $sum(p in 0..PAIRS){p${p}_${SIDE - 1} * odd${p}};
     let row = at + ${y}u * params.pitch;
-    output[row] = ${IMAGE}(${head}z${y}_0 + evenA + evenB${tail}${relu});
-    if (x0 + 1u < params.width) {
-      output[row + 1u] = ${IMAGE}(${head}a * oddA + b * oddB${tail}${relu});
+    //@for k in 0..SIDE
+    if (x0 + ${k}u < params.width) {
+      output[row + ${k}u] = ${IMAGE}(${head}value${k}${tail}${relu});
     }
-    if (x0 + 2u < params.width) {
-      output[row + 2u] = ${IMAGE}(${head}a * a * evenA + b * b * evenB${tail}${relu});
-    }
-    if (x0 + 3u < params.width) {
-      output[row + 3u] = ${IMAGE}(${head}a * a * a * oddA + b * b * b * oddB + z${y}_5${tail}${relu});
-    }
+    //@end
   }
   //@end
 }

@@ -1,24 +1,25 @@
 // Transforms convolution weights for conv2d_winograd_multiply.
 //
-// Formula: U = G g G^T of every 3 x 3 kernel g (Winograd's F(4x4,3x3), see
-//   conv2d_winograd_input.wgsl), where
-//   the rows of G are (1, 0, 0) / (a*a*b*b), (1, +-a, a*a) / (2*a*a*(a*a - b*b)),
-//   (1, +-b, b*b) / (2*b*b*(b*b - a*a)), (0, 0, 1)
+// Formula: U = G g G^T of every 3 x 3 kernel g (Winograd's F(4x4,3x3) or F(6x6,3x3), see
+//   conv2d_winograd_input.wgsl). Rows of G: (1, 0, 0) / Q(0), (1, +-p, p^2) / (2 p^2 R(p)) for every
+//   point p, R(x) = Q(x) / (x^2 - p^2), and (0, 0, 1)
 //   forward    g[o][i][tap] = w[o][i][tap]
 //   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
 // Layout
 //   weights  PyTorch's [O, I, 3, 3], flat
 //   packed   the image of a texture in columns of 4*OUT_PLANES texels; texel
 //            input lane*OUT_PLANES + output plane of column block / blocksPerColumn, row
-//            ((block % blocksPerColumn)*36 + position)*inputPlanes + input plane, holds four output
+//            ((block % blocksPerColumn)*N*N + position)*inputPlanes + input plane, holds four output
 //            channels. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
-// Constants: OUT_PLANES, TRANSPOSED, POINT_A, POINT_B
+// Constants: OUT_PLANES, TRANSPOSED, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs,
+//   POINT_2
 // Grid: x over columns, a workgroup for the texels of a row; y over input planes of blocks of a
 //   column.
 
 //@let pitch = 4 * OUT_PLANES
+//@let N = SIDE + 2
 
 struct Segment {
   firstPlane: u32,
@@ -41,11 +42,22 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
 
-const a = ${POINT_A};
-const b = ${POINT_B};
-const scale0 = 1.0 / (a * a * b * b);
-const scaleA = 1.0 / (2.0 * a * a * (a * a - b * b));
-const scaleB = 1.0 / (2.0 * b * b * (b * b - a * a));
+const p0 = ${POINT_0};
+const p1 = ${POINT_1};
+const s0 = p0 * p0;
+const s1 = p1 * p1;
+//@if PAIRS == 2
+const scale = 1.0 / (s0 * s1);
+const scale0 = 1.0 / (2.0 * s0 * (s0 - s1));
+const scale1 = 1.0 / (2.0 * s1 * (s1 - s0));
+//@else
+const p2 = ${POINT_2};
+const s2 = p2 * p2;
+const scale = -1.0 / (s0 * s1 * s2);
+const scale0 = 1.0 / (2.0 * s0 * (s0 - s1) * (s0 - s2));
+const scale1 = 1.0 / (2.0 * s1 * (s1 - s0) * (s1 - s2));
+const scale2 = 1.0 / (2.0 * s2 * (s2 - s0) * (s2 - s1));
+//@end
 
 @compute @workgroup_size(${pitch})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -83,31 +95,30 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     //@end
   }
   //@end
+  // h${row}_${column}: G g
   //@for x in 0..3
-  //@let y = x + 3
-  //@let z = x + 6
-  let evenA${x} = g${x} + a * a * g${z};
-  let evenB${x} = g${x} + b * b * g${z};
-  let h0_${x} = scale0 * g${x};
-  let h1_${x} = scaleA * (evenA${x} + a * g${y});
-  let h2_${x} = scaleA * (evenA${x} - a * g${y});
-  let h3_${x} = scaleB * (evenB${x} + b * g${y});
-  let h4_${x} = scaleB * (evenB${x} - b * g${y});
-  let h5_${x} = g${z};
+  let h0_${x} = scale * g${x};
+  let h${N - 1}_${x} = g${x + 6};
+  //@for p in 0..PAIRS
+  let even${p}_${x} = scale${p} * (g${x} + s${p} * g${x + 6});
+  let odd${p}_${x} = scale${p} * p${p} * g${x + 3};
+  let h${2 * p + 1}_${x} = even${p}_${x} + odd${p}_${x};
+  let h${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
+  //@end
   //@end
   let step = params.inputPlanes * rowTexels;
-  let first = (blockOfColumn * 36u * params.inputPlanes + inputPlane) * rowTexels + id.x;
-  //@for y in 0..6
+  let first = (blockOfColumn * ${N * N}u * params.inputPlanes + inputPlane) * rowTexels + id.x;
+  //@for y in 0..N
   {
-    let at = first + ${6 * y}u * step;
-    let evenA = h${y}_0 + a * a * h${y}_2;
-    let evenB = h${y}_0 + b * b * h${y}_2;
-    packed[at] = scale0 * h${y}_0;
-    packed[at + step] = scaleA * (evenA + a * h${y}_1);
-    packed[at + 2u * step] = scaleA * (evenA - a * h${y}_1);
-    packed[at + 3u * step] = scaleB * (evenB + b * h${y}_1);
-    packed[at + 4u * step] = scaleB * (evenB - b * h${y}_1);
-    packed[at + 5u * step] = h${y}_2;
+    let at = first + ${N * y}u * step;
+    packed[at] = scale * h${y}_0;
+    //@for p in 0..PAIRS
+    let even${p} = scale${p} * (h${y}_0 + s${p} * h${y}_2);
+    let odd${p} = scale${p} * p${p} * h${y}_1;
+    packed[at + ${2 * p + 1}u * step] = even${p} + odd${p};
+    packed[at + ${2 * p + 2}u * step] = even${p} - odd${p};
+    //@end
+    packed[at + ${N - 1}u * step] = h${y}_2;
   }
   //@end
 }

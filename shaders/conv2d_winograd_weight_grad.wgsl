@@ -1,7 +1,8 @@
 // Sums of products of transformed gradients and inputs, position by position.
 //
 // Formula: S[position][o][i] = sum over blocks of V[position][o] * Z[position][i], V the transformed
-//   6 x 6 windows of the output's gradient, Z the transformed 4 x 4 blocks of the input
+//   windows of the output's gradient, Z the transformed blocks of the input. Sums are made of sums: of
+//   RUN blocks, of a group, of all
 //
 // Lanes of a workgroup differ in channels, and all of them walk the same blocks: no lane adds to
 // another's sums.
@@ -24,6 +25,7 @@ struct Params {
   blocks: u32,
   groupsPerStrip: u32,
   isAdded: u32, // 1 adds to the sums of earlier blocks
+  positions: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -45,15 +47,18 @@ fn main(
   $each(q in 0..OUT_PLANES){ let output${q} = min(output + ${q}u, params.gradientPlanes - 1u); }
   $each(r in 0..IN_PLANES){ let plane${r} = min(plane + ${r}u, params.inputPlanes - 1u); }
 
-  // sum${output plane}_${input plane}_${input lane}, four output channels a vec4
+  // total${output plane}_${input plane}_${input lane}, four output channels a vec4
   //@for q in 0..OUT_PLANES
-  $each(r in 0..IN_PLANES, c in 0..4){ var sum${q}_${r}_${c} = vec4<f32>(); }
+  $each(r in 0..IN_PLANES, c in 0..4){ var total${q}_${r}_${c} = vec4<f32>(); }
   //@end
   let firstGroup = group.y * params.groupsPerStrip;
   let endGroup = min(firstGroup + params.groupsPerStrip, (params.blocks + ${GROUP - 1}u) / ${GROUP}u);
   for (var g = firstGroup; g < endGroup; g++) {
-    let gradientRow = (g * 36u + group.z) * params.gradientPlanes;
-    let inputRow = (g * 36u + group.z) * params.inputPlanes;
+    let gradientRow = (g * params.positions + group.z) * params.gradientPlanes;
+    let inputRow = (g * params.positions + group.z) * params.inputPlanes;
+    //@for q in 0..OUT_PLANES
+    $each(r in 0..IN_PLANES, c in 0..4){ var sum${q}_${r}_${c} = vec4<f32>(); }
+    //@end
     let end = min(${GROUP}u, params.blocks - g * ${GROUP}u);
     for (var x = 0u; x < end; x += ${RUN}u) {
       //@for n in 0..RUN
@@ -66,21 +71,24 @@ fn main(
       //@end
       //@end
     }
+    //@for q in 0..OUT_PLANES
+    $each(r in 0..IN_PLANES, c in 0..4){ total${q}_${r}_${c} += sum${q}_${r}_${c}; }
+    //@end
   }
 
-  let first = (group.y * 36u + group.z) * params.inputPlanes * 4u;
+  let first = (group.y * params.positions + group.z) * params.inputPlanes * 4u;
   //@for r in 0..IN_PLANES
   let at${r} = (first + plane${r} * 4u) * params.gradientPlanes;
   //@end
   if (params.isAdded != 0u) {
     //@for q in 0..OUT_PLANES
-    $each(r in 0..IN_PLANES, c in 0..4){ sum${q}_${r}_${c} += sums[at${r} + ${c}u * params.gradientPlanes + output${q}]; }
+    $each(r in 0..IN_PLANES, c in 0..4){ total${q}_${r}_${c} += sums[at${r} + ${c}u * params.gradientPlanes + output${q}]; }
     //@end
   }
   //@for q in 0..OUT_PLANES
   //@for r in 0..IN_PLANES
   if (output + ${q}u < params.gradientPlanes && plane + ${r}u < params.inputPlanes) {
-    $each(c in 0..4){ sums[at${r} + ${c}u * params.gradientPlanes + output${q}] = sum${q}_${r}_${c}; }
+    $each(c in 0..4){ sums[at${r} + ${c}u * params.gradientPlanes + output${q}] = total${q}_${r}_${c}; }
   }
   //@end
   //@end

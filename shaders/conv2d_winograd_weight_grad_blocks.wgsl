@@ -1,15 +1,20 @@
 // Transforms blocks of an input for conv2d_winograd_weight_grad.
 //
-// Formula: Z = A x A^T for every block x of 4 x 4 pixels, A being that of Winograd's F(4x4,3x3), see
-//   conv2d_winograd_output.wgsl: polynomials with the pixels as coefficients at 0, +-POINT_A,
-//   +-POINT_B and infinity, along both axes
+// Formula: Z = A x A^T for every block x of SIDE x SIDE pixels, A being that of Winograd's algorithms,
+//   see conv2d_winograd_output.wgsl: the values of polynomials with the pixels as coefficients at 0,
+//   +-p for each of PAIRS points p, and infinity, along both axes
 // Layout
 //   input   c4 planes of an input; border and padding are zero
 //   blocks  the image of a texture, as conv2d_winograd_input leaves it, with the planes of all
 //           inputs; blocks behind the last, up to a multiple of 16, become zero
 // Bindings: 0 params, 1 input, 2 blocks
-// Constants: GROUP, POINT_A, POINT_B
+// Constants: GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all |
+//   outer | inner, see conv2d_winograd_input.wgsl
 // Grid: x over blocks in workgroups of 16, y over planes of an image of the input.
+
+//@let N = SIDE + 2
+//@let firstPair = ROWS == 'inner' ? 1 : 0
+//@let endPair = ROWS == 'outer' ? 1 : PAIRS
 
 struct Params {
   planeRows: u32,
@@ -27,49 +32,63 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<${IMAGE}>;
 @group(0) @binding(2) var<storage, read_write> blocks: array<vec4<f32>>;
 
-const a = ${POINT_A};
-const b = ${POINT_B};
+// Powers of the points
+//@for p in 0..PAIRS
+const p${p}_0 = 1.0;
+//@end
+const p0_1 = ${POINT_0};
+const p1_1 = ${POINT_1};
+//@if PAIRS == 3
+const p2_1 = ${POINT_2};
+//@end
+//@for p in 0..PAIRS
+//@for k in 1..SIDE - 1
+const p${p}_${k + 1} = p${p}_${k} * p${p}_1;
+//@end
+//@end
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let block = params.firstBlock + min(id.x, params.blocks - 1u);
   let image = block / params.blocksPerImage;
   let blockOfImage = block % params.blocksPerImage;
-  let column = blockOfImage % params.blocksX * 4u + 1u;
-  let row = blockOfImage / params.blocksX * 4u + 1u;
+  let column = blockOfImage % params.blocksX * ${SIDE}u + 1u;
+  let row = blockOfImage / params.blocksX * ${SIDE}u + 1u;
   let plane = (image * params.planes + id.y) * params.planeRows;
   // Column 0 is zero, and so is what sticks out: it reads the border again.
   let used = id.x < params.blocks;
-  $each(j in 0..4){ let x${j} = select(0u, min(column + ${j}u, params.pitch - 1u), used); }
-  $each(i in 0..4){ let y${i} = (plane + min(row + ${i}u, params.planeRows - 1u)) * params.pitch; }
-  //@for j in 0..4
-  $each(i in 0..4){ let d${i}_${j} = vec4<f32>(input[y${i} + x${j}]); }
-  let evenA${j} = d0_${j} + a * a * d2_${j};
-  let oddA${j} = a * (d1_${j} + a * a * d3_${j});
-  let evenB${j} = d0_${j} + b * b * d2_${j};
-  let oddB${j} = b * (d1_${j} + b * b * d3_${j});
-  let r0_${j} = d0_${j};
-  let r1_${j} = evenA${j} + oddA${j};
-  let r2_${j} = evenA${j} - oddA${j};
-  let r3_${j} = evenB${j} + oddB${j};
-  let r4_${j} = evenB${j} - oddB${j};
-  let r5_${j} = d3_${j};
+  $each(k in 0..SIDE){ let x${k} = select(0u, min(column + ${k}u, params.pitch - 1u), used); }
+  $each(k in 0..SIDE){ let y${k} = (plane + min(row + ${k}u, params.planeRows - 1u)) * params.pitch; }
+  // t${row}_${column}: A x
+  //@for x in 0..SIDE
+  $each(y in 0..SIDE){ let d${y}_${x} = vec4<f32>(input[y${y} + x${x}]); }
+  //@if ROWS != 'inner'
+  let t0_${x} = d0_${x};
+  let t${N - 1}_${x} = d${SIDE - 1}_${x};
+  //@end
+  //@for p in firstPair..endPair
+  let even${p}_${x} = $sum(k in 0..PAIRS){p${p}_${2 * k} * d${2 * k}_${x}};
+  let odd${p}_${x} = $sum(k in 0..PAIRS){p${p}_${2 * k + 1} * d${2 * k + 1}_${x}};
+  let t${2 * p + 1}_${x} = even${p}_${x} + odd${p}_${x};
+  let t${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
+  //@end
   //@end
   let step = params.allPlanes * ${GROUP}u;
-  let first = id.x / ${GROUP}u * 36u * step + (params.firstPlane + id.y) * ${GROUP}u + id.x % ${GROUP}u;
-  //@for i in 0..6
+  let first = id.x / ${GROUP}u * ${N * N}u * step + (params.firstPlane + id.y) * ${GROUP}u + id.x % ${GROUP}u;
+  //@for y in 0..N
+  //@let pair = (y + 1) / 2 - 1
+  //@if y == 0 || y == N - 1 ? ROWS != 'inner' : pair >= firstPair && pair < endPair
   {
-    let evenA = r${i}_0 + a * a * r${i}_2;
-    let oddA = a * (r${i}_1 + a * a * r${i}_3);
-    let evenB = r${i}_0 + b * b * r${i}_2;
-    let oddB = b * (r${i}_1 + b * b * r${i}_3);
-    let at = first + ${6 * i}u * step;
-    blocks[at] = r${i}_0;
-    blocks[at + step] = evenA + oddA;
-    blocks[at + 2u * step] = evenA - oddA;
-    blocks[at + 3u * step] = evenB + oddB;
-    blocks[at + 4u * step] = evenB - oddB;
-    blocks[at + 5u * step] = r${i}_3;
+    let at = first + ${N * y}u * step;
+    blocks[at] = t${y}_0;
+    //@for p in 0..PAIRS
+    let even${p} = $sum(k in 0..PAIRS){p${p}_${2 * k} * t${y}_${2 * k}};
+    let odd${p} = $sum(k in 0..PAIRS){p${p}_${2 * k + 1} * t${y}_${2 * k + 1}};
+    blocks[at + ${2 * p + 1}u * step] = even${p} + odd${p};
+    blocks[at + ${2 * p + 2}u * step] = even${p} - odd${p};
+    //@end
+    blocks[at + ${N - 1}u * step] = t${y}_${SIDE - 1};
   }
+  //@end
   //@end
 }

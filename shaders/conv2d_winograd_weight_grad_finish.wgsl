@@ -1,14 +1,16 @@
 // Transforms the sums of conv2d_winograd_weight_grad to weight gradients in PyTorch's layout.
 //
 // Formula: dw[o,i] = G^T (sum over strips of S) G, turned by 180 degrees, G being that of Winograd's
-//   F(4x4,3x3), see conv2d_winograd_pack_weights.wgsl
+//   algorithms, see conv2d_winograd_pack_weights.wgsl
 // Layout
 //   sums    see conv2d_winograd_weight_grad.wgsl
 //   result  dW [O, I, 3, 3], flat; lanes that are no channel are dropped
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 sums, 2 result
-// Constants: POINT_A, POINT_B
+// Constants: SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2
 // Grid: one invocation a vec4 of a position, in workgroups of 64, x then y.
+
+//@let N = SIDE + 2
 
 struct Segment {
   firstPlane: u32,
@@ -30,11 +32,22 @@ struct Params {
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
-const a = ${POINT_A};
-const b = ${POINT_B};
-const scale0 = 1.0 / (a * a * b * b);
-const scaleA = 1.0 / (2.0 * a * a * (a * a - b * b));
-const scaleB = 1.0 / (2.0 * b * b * (b * b - a * a));
+const p0 = ${POINT_0};
+const p1 = ${POINT_1};
+const s0 = p0 * p0;
+const s1 = p1 * p1;
+//@if PAIRS == 2
+const scale = 1.0 / (s0 * s1);
+const scale0 = 1.0 / (2.0 * s0 * (s0 - s1));
+const scale1 = 1.0 / (2.0 * s1 * (s1 - s0));
+//@else
+const p2 = ${POINT_2};
+const s2 = p2 * p2;
+const scale = -1.0 / (s0 * s1 * s2);
+const scale0 = 1.0 / (2.0 * s0 * (s0 - s1) * (s0 - s2));
+const scale1 = 1.0 / (2.0 * s1 * (s1 - s0) * (s1 - s2));
+const scale2 = 1.0 / (2.0 * s2 * (s2 - s0) * (s2 - s1));
+//@end
 
 @compute @workgroup_size(64)
 fn main(
@@ -48,30 +61,36 @@ fn main(
   if (index >= vectors) {
     return;
   }
-  // s${row}_${column}
-  //@for y in 0..6
-  $each(x in 0..6){ var s${y}_${x} = vec4<f32>(); }
+  // m${row}_${column}: the sum of all strips
+  //@for y in 0..N
+  $each(x in 0..N){ var m${y}_${x} = vec4<f32>(); }
   //@end
   var at = index;
   for (var strip = 0u; strip < params.strips; strip++) {
-    //@for y in 0..6
-    $each(x in 0..6){ s${y}_${x} += sums[at + ${6 * y + x}u * vectors]; }
+    //@for y in 0..N
+    $each(x in 0..N){ m${y}_${x} += sums[at + ${N * y + x}u * vectors]; }
     //@end
-    at += 36u * vectors;
+    at += ${N * N}u * vectors;
   }
-  //@for x in 0..6
-  let sumA${x} = scaleA * (s1_${x} + s2_${x});
-  let sumB${x} = scaleB * (s3_${x} + s4_${x});
-  let g0_${x} = scale0 * s0_${x} + sumA${x} + sumB${x};
-  let g1_${x} = scaleA * a * (s1_${x} - s2_${x}) + scaleB * b * (s3_${x} - s4_${x});
-  let g2_${x} = a * a * sumA${x} + b * b * sumB${x} + s5_${x};
+  // g${row}_${column}: G^T S
+  //@for x in 0..N
+  //@for p in 0..PAIRS
+  let even${p}_${x} = scale${p} * (m${2 * p + 1}_${x} + m${2 * p + 2}_${x});
+  let odd${p}_${x} = scale${p} * p${p} * (m${2 * p + 1}_${x} - m${2 * p + 2}_${x});
   //@end
+  let g0_${x} = scale * m0_${x} + $sum(p in 0..PAIRS){even${p}_${x}};
+  let g1_${x} = $sum(p in 0..PAIRS){odd${p}_${x}};
+  let g2_${x} = m${N - 1}_${x} + $sum(p in 0..PAIRS){s${p} * even${p}_${x}};
+  //@end
+  // w${tap}
   //@for y in 0..3
-  let sumA${6 + y} = scaleA * (g${y}_1 + g${y}_2);
-  let sumB${6 + y} = scaleB * (g${y}_3 + g${y}_4);
-  let w${8 - 3 * y} = scale0 * g${y}_0 + sumA${6 + y} + sumB${6 + y};
-  let w${7 - 3 * y} = scaleA * a * (g${y}_1 - g${y}_2) + scaleB * b * (g${y}_3 - g${y}_4);
-  let w${6 - 3 * y} = a * a * sumA${6 + y} + b * b * sumB${6 + y} + g${y}_5;
+  //@for p in 0..PAIRS
+  let evenOf${y}_${p} = scale${p} * (g${y}_${2 * p + 1} + g${y}_${2 * p + 2});
+  let oddOf${y}_${p} = scale${p} * p${p} * (g${y}_${2 * p + 1} - g${y}_${2 * p + 2});
+  //@end
+  let w${8 - 3 * y} = scale * g${y}_0 + $sum(p in 0..PAIRS){evenOf${y}_${p}};
+  let w${7 - 3 * y} = $sum(p in 0..PAIRS){oddOf${y}_${p}};
+  let w${6 - 3 * y} = g${y}_${N - 1} + $sum(p in 0..PAIRS){s${p} * evenOf${y}_${p}};
   //@end
 
   let output = index % params.gradientPlanes * 4u;

@@ -48,6 +48,7 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   add: ([a, b], { attributes: { alpha, beta } }) => [
     (i) => Number(alpha) * at(a, ...i) + Number(beta) * at(b, ...i),
   ],
+  scale: ([x], { attributes: { alpha } }) => [(i) => Number(alpha) * at(x, ...i)],
   relu: ([x]) => [(i) => Math.max(0, at(x, ...i))],
   relu_grad: ([dy, y]) => [(i) => at(y, ...i) > 0 ? at(dy, ...i) : 0],
   channel_sum: ([x]) => [([c = 0]) => sumOver(x, (n, i, j) => at(x, n, c, i, j))],

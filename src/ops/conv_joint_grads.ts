@@ -152,7 +152,7 @@ function lowerImages(
     weightGrad ? inputPlanesOf(dims) : 0,
     ...adjoints.map((adjoint) => planesOf(adjoint.dims.outputChannels)),
   );
-  const grid = blockGrid(dims);
+  const grid = blockGrid({ ...dims, inputChannels: [dims.outputChannels] });
   const blocks = blockRanges(grid, planes, target);
 
   const inputs = weightGrad?.inputs.map((view) => imagesOf(view, range)) ?? [];

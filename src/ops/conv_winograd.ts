@@ -1,14 +1,15 @@
 /**
- * 3x3 convolutions of the texture family by Winograd's F(4x4,3x3): a quarter of the multiplications,
- * paid for with transformed copies of images and weights. Everything here is plain data; the caller
- * owns buffers, textures and copies.
+ * 3x3 convolutions of the texture family by Winograd's F(6x6,3x3) or F(4x4,3x3): a fifth or a quarter
+ * of the multiplications, paid for with transformed copies of images and weights. Everything here is
+ * plain data; the caller owns buffers, textures and copies.
  *
  * Pack the weights, copy them to a texture; then, for each part: transform the staged images, copy
  * those to a texture, multiply, transform the products back.
  *
- * Rounding errors of a block are relative to the largest of the 6 x 6 pixels that it sees: beside
- * one that is 10^4 times as large as its neighbours, results that do not depend on it are right to
- * three digits only. Relative to the largest result errors are 2 to 3 times those of the definition.
+ * Rounding errors of a block are relative to the largest pixel that it sees: beside one that is 10^4
+ * times as large as its neighbours, results that do not depend on it are right to three digits only.
+ * Relative to the largest result, errors of F(4x4) are those of the definition, about 10^-6; those of
+ * F(6x6), which is for up to 128 channels, are 5 to 8 times as large.
  * @module
  */
 
@@ -26,6 +27,7 @@ import {
 } from "./conv_texture_geometry.ts";
 import type { TextureConvolution, TextureTarget } from "./conv_texture.ts";
 import {
+  type BlockGrid,
   blockGrid,
   type BlockRange,
   blockRanges,
@@ -34,8 +36,6 @@ import {
   LANES,
   MAX_WEIGHT_BYTES,
   MIN_PLANES,
-  POINTS,
-  POSITIONS,
   suitsBlocks,
   TEXEL_BYTES,
   type TextureImage,
@@ -68,8 +68,12 @@ export interface WinogradDispatches {
 }
 
 /** How the weights of a convolution are packed. */
-function weightsOf(dims: ConvDims, { maxTextureDimension }: TextureTarget) {
-  const rows = POSITIONS * inputPlanesOf(dims);
+function weightsOf(
+  dims: ConvDims,
+  { positions }: BlockGrid,
+  { maxTextureDimension }: TextureTarget,
+) {
+  const rows = positions * inputPlanesOf(dims);
   const outBlocks = Math.ceil(planesOf(dims.outputChannels) / OUT_PLANES);
   const blocksPerColumn = Math.min(outBlocks, Math.floor(maxTextureDimension / rows));
   const columns = Math.ceil(outBlocks / blocksPerColumn);
@@ -83,8 +87,9 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
   const inputPlanes = inputPlanesOf(dims);
   const outputPlanes = planesOf(dims.outputChannels);
   if (dims.kernel !== 3 || Math.min(inputPlanes, outputPlanes) < MIN_PLANES) return false;
-  if (!suitsBlocks(blockGrid(dims), Math.max(inputPlanes, outputPlanes), target)) return false;
-  const { packed } = weightsOf(dims, target);
+  const grid = blockGrid(dims);
+  if (!suitsBlocks(grid, Math.max(inputPlanes, outputPlanes), target)) return false;
+  const { packed } = weightsOf(dims, grid, target);
   return packed.width <= maxTextureDimension &&
     packed.bytes <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
@@ -102,8 +107,9 @@ export function winogradConvolution(
   const { batch, height, width, outputChannels } = dims;
   const inputPlanes = inputPlanesOf(dims);
   const outputPlanes = planesOf(outputChannels);
-  const { outBlocks, blocksPerColumn, columns, packed } = weightsOf(dims, target);
   const grid = blockGrid(dims);
+  const { positions } = grid;
+  const { outBlocks, blocksPerColumn, columns, packed } = weightsOf(dims, grid, target);
   const stage = stagingOf(batch * inputPlanes, height, width, target);
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
@@ -114,15 +120,15 @@ export function winogradConvolution(
         source: multiplySource,
         constants: { OUT_PLANES, BLOCKS: grid.laneBlocks },
       },
-      params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn],
-      grid: [outBlocks, range.groups, POSITIONS],
+      params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
+      grid: [outBlocks, range.groups, positions],
     },
-    productBytes: outputPlanes * POSITIONS * range.count * TEXEL_BYTES,
+    productBytes: outputPlanes * positions * range.count * TEXEL_BYTES,
     finish: {
       kernel: {
         name: "conv2d_winograd_output",
         source: outputSource,
-        constants: { ...epilogueConstants(epilogue), ...POINTS },
+        constants: { ...epilogueConstants(epilogue), ...grid.constants },
       },
       params: [
         width,
@@ -144,7 +150,7 @@ export function winogradConvolution(
       kernel: {
         name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
         source: packSource,
-        constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...POINTS },
+        constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...grid.constants },
       },
       params: [
         outputChannels,

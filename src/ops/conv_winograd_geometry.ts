@@ -1,18 +1,14 @@
 /**
- * What convolutions by Winograd's F(4x4,3x3) and their weight gradients share: how images are cut
- * into blocks of 4 x 4 pixels and those into parts, and the transform of images.
+ * What convolutions by Winograd's algorithms and their weight gradients share: how images are
+ * cut into blocks of 4 x 4 or 6 x 6 pixels and those into parts, and the transform of images.
  * @module
  */
 
 import inputSource from "../../shaders/conv2d_winograd_input.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { TextureTarget } from "./conv_texture.ts";
-import { type ConvDims, type Staging, stagingOf } from "./conv_texture_geometry.ts";
+import { type ConvDims, inputPlanesOf, type Staging, stagingOf } from "./conv_texture_geometry.ts";
 
-/** Pixels of a block's side. */
-const SIDE = 4;
-/** Positions of a transformed block, 6 x 6. */
-export const POSITIONS = 36;
 /** Blocks of pixels that an invocation multiplies: more read the weights more seldom. */
 const MANY_BLOCKS = 12;
 const FEW_BLOCKS = 8;
@@ -21,19 +17,48 @@ export const LANES = 16;
 export const TEXEL_BYTES = 16;
 /** Transformed images and products are made in parts of at most this size, where that can be. */
 const PART_BYTES = 8 * 2 ** 20;
-/** Transformed weights, four times the weights' size, lie in memory twice while they are copied. */
+/** Transformed weights, four or seven times the weights' size, lie in memory twice while copied. */
 export const MAX_WEIGHT_BYTES = 64 * 2 ** 20;
 /** Planes of channels, of input and output, that pay for the transforms of images. */
 export const MIN_PLANES = 16;
 /** How much may be computed for nothing in the last group, relative to all that is needed. */
 const MAX_WASTE = 0.5;
 const MAX_WASTE_OF_MANY = 0.1;
+
+/** One of Winograd's algorithms F(side x side, 3x3). */
+interface Algorithm {
+  /** Pixels of a block's side. */
+  readonly side: number;
+  /** Numbers of a transformed block. */
+  readonly positions: number;
+  /** Constants of the kernels that transform. */
+  readonly constants: Readonly<Record<string, number | string>>;
+  /** Which rows of a transformed block a kernel computes, for each of the kernels that share them. */
+  readonly rows: readonly string[];
+  /** Planes of input channels that may be added up: rounding errors grow with them. */
+  readonly mostPlanes: number;
+}
+
 /**
- * Where the polynomials behind the transforms are taken, beside 0 and infinity. Points around 1
- * keep the numbers of both transforms alike: from 253 to 114 channels the largest error is 3.4e-6 of
- * the largest result, with the textbook's points 1 and 2 it is 1.1e-5.
+ * The polynomials behind the transforms are taken at `points`, both signs, beside 0 and infinity.
+ * Points around 1 keep the numbers of all transforms alike: the textbook's 1 and 2 for 4 x 4 pixels
+ * make errors five times as large, and with 1/2, 1 and 2 for 6 x 6 they are a tenth larger.
  */
-export const POINTS = { POINT_A: "0.625", POINT_B: "1.5" };
+function algorithm(
+  side: number,
+  points: readonly string[],
+  rows: readonly string[],
+  mostPlanes: number,
+): Algorithm {
+  const constants: Record<string, number | string> = { SIDE: side, PAIRS: side / 2 };
+  points.forEach((point, i) => constants[`POINT_${i}`] = point);
+  return { side, positions: (side + 2) ** 2, constants, rows, mostPlanes };
+}
+
+const ALGORITHMS = [
+  algorithm(6, ["0.55", "1.0", "1.8"], ["outer", "inner"], 32),
+  algorithm(4, ["0.625", "1.5"], ["all"], Infinity),
+];
 
 /** A buffer that is the image of a texture. */
 export interface TextureImage {
@@ -50,7 +75,7 @@ export function textureImage(width: number, height: number): TextureImage {
 }
 
 /** The blocks of a batch of images, in groups. */
-export interface BlockGrid {
+export interface BlockGrid extends Algorithm {
   readonly blocksX: number;
   readonly blocksPerImage: number;
   readonly blocks: number;
@@ -60,20 +85,30 @@ export interface BlockGrid {
   readonly group: number;
 }
 
-/** How images are cut into blocks. */
-export function blockGrid({ batch, height, width }: ConvDims): BlockGrid {
-  const blocksX = Math.ceil(width / SIDE);
-  const blocksPerImage = blocksX * Math.ceil(height / SIDE);
+/** How images are cut into blocks: so that least has to be multiplied, with what is for nothing. */
+export function blockGrid(dims: ConvDims): BlockGrid {
+  const planes = inputPlanesOf(dims);
+  const grids = ALGORITHMS.filter(({ mostPlanes }) => planes <= mostPlanes)
+    .map((algorithm) => gridOf(dims, algorithm));
+  const cost = ({ blocks, group, positions }: BlockGrid) =>
+    Math.ceil(blocks / group) * group * positions;
+  return grids.reduce((best, grid) => cost(grid) < cost(best) ? grid : best);
+}
+
+function gridOf({ batch, height, width }: ConvDims, algorithm: Algorithm): BlockGrid {
+  const blocksX = Math.ceil(width / algorithm.side);
+  const blocksPerImage = blocksX * Math.ceil(height / algorithm.side);
   const blocks = batch * blocksPerImage;
   const fillsMany = isFilled(blocks, LANES * MANY_BLOCKS, MAX_WASTE_OF_MANY);
   const laneBlocks = fillsMany ? MANY_BLOCKS : FEW_BLOCKS;
-  return { blocksX, blocksPerImage, blocks, laneBlocks, group: LANES * laneBlocks };
+  const group = LANES * laneBlocks;
+  return { ...algorithm, blocksX, blocksPerImage, blocks, laneBlocks, group };
 }
 
 /** Whether there are blocks enough, and what is made of a group of them fits a device. */
 export function suitsBlocks(grid: BlockGrid, planes: number, target: TextureTarget): boolean {
   const { maxTextureDimension, maxBindingBytes = Infinity } = target;
-  return POSITIONS * planes <= maxTextureDimension &&
+  return grid.positions * planes <= maxTextureDimension &&
     groupBytes(grid, planes) <= maxBindingBytes &&
     isFilled(grid.blocks, grid.group, MAX_WASTE);
 }
@@ -84,8 +119,8 @@ function isFilled(blocks: number, group: number, maxWaste: number): boolean {
 }
 
 /** Bytes of a group of transformed blocks of `planes` planes. */
-function groupBytes({ group }: BlockGrid, planes: number): number {
-  return POSITIONS * planes * group * TEXEL_BYTES;
+function groupBytes({ group, positions }: BlockGrid, planes: number): number {
+  return positions * planes * group * TEXEL_BYTES;
 }
 
 /** Some of the blocks. */
@@ -101,11 +136,11 @@ export interface BlockRange {
  */
 export function blockRanges(grid: BlockGrid, planes: number, target: TextureTarget): BlockRange[] {
   const { maxTextureDimension, maxBindingBytes = Infinity } = target;
-  const { blocks, group } = grid;
+  const { blocks, group, positions } = grid;
   const groups = Math.ceil(blocks / group);
   const bytes = Math.min(PART_BYTES, maxBindingBytes);
   const inMemory = Math.floor(bytes / groupBytes(grid, planes));
-  const inTexture = Math.floor(maxTextureDimension / (POSITIONS * planes));
+  const inTexture = Math.floor(maxTextureDimension / (positions * planes));
   const most = Math.max(1, Math.min(inMemory, inTexture));
   const size = Math.ceil(groups / Math.ceil(groups / most)) * group;
   const ranges: BlockRange[] = [];
@@ -118,8 +153,10 @@ export function blockRanges(grid: BlockGrid, planes: number, target: TextureTarg
 
 /** The transform of staged images. */
 export interface ImageTransform {
-  /** Bindings: 0 params, 1 staged images (texture), 2 transformed (`transformed.bytes`). */
-  readonly transform: DispatchSpec;
+  /**
+   * Any order. Bindings: 0 params, 1 staged images (texture), 2 transformed (`transformed.bytes`).
+   */
+  readonly transform: readonly DispatchSpec[];
   readonly transformed: TextureImage;
 }
 
@@ -127,17 +164,17 @@ export interface ImageTransform {
 export function imageTransform(
   { batch, height, width }: ConvDims,
   planes: number,
-  { blocksX, blocksPerImage, group }: BlockGrid,
+  { blocksX, blocksPerImage, group, positions, constants, rows }: BlockGrid,
   { first, count, groups }: BlockRange,
   target: TextureTarget,
 ): ImageTransform {
   const stage: Staging = stagingOf(batch * planes, height, width, target);
   return {
-    transform: {
+    transform: rows.map((ROWS) => ({
       kernel: {
         name: "conv2d_winograd_input",
         source: inputSource,
-        constants: { GROUP: group, ...POINTS },
+        constants: { GROUP: group, ROWS, ...constants },
       },
       params: [
         stage.planeRows,
@@ -150,7 +187,7 @@ export function imageTransform(
         count,
       ],
       grid: [Math.ceil(count / LANES), planes, 1],
-    },
-    transformed: textureImage(group, groups * POSITIONS * planes),
+    })),
+    transformed: textureImage(group, groups * positions * planes),
   };
 }

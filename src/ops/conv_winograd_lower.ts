@@ -54,7 +54,7 @@ export function transformWindows(
   staged: TextureMemory,
 ): TextureMemory {
   return viaTexture(context, "transformed", transformed, (buffer) => {
-    context.dispatch(transform, [staged, buffer]);
+    for (const dispatch of transform) context.dispatch(dispatch, [staged, buffer]);
   });
 }
 
@@ -81,9 +81,10 @@ export function accumulateBlocks(
   sums: BufferMemory,
 ): void {
   const texture = viaTexture(context, "blocks", blocks, (buffer) => {
-    transformBlocks.forEach((dispatch, i) => {
+    transformBlocks.forEach((dispatches, i) => {
       const input = inputs[i];
-      if (input) context.dispatch(dispatch, [input.memory, buffer]);
+      if (!input) throw new RangeError(`There is no input ${i}`);
+      for (const dispatch of dispatches) context.dispatch(dispatch, [input.memory, buffer]);
     });
   });
   context.dispatch(accumulate, [windows, texture, sums]);

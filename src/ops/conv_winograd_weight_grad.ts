@@ -1,11 +1,10 @@
 /**
- * Weight gradients of 3x3 convolutions of the texture family by Winograd's F(4x4,3x3): 36
- * multiplications for 4 x 4 pixels where the definition has 144. Everything here is plain data; the
- * caller owns buffers, textures and copies.
+ * Weight gradients of 3x3 convolutions of the texture family by Winograd's F(6x6,3x3) or F(4x4,3x3).
+ * Everything here is plain data; the caller owns buffers, textures and copies.
  *
  * The gradient is the one that the forward algorithm has, with the parts of image and gradient
- * swapped: windows of 6 x 6 pixels are those of the output's gradient, transformed as for the input
- * gradient, blocks of 4 x 4 pixels those of the input. For each part: transform the staged gradient,
+ * swapped: the windows, two pixels wider than blocks, are those of the output's gradient, transformed
+ * as for the input gradient, the blocks of pixels those of the input. For each part: transform the staged gradient,
  * transform the inputs' blocks, copy both to textures, add their products to the sums. In the end
  * the sums are transformed to kernels.
  * @module
@@ -29,6 +28,7 @@ import {
   stagingOf,
 } from "./conv_texture_geometry.ts";
 import {
+  type BlockGrid,
   blockGrid,
   type BlockRange,
   blockRanges,
@@ -37,8 +37,6 @@ import {
   LANES,
   MAX_WEIGHT_BYTES,
   MIN_PLANES,
-  POINTS,
-  POSITIONS,
   suitsBlocks,
   TEXEL_BYTES,
   type TextureImage,
@@ -55,8 +53,8 @@ const BUSY_GROUPS = 128;
 
 /** Some blocks of the images of a weight gradient. */
 export interface WinogradGradPart extends ImageTransform {
-  /** For every input. Bindings: 0 params, 1 input (c4), 2 blocks (`blocks.bytes`). */
-  readonly transformBlocks: readonly DispatchSpec[];
+  /** For every input, any order. Bindings: 0 params, 1 input (c4), 2 blocks (`blocks.bytes`). */
+  readonly transformBlocks: readonly (readonly DispatchSpec[])[];
   readonly blocks: TextureImage;
   /** Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums. */
   readonly accumulate: DispatchSpec;
@@ -70,9 +68,14 @@ export interface WinogradWeightGrad {
   readonly finish: DispatchSpec;
 }
 
+/** Blocks as the gradient of an input has them, which shares windows of the output's gradient. */
+function gridOf(dims: ConvDims): BlockGrid {
+  return blockGrid({ ...dims, inputChannels: [dims.outputChannels] });
+}
+
 /** Bytes of the sums of all pairs of channels. */
-function sumBytesOf(dims: ConvDims): number {
-  return POSITIONS * 4 * inputPlanesOf(dims) * planesOf(dims.outputChannels) * TEXEL_BYTES;
+function sumBytesOf(dims: ConvDims, { positions }: BlockGrid): number {
+  return positions * 4 * inputPlanesOf(dims) * planesOf(dims.outputChannels) * TEXEL_BYTES;
 }
 
 /** Whether this way suits a weight gradient: it fits, and enough of it pays for the transforms. */
@@ -80,9 +83,10 @@ export function suitsWinogradWeightGrad(dims: ConvDims, target: TextureTarget): 
   const { maxBindingBytes = Infinity } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(dims.outputChannels);
+  const grid = gridOf(dims);
   return dims.kernel === 3 && Math.min(inputPlanes, gradientPlanes) >= MIN_PLANES &&
-    suitsBlocks(blockGrid(dims), Math.max(inputPlanes, gradientPlanes), target) &&
-    sumBytesOf(dims) <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
+    suitsBlocks(grid, Math.max(inputPlanes, gradientPlanes), target) &&
+    sumBytesOf(dims, grid) <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
 
 /** How a workgroup's lanes share the pairs of channels, with as few as can be for nothing. */
@@ -112,31 +116,34 @@ export function winogradWeightGrad(
   const { maxBindingBytes = Infinity } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(outputChannels);
-  const grid = blockGrid(dims);
+  const grid = gridOf(dims);
+  const { positions } = grid;
   ranges ??= blockRanges(grid, Math.max(inputPlanes, gradientPlanes), target);
   const { lanesIn, inputGroups, workgroups } = lanesOf(inputPlanes, gradientPlanes);
-  const stripBytes = sumBytesOf(dims);
+  const stripBytes = sumBytesOf(dims, grid);
   const mostStrips = Math.floor(Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) / stripBytes);
-  const wanted = Math.min(mostStrips, Math.ceil(BUSY_GROUPS / (POSITIONS * workgroups)));
+  const wanted = Math.min(mostStrips, Math.ceil(BUSY_GROUPS / (positions * workgroups)));
   const mostGroups = Math.max(...ranges.map(({ groups }) => groups));
   const groupsPerStrip = Math.ceil(mostGroups / Math.min(wanted, mostGroups));
   const stripsOf = (groups: number) => Math.ceil(groups / groupsPerStrip);
   const stage = stagingOf(batch, height, width, target);
   const parts = ranges.map((range, part): WinogradGradPart => {
     let firstPlane = 0;
-    const transformBlocks = inputChannels.map((channels): DispatchSpec => {
+    const transformBlocks = inputChannels.map((channels) => {
       const planes = planesOf(channels);
-      const spec: DispatchSpec = {
+      const before = firstPlane;
+      firstPlane += planes;
+      return grid.rows.map((ROWS): DispatchSpec => ({
         kernel: {
           name: "conv2d_winograd_weight_grad_blocks",
           source: blocksSource,
-          constants: { GROUP: grid.group, ...POINTS },
+          constants: { GROUP: grid.group, ROWS, ...grid.constants },
         },
         params: [
           stage.planeRows,
           stage.pitch,
           planes,
-          firstPlane,
+          before,
           inputPlanes,
           grid.blocksX,
           grid.blocksPerImage,
@@ -144,14 +151,12 @@ export function winogradWeightGrad(
           range.count,
         ],
         grid: [Math.ceil(range.count / LANES), planes, 1],
-      };
-      firstPlane += planes;
-      return spec;
+      }));
     });
     return {
       ...imageTransform(dims, gradientPlanes, grid, range, target),
       transformBlocks,
-      blocks: textureImage(grid.group, range.groups * POSITIONS * inputPlanes),
+      blocks: textureImage(grid.group, range.groups * positions * inputPlanes),
       accumulate: {
         kernel: {
           name: "conv2d_winograd_weight_grad",
@@ -166,8 +171,9 @@ export function winogradWeightGrad(
           range.count,
           groupsPerStrip,
           part > 0 || isAdded ? 1 : 0,
+          positions,
         ],
-        grid: [workgroups, stripsOf(range.groups), POSITIONS],
+        grid: [workgroups, stripsOf(range.groups), positions],
       },
     };
   });
@@ -180,7 +186,7 @@ export function winogradWeightGrad(
       kernel: {
         name: "conv2d_winograd_weight_grad_finish",
         source: finishSource,
-        constants: { ...POINTS },
+        constants: { ...grid.constants },
       },
       params: [
         stripsOf(mostGroups),

@@ -86,9 +86,9 @@ const columns: Sizes[] = [
 ];
 
 /**
- * Sizes that go through Winograd's F(4x4,3x3) on software adapters: one group of blocks, several
- * images in two groups, then larger groups, two parts and two columns of weights, then two strips of
- * a weight gradient.
+ * Sizes that go through Winograd's algorithms on software adapters: one group of blocks, several
+ * images in two groups, then larger groups, two parts and two columns of weights; then blocks of 6 x 6
+ * pixels, the last time with as many channels as these may have.
  */
 const winograd: Sizes[] = [
   {
@@ -103,6 +103,7 @@ const winograd: Sizes[] = [
   { batch: 3, channels: [34, 31], size: [29, 30], out: 67, kernel: [3, 3], options: same3 },
   { batch: 2, channels: [132, 121], size: [41, 62], out: 114, kernel: [3, 3], options: same3 },
   { batch: 1, channels: [62], size: [45, 70], out: 64, kernel: [3, 3], options: same3 },
+  { batch: 1, channels: [61, 64], size: [71, 93], out: 64, kernel: [3, 3], options: same3 },
 ];
 
 /** Sizes that the texture family does not take: direct kernels on software adapters. */
@@ -263,12 +264,12 @@ Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {
 Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes every channel", () => {
   const limits = { maxTextureDimension: 16384, maxBindingBytes: 2 ** 27 };
   for (
-    const [batch, height, width, inputs, outputs] of [
-      [1, 37, 38, [64], 61],
-      [1, 45, 70, [62], 64],
-      [2, 41, 62, [132, 121], 114],
-      [1, 400, 600, [128, 64], 64],
-      [3, 100, 150, [300], 500],
+    const [batch, height, width, inputs, outputs, isSix] of [
+      [1, 37, 38, [64], 61, false],
+      [1, 45, 70, [62], 64, true],
+      [2, 41, 62, [132, 121], 114, false],
+      [1, 400, 600, [128, 64], 64, true],
+      [3, 100, 150, [300], 500, false],
     ] as const
   ) {
     const dims: ConvDims = {
@@ -280,7 +281,8 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
       kernel: 3,
     };
     const { parts, sumBytes, finish } = winogradWeightGrad(dims, limits);
-    const blocks = batch * Math.ceil(height / 4) * Math.ceil(width / 4);
+    const side = isSix ? 6 : 4;
+    const blocks = batch * Math.ceil(height / side) * Math.ceil(width / side);
     const inputPlanes = inputs.reduce((sum, channels) => sum + Math.ceil(channels / 4), 0);
     const outputPlanes = Math.ceil(outputs / 4);
     let first = 0;
@@ -290,14 +292,13 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
         accumulate.params;
       assertEquals([planes, inPlanes], [outputPlanes, inputPlanes]);
       assertEquals(isAdded, part > 0 ? 1 : 0);
-      assertEquals(transform.params.slice(-2), [first, count]);
-      assertEquals(
-        transformBlocks.map(({ params }) => params.slice(-2)),
-        inputs.map(() => [first, count]),
-      );
+      for (const { params } of [...transform, ...transformBlocks.flat()]) {
+        assertEquals(params.slice(-2), [first, count]);
+      }
+      assertEquals(transformBlocks.length, inputs.length);
       const group = image.width;
       const [workgroups, partStrips, positions] = accumulate.grid;
-      assertEquals(positions, 36);
+      assertEquals(positions, isSix ? 64 : 36);
       assertEquals(partStrips, Math.ceil(Math.ceil(count / group) / perStrip));
       strips = Math.max(strips, partStrips);
       if (part > 0) assert(partStrips <= strips, "the first part fills all strips");
@@ -306,7 +307,7 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
       first += count;
     });
     assertEquals(first, blocks);
-    assertEquals(sumBytes, strips * 36 * 4 * inputPlanes * outputPlanes * 16);
+    assertEquals(sumBytes, strips * (side + 2) ** 2 * 4 * inputPlanes * outputPlanes * 16);
     assertEquals(finish.params[0], strips);
   }
 });
