@@ -109,14 +109,14 @@ fn main(
       //@for k in 0..OUT_PLANES
       //@for t in 0..KERNEL * KERNEL
       //@let at = t * 4 * OUT_PLANES + k
-      $each(c in 0..4){ let w${k}_${t}_${c} = textureLoad(weights, vec2<u32>(weightX + ${at + c * OUT_PLANES}u, weightRow)); }
+      $each(c in 0..IN_LANES){ let w${k}_${t}_${c} = textureLoad(weights, vec2<u32>(weightX + ${at + c * OUT_PLANES}u, weightRow)); }
       //@end
       // Neighbouring sums are interleaved so that each add has the others' time to complete.
       //@for y in 0..TILE_H
       //@for t in 0..KERNEL * KERNEL
       //@let dy = t / KERNEL
       //@let dx = t % KERNEL
-      $each(c in 0..4, x in 0..TILE_W){ sum${k}_${y}_${x} += v${y + dy}_${x + dx}.${lane(c)} * w${k}_${t}_${c}; }
+      $each(c in 0..IN_LANES, x in 0..TILE_W){ sum${k}_${y}_${x} += v${y + dy}_${x + dx}.${lane(c)} * w${k}_${t}_${c}; }
       //@end
       //@end
       //@end

@@ -150,6 +150,7 @@ export function textureConvolution(
         source: forwardSource,
         constants: {
           KERNEL: dims.kernel,
+          IN_LANES: Math.min(4, Math.max(...dims.inputChannels)),
           OUT_PLANES: outPlanes,
           TILE_H: plan.tile.height,
           TILE_W: plan.tile.width,
