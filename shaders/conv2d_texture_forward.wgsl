@@ -16,7 +16,8 @@
 //   output   c4 planes; only pixels of the image are written
 // Bindings: 0 params, 1 input, 2 weights, 3 output, 4 bias [O] or affine as batch_norm2d_fold
 //   leaves it
-// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W; EPILOGUE none | bias | affine; RELU 0 | 1
+// Constants: KERNEL 1 or 3, OUT_PLANES, TILE_H, TILE_W; IN_LANES: most channels of a plane of input;
+//   EPILOGUE none | bias | affine; RELU 0 | 1
 // Grid: x = block groups fastest, then tile groups; y = further tile groups. A workgroup's 16 lanes
 //   are lanePixels neighbouring tiles x (16 / lanePixels) neighbouring output blocks.
 
