@@ -69,7 +69,8 @@ export type InputGradients = (Tensor | undefined)[];
 export interface Joint {
   /**
    * Which of the nodes, in order of execution, a device should compute together, each lot where its
-   * first node stands; nodes that are in no lot stay alone.
+   * first node stands; nodes that are in no lot stay alone. Parts of lots must do as well: some nodes
+   * may need what is not there yet.
    */
   lots(nodes: readonly Node[], target: LowerTarget): readonly Node[][];
   /** Emits the steps that compute the outputs of a lot. */

@@ -1,5 +1,5 @@
 /**
- * The gradients of one convolution computed together where they go through Winograd's F(4x4,3x3):
+ * The gradients of one convolution computed together where they go through Winograd's algorithms:
  * all of them need the same transformed windows of the output's gradient, which are made once.
  * @module
  */
@@ -97,7 +97,7 @@ export class ConvGradients implements Joint {
     const ranges = count < 1 ? [] : rangesOf(this.#shape.batch, count);
     const isShared = ranges.length > 0 &&
       ranges.every(({ count }) => this.#suits(nodes, context.target, count));
-    if (!dims || !isShared) {
+    if (!dims || !isShared || !servesAll(dims, lot, ranges, context.target)) {
       for (const node of nodes) node.spec.lower(context, node);
       return;
     }
@@ -135,16 +135,8 @@ function lotOf(context: LowerContext, nodes: readonly Node[]): Lot {
   return { gradient, weightGrad, inputGrads };
 }
 
-/** The steps for some of the images; `dims` are those of these. */
-function lowerImages(
-  context: LowerContext,
-  dims: ConvDims,
-  { gradient, weightGrad, inputGrads }: Lot,
-  range: UnitRange,
-  kept: Kept,
-): void {
-  const { target } = context;
-  const staged = context.stage([imagesOf(gradient, range)]);
+/** How some images, `dims` are those of them, are cut for all gradients of a lot. */
+function cutOf(dims: ConvDims, { weightGrad, inputGrads }: Lot, target: LowerTarget) {
   const gradientPlanes = planesOf(dims.outputChannels);
   const adjoints = inputGrads.map(({ segment }) => inputGradOf(dims, segment));
   const planes = Math.max(
@@ -154,6 +146,42 @@ function lowerImages(
   );
   const grid = blockGrid({ ...dims, inputChannels: [dims.outputChannels] });
   const blocks = blockRanges(grid, planes, target);
+  return { gradientPlanes, adjoints, grid, blocks };
+}
+
+/**
+ * Whether what is made for the first images serves the others: fewer images may call for blocks of
+ * another size, or for more strips of sums.
+ */
+function servesAll(
+  dims: ConvDims,
+  lot: Lot,
+  ranges: readonly UnitRange[],
+  target: LowerTarget,
+): boolean {
+  const [first, ...others] = ranges.map(({ count }) => {
+    const some = { ...dims, batch: count };
+    const { grid, blocks } = cutOf(some, lot, target);
+    const sumBytes = lot.weightGrad ? winogradWeightGrad(some, target, blocks).sumBytes : 0;
+    return { positions: grid.positions, sumBytes };
+  });
+  return others.every(({ positions, sumBytes }) =>
+    positions === first?.positions && sumBytes <= first.sumBytes
+  );
+}
+
+/** The steps for some of the images; `dims` are those of these. */
+function lowerImages(
+  context: LowerContext,
+  dims: ConvDims,
+  lot: Lot,
+  range: UnitRange,
+  kept: Kept,
+): void {
+  const { target } = context;
+  const { gradient, weightGrad, inputGrads } = lot;
+  const staged = context.stage([imagesOf(gradient, range)]);
+  const { gradientPlanes, adjoints, grid, blocks } = cutOf(dims, lot, target);
 
   const inputs = weightGrad?.inputs.map((view) => imagesOf(view, range)) ?? [];
   const sum = weightGrad && winogradWeightGrad(dims, target, blocks, kept.sums !== undefined);

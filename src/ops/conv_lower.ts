@@ -204,7 +204,6 @@ function weightGrad(
   const { maxBindingBytes } = context.target;
   const dims = texture(context, shape);
   if (dims) {
-    // The gradient first: the input gradient before this has most likely staged it already.
     const stagedGradient = context.stage([gradient]);
     if (suitsWinogradWeightGrad(dims, context.target)) {
       const spec = winogradWeightGrad(dims, context.target);

@@ -1,5 +1,5 @@
 /**
- * The steps of convolutions by Winograd's F(4x4,3x3): what is written to a buffer and then copied to
+ * The steps of convolutions by Winograd's algorithms: what is written to a buffer and then copied to
  * a texture, part by part.
  * @module
  */
@@ -47,7 +47,7 @@ export function packWeights(
   );
 }
 
-/** The texture of a part's transformed windows of 6 x 6 pixels of staged images. */
+/** The texture of a part's transformed windows of staged images. */
 export function transformWindows(
   context: LowerContext,
   { transform, transformed }: ImageTransform,

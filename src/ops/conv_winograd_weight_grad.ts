@@ -4,9 +4,9 @@
  *
  * The gradient is the one that the forward algorithm has, with the parts of image and gradient
  * swapped: the windows, two pixels wider than blocks, are those of the output's gradient, transformed
- * as for the input gradient, the blocks of pixels those of the input. For each part: transform the staged gradient,
- * transform the inputs' blocks, copy both to textures, add their products to the sums. In the end
- * the sums are transformed to kernels.
+ * as for the input gradient, the blocks of pixels those of the input. For each part: transform the
+ * staged gradient, transform the inputs' blocks, copy both to textures, add their products to the
+ * sums. In the end the sums are transformed to kernels.
  * @module
  */
 

@@ -140,7 +140,7 @@ const cases: Sizes[] = [
   },
 ];
 
-/** Through Winograd's F(4x4,3x3) on software adapters. */
+/** Through Winograd's algorithms on software adapters, the last with blocks of 6 x 6 pixels. */
 const winograd: Sizes[] = [
   {
     batch: 1,
@@ -161,6 +161,16 @@ const winograd: Sizes[] = [
     options: same3,
     bias: true,
     relu: false,
+  },
+  {
+    batch: 1,
+    channels: [62],
+    size: [45, 70],
+    out: 64,
+    kernel: [3, 3],
+    options: same3,
+    bias: true,
+    relu: true,
   },
 ];
 

@@ -90,3 +90,29 @@ Deno.test("conv2d: a bias before a normalisation by batch statistics has no grad
   assert(opsOf(true, false).includes("channel_sum"));
   assert(!opsOf(true).includes("channel_sum"));
 });
+
+Deno.test("conv2d: what the first images of gradients leave has room for the sums of the others", () => {
+  // Two images at once, then one: blocks of 6 x 6 pixels for two, but of 4 x 4 for one.
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [3, 69, 49, 98], layout: "c4" });
+  const weight = graph.input("w", { shape: [87, 69, 3, 3] });
+  const y = conv2d(x, weight, undefined, { padding: 1 });
+  const dy = graph.input("dy", { shape: y.shape, layout: "c4" });
+  const gradients = backpropagate(y, dy, [x, weight]);
+  const outputs = Object.fromEntries([...gradients].map(([t, g]) => [t.label, g]));
+  const limits = { ...target, maxBindingBytes: 4385984 };
+  const { steps } = planProgram(graph, outputs, limits);
+  const positions = new Map<unknown, Set<number | undefined>>();
+  for (const step of steps) {
+    if (step.kind !== "dispatch" || step.spec.kernel.name !== "conv2d_winograd_weight_grad") {
+      continue;
+    }
+    const { params: [gradientPlanes = 0, inputPlanes = 0], grid } = step.spec;
+    const [, strips, count] = grid;
+    const sums = step.operands[2];
+    assert(sums?.kind === "buffer");
+    assert(strips * count * 4 * inputPlanes * gradientPlanes * 16 <= sums.sizeBytes);
+    positions.set(sums, (positions.get(sums) ?? new Set()).add(count));
+  }
+  assertEquals([...positions.values()].map((counts) => [...counts]), [[64], [36]]);
+});
