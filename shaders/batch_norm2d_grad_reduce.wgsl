@@ -8,7 +8,7 @@
 // Bindings  0 params, 1 dy, 2 x, 3 mean, 4 partials; with MASK 5 weight, 6 bias, 7 invstd
 //           (RUNNING: the variance)
 // Constants MASK: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; CHUNK_LANES:
-//           invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup
+//           invocations of a chunk; GROUP_CHUNKS: chunks of a workgroup; UNROLL: reads of one pass through the loop
 // Grid      chunks in y, planes in z
 
 struct Params {
@@ -59,7 +59,20 @@ fn main(
   let end = base + min(first + params.chunkSize, params.count);
   var sum = vec4f();
   var products = vec4f();
-  for (var i = base + first + local.x; i < end; i += ${CHUNK_LANES}u) {
+  var i = base + first + local.x;
+  for (; i + ${CHUNK_LANES * (UNROLL - 1)}u < end; i += ${CHUNK_LANES * UNROLL}u) {
+//@for u in 0..UNROLL
+    let d${u} = vec4f(x[i + ${CHUNK_LANES * u}u]) - center;
+//@if MASK
+    let g${u} = select(vec4f(), vec4f(dy[i + ${CHUNK_LANES * u}u]), fma(d${u}, scale, shift) > vec4f());
+//@else
+    let g${u} = vec4f(dy[i + ${CHUNK_LANES * u}u]);
+//@end
+//@end
+    sum += $sum(u in 0..UNROLL){g${u}};
+    products += $sum(u in 0..UNROLL){g${u} * d${u}};
+  }
+  for (; i < end; i += ${CHUNK_LANES}u) {
     let d = vec4f(x[i]) - center;
 //@if MASK
     let g = select(vec4f(), vec4f(dy[i]), fma(d, scale, shift) > vec4f());

@@ -90,7 +90,11 @@ function lowerReduce(context: LowerContext, node: Node): void {
   const partials = context.scratch("partials", g.planes * length * 32);
   context.split(g.planes, [dy, x], (window) => {
     context.dispatch({
-      kernel: { name: node.op, source: reduceCode, constants: { ...constants, MASK, RUNNING } },
+      kernel: {
+        name: node.op,
+        source: reduceCode,
+        constants: { ...constants, MASK, RUNNING, UNROLL: 4 },
+      },
       params: [g.channelBlocks, g.planeSize, chunkSize, chunks, eps, window.first],
       grid: grid(window.count),
     }, [
