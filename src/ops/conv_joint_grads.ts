@@ -14,7 +14,7 @@ import { type ConvDims, inputGradOf } from "./conv_texture.ts";
 import { inputPlanesOf, planesOf } from "./conv_texture_geometry.ts";
 import { imagesOf, mostImages } from "./conv_windows.ts";
 import { suitsWinograd, winogradConvolution } from "./conv_winograd.ts";
-import { blockGrid, blockRanges, imageTransform } from "./conv_winograd_geometry.ts";
+import { blockRanges, gradientBlockGrid, imageTransform } from "./conv_winograd_geometry.ts";
 import {
   accumulateBlocks,
   multiplyWindows,
@@ -144,7 +144,7 @@ function cutOf(dims: ConvDims, { weightGrad, inputGrads }: Lot, target: LowerTar
     weightGrad ? inputPlanesOf(dims) : 0,
     ...adjoints.map((adjoint) => planesOf(adjoint.dims.outputChannels)),
   );
-  const grid = blockGrid({ ...dims, inputChannels: [dims.outputChannels] });
+  const grid = gradientBlockGrid(dims);
   const blocks = blockRanges(grid, planes, target);
   return { gradientPlanes, adjoints, grid, blocks };
 }

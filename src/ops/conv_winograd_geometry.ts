@@ -95,6 +95,14 @@ export function blockGrid(dims: ConvDims): BlockGrid {
   return grids.reduce((best, grid) => cost(grid) < cost(best) ? grid : best);
 }
 
+/**
+ * The same for all gradients of a convolution: as that of an input has them, whose windows are those of
+ * the output's gradient.
+ */
+export function gradientBlockGrid(dims: ConvDims): BlockGrid {
+  return blockGrid({ ...dims, inputChannels: [dims.outputChannels] });
+}
+
 function gridOf({ batch, height, width }: ConvDims, algorithm: Algorithm): BlockGrid {
   const blocksX = Math.ceil(width / algorithm.side);
   const blocksPerImage = blocksX * Math.ceil(height / algorithm.side);

@@ -29,9 +29,9 @@ import {
 } from "./conv_texture_geometry.ts";
 import {
   type BlockGrid,
-  blockGrid,
   type BlockRange,
   blockRanges,
+  gradientBlockGrid,
   type ImageTransform,
   imageTransform,
   LANES,
@@ -68,11 +68,6 @@ export interface WinogradWeightGrad {
   readonly finish: DispatchSpec;
 }
 
-/** Blocks as the gradient of an input has them, which shares windows of the output's gradient. */
-function gridOf(dims: ConvDims): BlockGrid {
-  return blockGrid({ ...dims, inputChannels: [dims.outputChannels] });
-}
-
 /** Bytes of the sums of all pairs of channels. */
 function sumBytesOf(dims: ConvDims, { positions }: BlockGrid): number {
   return positions * 4 * inputPlanesOf(dims) * planesOf(dims.outputChannels) * TEXEL_BYTES;
@@ -83,7 +78,7 @@ export function suitsWinogradWeightGrad(dims: ConvDims, target: TextureTarget): 
   const { maxBindingBytes = Infinity } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(dims.outputChannels);
-  const grid = gridOf(dims);
+  const grid = gradientBlockGrid(dims);
   return dims.kernel === 3 && Math.min(inputPlanes, gradientPlanes) >= MIN_PLANES &&
     suitsBlocks(grid, Math.max(inputPlanes, gradientPlanes), target) &&
     sumBytesOf(dims, grid) <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
@@ -116,7 +111,7 @@ export function winogradWeightGrad(
   const { maxBindingBytes = Infinity } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(outputChannels);
-  const grid = gridOf(dims);
+  const grid = gradientBlockGrid(dims);
   const { positions } = grid;
   ranges ??= blockRanges(grid, Math.max(inputPlanes, gradientPlanes), target);
   const { lanesIn, inputGroups, workgroups } = lanesOf(inputPlanes, gradientPlanes);
