@@ -25,21 +25,21 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if !IN_PLACE
-@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+//@input(1) dy: IMAGE
 //@end
 @group(0) @binding(${2 - IN_PLACE}) var<storage, read_write> dx: array<${IMAGE}>;
 //@if RUNNING
-@group(0) @binding(${3 - IN_PLACE}) var<storage, read> variance: array<vec4f>;
-@group(0) @binding(${4 - IN_PLACE}) var<storage, read> weight: array<vec4f>;
+//@input(3 - IN_PLACE) variance: 'vec4f'
+//@input(4 - IN_PLACE) weight: 'vec4f'
 //@else
-@group(0) @binding(${3 - IN_PLACE}) var<storage, read> coefficients: array<vec4f>;
+//@input(3 - IN_PLACE) coefficients: 'vec4f'
 //@end
 //@if MASK || !RUNNING
-@group(0) @binding(${(RUNNING ? 5 : 4) - IN_PLACE}) var<storage, read> x: array<${IMAGE}>;
-@group(0) @binding(${(RUNNING ? 6 : 5) - IN_PLACE}) var<storage, read> mean: array<vec4f>;
+//@input((RUNNING ? 5 : 4) - IN_PLACE) x: IMAGE
+//@input((RUNNING ? 6 : 5) - IN_PLACE) mean: 'vec4f'
 //@end
 //@if MASK
-@group(0) @binding(${(RUNNING ? 7 : 6) - IN_PLACE}) var<storage, read> bias: array<vec4f>;
+//@input((RUNNING ? 7 : 6) - IN_PLACE) bias: 'vec4f'
 //@end
 
 @compute @workgroup_size(16, ${GROUP_ROWS})
@@ -49,21 +49,21 @@ fn main(
 ) {
   let block = (params.firstPlane + group.z) % params.blocks;
 //@if RUNNING
-  let scale = 1.0 / sqrt(variance[block] + params.eps) * weight[block];
+  let scale = 1.0 / sqrt(variance_at(block) + params.eps) * weight_at(block);
 //@else
-  let scale = coefficients[block * 3u];
-  let offset = coefficients[block * 3u + 1u];
-  let slope = coefficients[block * 3u + 2u];
+  let scale = coefficients_at(block * 3u);
+  let offset = coefficients_at(block * 3u + 1u);
+  let slope = coefficients_at(block * 3u + 2u);
 //@end
   let column = group.x * 16u + local.x;
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
   // Outside the image dy is zero but its mean is not: there everything counts nothing.
   let factor = select(vec4f(), scale, channel & vec4<bool>(column - 1u < params.width));
 //@if MASK || !RUNNING
-  let center = mean[block];
+  let center = mean_at(block);
 //@end
 //@if MASK
-  let shift = bias[block];
+  let shift = bias_at(block);
 //@end
   let pitch = params.pitch;
   let height = params.height;
@@ -78,12 +78,12 @@ fn main(
   let row${k} = min(top + ${k}u, height + 1u);
   let at${k} = base + row${k} * pitch;
 //@if MASK || !RUNNING
-  let d${k} = vec4f(x[at${k}]) - center;
+  let d${k} = x_at(at${k}) - center;
 //@end
 //@if MASK
-  let g${k} = select(vec4f(), vec4f(${IN_PLACE ? 'dx' : 'dy'}[at${k}]), fma(d${k}, scale, shift) > vec4f());
+  let g${k} = select(vec4f(), ${IN_PLACE ? 'vec4f(dx[' : 'dy_at('}at${k}${IN_PLACE ? '])' : ')'}, fma(d${k}, scale, shift) > vec4f());
 //@else
-  let g${k} = vec4f(${IN_PLACE ? 'dx' : 'dy'}[at${k}]);
+  let g${k} = ${IN_PLACE ? 'vec4f(dx[' : 'dy_at('}at${k}${IN_PLACE ? '])' : ')'};
 //@end
 //@if RUNNING
   let value${k} = factor * g${k};

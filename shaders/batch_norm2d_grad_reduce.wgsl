@@ -21,14 +21,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
-@group(0) @binding(2) var<storage, read> x: array<${IMAGE}>;
-@group(0) @binding(3) var<storage, read> mean: array<vec4f>;
+//@input(1) dy: IMAGE
+//@input(2) x: IMAGE
+//@input(3) mean: 'vec4f'
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4f>;
 //@if MASK
-@group(0) @binding(5) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(6) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(7) var<storage, read> spread: array<vec4f>;
+//@input(5) weight: 'vec4f'
+//@input(6) bias: 'vec4f'
+//@input(7) spread: 'vec4f'
 //@end
 
 @compute @workgroup_size(${CHUNK_LANES}, ${GROUP_CHUNKS})
@@ -44,15 +44,15 @@ fn main(
   }
   let plane = params.firstPlane + group.z;
   let block = plane % params.blocks;
-  let center = mean[block];
+  let center = mean_at(block);
 //@if MASK
 //@if RUNNING
-  let invstd = 1.0 / sqrt(spread[block] + params.eps);
+  let invstd = 1.0 / sqrt(spread_at(block) + params.eps);
 //@else
-  let invstd = spread[block];
+  let invstd = spread_at(block);
 //@end
-  let scale = invstd * weight[block];
-  let shift = bias[block];
+  let scale = invstd * weight_at(block);
+  let shift = bias_at(block);
 //@end
   let base = group.z * params.count;
   let first = chunk * params.chunkSize;
@@ -62,22 +62,22 @@ fn main(
   var i = base + first + local.x;
   for (; i + ${CHUNK_LANES * (UNROLL - 1)}u < end; i += ${CHUNK_LANES * UNROLL}u) {
 //@for u in 0..UNROLL
-    let d${u} = vec4f(x[i + ${CHUNK_LANES * u}u]) - center;
+    let d${u} = x_at(i + ${CHUNK_LANES * u}u) - center;
 //@if MASK
-    let g${u} = select(vec4f(), vec4f(dy[i + ${CHUNK_LANES * u}u]), fma(d${u}, scale, shift) > vec4f());
+    let g${u} = select(vec4f(), dy_at(i + ${CHUNK_LANES * u}u), fma(d${u}, scale, shift) > vec4f());
 //@else
-    let g${u} = vec4f(dy[i + ${CHUNK_LANES * u}u]);
+    let g${u} = dy_at(i + ${CHUNK_LANES * u}u);
 //@end
 //@end
     sum += $sum(u in 0..UNROLL){g${u}};
     products += $sum(u in 0..UNROLL){g${u} * d${u}};
   }
   for (; i < end; i += ${CHUNK_LANES}u) {
-    let d = vec4f(x[i]) - center;
+    let d = x_at(i) - center;
 //@if MASK
-    let g = select(vec4f(), vec4f(dy[i]), fma(d, scale, shift) > vec4f());
+    let g = select(vec4f(), dy_at(i), fma(d, scale, shift) > vec4f());
 //@else
-    let g = vec4f(dy[i]);
+    let g = dy_at(i);
 //@end
     sum += g;
     products = fma(g, d, products);

@@ -19,11 +19,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read> mean: array<vec4f>;
-@group(0) @binding(5) var<storage, read> spread: array<vec4f>;
+//@input(1) x: IMAGE
+//@input(2) weight: 'vec4f'
+//@input(3) bias: 'vec4f'
+//@input(4) mean: 'vec4f'
+//@input(5) spread: 'vec4f'
 @group(0) @binding(6) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, ${GROUP_ROWS})
@@ -33,17 +33,17 @@ fn main(
 ) {
   let block = (params.firstPlane + group.z) % params.blocks;
 //@if RUNNING
-  let invstd = 1.0 / sqrt(spread[block] + params.eps);
+  let invstd = 1.0 / sqrt(spread_at(block) + params.eps);
 //@else
-  let invstd = spread[block];
+  let invstd = spread_at(block);
 //@end
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
   let column = group.x * 16u + local.x;
   let inside = channel & vec4<bool>(column - 1u < params.width);
   // Outside the image x is zero, and so is y with these.
-  let scale = select(vec4f(), invstd * weight[block], inside);
-  let shift = select(vec4f(), bias[block], inside);
-  let center = mean[block];
+  let scale = select(vec4f(), invstd * weight_at(block), inside);
+  let shift = select(vec4f(), bias_at(block), inside);
+  let center = mean_at(block);
   let pitch = params.pitch;
   let height = params.height;
   //@if GROUP_ROWS > 1
@@ -56,7 +56,7 @@ fn main(
   // The last rows are computed again where there are no more: cheaper than a branch.
   let row${k} = min(top + ${k}u, height + 1u);
   let at${k} = base + row${k} * pitch;
-  let value${k} = fma(vec4f(x[at${k}]) - center, scale, shift);
+  let value${k} = fma(x_at(at${k}) - center, scale, shift);
 //@if RELU
   y[at${k}] = ${IMAGE}(select(vec4f(), max(value${k}, vec4f()), row${k} - 1u < height));
 //@else

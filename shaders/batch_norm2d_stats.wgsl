@@ -20,7 +20,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(${CHUNK_LANES}, ${GROUP_CHUNKS})
@@ -40,7 +40,7 @@ fn main(
   let rows = min(params.chunkRows, params.height - row);
   let base = (group.z * (params.height + 2u) + row + 1u) * pitch;
   let end = base + rows * pitch;
-  let pivot = vec4f(x[base + clamp(local.x, 1u, width)]);
+  let pivot = x_at(base + clamp(local.x, 1u, width));
   var sum = vec4f();
   var squares = vec4f();
   // The pitch is a multiple of CHUNK_LANES, so that a lane walks memory in a straight line and its
@@ -49,7 +49,7 @@ fn main(
   for (var i = base + local.x; i < end; i += ${CHUNK_LANES}u) {
     // The border's distance to the pivot is not zero.
     let inside = column - 1u < width;
-    let d = select(vec4f(), vec4f(x[i]) - pivot, inside);
+    let d = select(vec4f(), x_at(i) - pivot, inside);
     sum += d;
     squares = fma(d, d, squares);
     column += ${CHUNK_LANES}u;

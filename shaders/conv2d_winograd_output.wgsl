@@ -27,17 +27,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> products: array<vec4<f32>>;
+//@input(1) products: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> output: array<${IMAGE}>;
-//@if EPILOGUE == 'bias'
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-
-fn biasOf(channel: u32, channels: u32) -> f32 {
-  return select(0.0, bias[min(channel, channels - 1u)], channel < channels);
-}
-//@end
-//@if EPILOGUE == 'affine'
-@group(0) @binding(3) var<storage, read> affine: array<vec4<f32>>;
+//@if EPILOGUE != 'none'
+//@input(3) epilogue: 'vec4f'
 //@end
 
 // Powers of the points
@@ -70,7 +63,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let first = plane * ${N * N}u * params.blocks + id.x;
   // z${row}_${column}: A^T M
   //@for x in 0..N
-  $each(y in 0..N){ let m${y}_${x} = products[first + ${N * y + x}u * params.blocks]; }
+  $each(y in 0..N){ let m${y}_${x} = products_at(first + ${N * y + x}u * params.blocks); }
   //@for p in 0..PAIRS
   let even${p}_${x} = m${2 * p + 1}_${x} + m${2 * p + 2}_${x};
   let odd${p}_${x} = m${2 * p + 1}_${x} - m${2 * p + 2}_${x};
@@ -82,11 +75,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let z${SIDE - 1}_${x} = m${N - 1}_${x} + $sum(p in 0..PAIRS){p${p}_${SIDE - 1} * odd${p}_${x}};
   //@end
   //@if EPILOGUE == 'bias'
-  let offset = vec4<f32>($list(c in 0..4){ biasOf(plane * 4u + ${c}u, params.outputChannels) });
+  let channel = plane * 4u + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.outputChannels);
+  let offset = select(vec4<f32>(), epilogue_at(plane), channel);
   //@end
   //@if EPILOGUE == 'affine'
-  let scale = affine[plane * 2u];
-  let offset = affine[plane * 2u + 1u];
+  let scale = epilogue_at(plane * 2u);
+  let offset = epilogue_at(plane * 2u + 1u);
   //@end
   //@let relu = RELU ? ', vec4<f32>())' : ''
   //@let head = EPILOGUE != 'affine' ? '' : RELU ? 'max((' : '('

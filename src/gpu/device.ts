@@ -36,6 +36,11 @@ export interface GpuOptions {
   memoryBudgetBytes?: number;
   /** Default `auto`: `cpu` on software adapters that can run them, `gpu` elsewhere. */
   kernels?: KernelFamily;
+  /**
+   * Kernels whose inputs take at least so many bytes read them through textures; default: as
+   * measured on software adapters, elsewhere none.
+   */
+  textureReadBytes?: number;
   /** Which tiles to use by shape, from measurements on this adapter; default: the tables' own. */
   tuning?: Tuning;
 }
@@ -48,6 +53,7 @@ const WANTED_LIMITS = [
   "maxStorageBufferBindingSize",
   "maxTextureDimension2D",
   "maxStorageBuffersPerShaderStage",
+  "maxStorageTexturesPerShaderStage",
   "maxComputeWorkgroupStorageSize",
   "maxComputeInvocationsPerWorkgroup",
   "maxComputeWorkgroupSizeX",
@@ -113,6 +119,8 @@ export class Gpu {
   readonly kernelFamily: "gpu" | "cpu";
   /** Which tiles its kernels use by shape, where not the tables' own. */
   readonly tuning: Tuning;
+  /** Kernels whose inputs take at least so many bytes read them through textures. */
+  readonly textureReadBytes: number;
   /** Programs that plan more than this are refused. */
   readonly memoryBudgetBytes: number;
 
@@ -137,6 +145,7 @@ export class Gpu {
     const auto = this.isSoftware && readsStorageTextures() ? "cpu" : "gpu";
     this.kernelFamily = family === "auto" ? auto : family;
     this.tuning = options.tuning ?? {};
+    this.textureReadBytes = options.textureReadBytes ?? Infinity;
     this.memoryBudgetBytes = options.memoryBudgetBytes ?? DEFAULT_MEMORY_BUDGET_BYTES;
     // Without a listener validation errors vanish and results are silently wrong.
     device.addEventListener("uncapturederror", (event) => {

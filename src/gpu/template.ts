@@ -12,12 +12,16 @@
  * | `$sum(c in 0..4){ ... }` | the text repeated and joined with ` + ` |
  * | `$list(c in 0..4){ ... }` | the text repeated and joined with `, ` |
  * | `$each(c in 0..4){ ... }` | the text repeated and joined with a space |
+ * | `//@input(B) NAME: TYPE` | declares vec4s that are only read, at binding B; `NAME_at(i)` reads one |
  *
  * The three inline repetitions nest, take several variables (`$sum(r in 0..R, p in 0..P){ ... }`,
  * the last one fastest) and may span lines. Expressions are integers with
  * `+ - * / % == != < <= > >= && || ! ?:` and parentheses (`/` and `%` round down, true is 1),
  * names, `'text'`, `min(a, b)`, `max(a, b)` and `lane(i)`, which is x, y, z or w. Text constants
  * substitute verbatim. Lines that hold only a comment are left out of the result.
+ *
+ * An input of TYPE 'vec4f' or 'vec4h' is a storage buffer, or, where the constant `TEXTURES` names it
+ * among others, a texture with rows of {@linkcode INPUT_WIDTH} texels.
  * @module
  */
 
@@ -39,9 +43,20 @@ type Block =
   | { readonly kind: "text"; readonly line: number; readonly text: Inline[] }
   | { readonly kind: "let"; readonly line: number; readonly name: string; value: Expression }
   | { readonly kind: "for"; readonly line: number; readonly range: Range; body: Block[] }
+  | {
+    readonly kind: "input";
+    readonly line: number;
+    readonly name: string;
+    readonly binding: Expression;
+    readonly type: Expression;
+  }
   | { kind: "if"; line: number; test: Expression; then: Block[]; otherwise?: Block[] };
 
 const SEPARATORS: Readonly<Record<string, string>> = { sum: " + ", list: ", ", each: " " };
+
+/** Texels of a row of an input that lies in a texture. */
+export const INPUT_WIDTH = 2048;
+
 /** Runs `action` and puts the template's line in front of what it throws. */
 function atLine<T>(line: number, action: () => T): T {
   try {
@@ -130,12 +145,31 @@ function render(blocks: readonly Block[], outer: Scope, out: string[]): void {
     atLine(block.line, () => {
       if (block.kind === "text") out.push(renderInline(block.text, scope));
       else if (block.kind === "let") scope.set(block.name, block.value(scope));
+      else if (block.kind === "input") out.push(declare(block, scope));
       else if (block.kind === "for") {
         each(block.range, scope, (inner) => render(block.body, inner, out));
       } else if (truthy(block.test(scope))) render(block.then, scope, out);
       else render(block.otherwise ?? [], scope, out);
     });
   }
+}
+
+/** An input and the function that reads it, on one line: errors then still name the right one. */
+function declare(
+  { name, binding, type }: Extract<Block, { kind: "input" }>,
+  scope: Scope,
+): string {
+  const place = `@group(0) @binding(${binding(scope)})`;
+  const vector = type(scope);
+  const isTexture = String(scope.get("TEXTURES") ?? "").split(" ").includes(name);
+  const texel = vector === "vec4h" ? "rgba16float" : "rgba32float";
+  const declaration = isTexture
+    ? `${place} var ${name}: texture_storage_2d<${texel}, read>;`
+    : `${place} var<storage, read> ${name}: array<${vector}>;`;
+  const value = isTexture
+    ? `textureLoad(${name}, vec2u(i % ${INPUT_WIDTH}u, i / ${INPUT_WIDTH}u))`
+    : `vec4f(${name}[i])`;
+  return `${declaration} fn ${name}_at(i: u32) -> vec4f { return ${value}; }\n`;
 }
 
 function parse(source: string): Block[] {
@@ -179,6 +213,13 @@ function parse(source: string): Block[] {
         const name = parser.identifier();
         parser.expect("=");
         body.push({ kind: "let", line, name, value: parser.expression() });
+      } else if (word === "input") {
+        parser.expect("(");
+        const binding = parser.expression();
+        parser.expect(")");
+        const name = parser.identifier();
+        parser.expect(":");
+        body.push({ kind: "input", line, name, binding, type: parser.expression() });
       } else if (word === "else") {
         if (top?.block.kind !== "if" || top.block.otherwise) {
           throw new TemplateError("`//@else` without an open `//@if`");

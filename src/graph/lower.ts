@@ -23,6 +23,13 @@ import {
   wholeOf,
 } from "./memory.ts";
 import {
+  areCopied,
+  copiesInto,
+  READ_PART_BYTES,
+  type Reading,
+  textureFor,
+} from "./texture_reads.ts";
+import {
   type Divisible,
   mostUnits,
   rangesOf,
@@ -45,6 +52,13 @@ export interface LowerTarget extends TuningTarget {
   maxBufferBytes?: number;
   /** Storage buffers that a kernel may bind; default: no limit. */
   maxStorageBuffers?: number;
+  /** Storage textures that a kernel may bind; default: no limit. */
+  maxStorageTextures?: number;
+  /**
+   * Kernels whose inputs take at least so many bytes read them through textures, see
+   * `texture_reads.ts`; default: none do.
+   */
+  textureReadBytes?: number;
   /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
   recompute?: boolean;
 }
@@ -270,7 +284,10 @@ export class LowerContext {
       if (!found) throw new Error(`${tensor.label} is not split by ${this.#node}`);
       return windowOfUnits(found, range);
     };
-    for (const range of rangesOf(units, most)) {
+    const { textureReadBytes = Infinity } = this.target;
+    const wanted = textureReadBytes < Infinity ? READ_PART_BYTES : Infinity;
+    const wise = Math.max(1, mostUnits([...divisible.values()], wanted));
+    for (const range of rangesOf(units, Math.min(most, wise))) {
       emit({
         ...range,
         of: (tensor) => part(tensor, range).memory,
@@ -284,12 +301,36 @@ export class LowerContext {
     return { kind: "buffer", label: buffer.label, sizeBytes, home: { buffer, offsetBytes } };
   }
 
+  /** A memory as the `//@input` of that name of the template that is dispatched next. */
+  reading(name: string, read: Tensor | BufferMemory, type: ImageType = this.images): Reading {
+    const memory = "kind" in read ? read : this.memory(read);
+    return { kind: "reading", name, memory, type };
+  }
+
+  /** Whether a kernel that reads all these, and nothing else of that kind, reads copies of them. */
+  copies(readings: readonly Reading[]): boolean {
+    return areCopied(readings, this.target);
+  }
+
+  /** A texture with a copy of a buffer. */
+  #copyOf(reading: Reading): TextureMemory {
+    const texture = textureFor(reading);
+    for (const copy of copiesInto(texture, reading)) this.copyToTexture(copy);
+    return texture;
+  }
+
   /**
    * Emits a dispatch. Binding 0 is the params of `spec`, then `operands` in order.
    * @throws {InputError} when an operand is larger than one storage binding may be.
    */
-  dispatch(spec: DispatchSpec, operands: readonly (Tensor | Memory)[]): void {
-    const memories = operands.map((o) => ("kind" in o ? o : this.memory(o)));
+  dispatch(spec: DispatchSpec, operands: readonly (Tensor | Memory | Reading)[]): void {
+    const readings = operands.flatMap((o) => "kind" in o && o.kind === "reading" ? o : []);
+    const copied = this.copies(readings);
+    const memories = operands.map((operand) => {
+      if (!("kind" in operand)) return this.memory(operand);
+      if (operand.kind !== "reading") return operand;
+      return copied ? this.#copyOf(operand) : operand.memory;
+    });
     for (const memory of memories) {
       if (memory.kind === "buffer" && memory.sizeBytes > this.target.maxBindingBytes) {
         throw new InputError(
@@ -318,10 +359,12 @@ export class LowerContext {
           "batch or scale.",
       );
     }
-    const kernel = this.images === "f16"
-      ? { ...spec.kernel, constants: { ...IMAGE_CONSTANTS.f16, ...spec.kernel.constants } }
-      : spec.kernel;
-    const step = { ...spec, kernel };
+    const constants = {
+      ...this.images === "f16" ? IMAGE_CONSTANTS.f16 : {},
+      ...spec.kernel.constants,
+      ...copied ? { TEXTURES: readings.map(({ name }) => name).join(" ") } : {},
+    };
+    const step = { ...spec, kernel: { ...spec.kernel, constants } };
     this.steps.push({ kind: "dispatch", label: this.#node, spec: step, operands: memories });
     for (const memory of memories) {
       if (memory.kind === "texture") this.#usedAt.set(memory, this.steps.length);

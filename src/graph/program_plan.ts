@@ -60,10 +60,12 @@ export function lowerTarget(gpu: Gpu): LowerTarget {
     kernelFamily: gpu.kernelFamily,
     vectorBits: gpu.vectorBits,
     tuning: gpu.tuning,
+    textureReadBytes: gpu.textureReadBytes,
     maxTextureDimension: gpu.limits.maxTextureDimension2D,
     maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
     maxBufferBytes: gpu.limits.maxBufferSize,
     maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
+    maxStorageTextures: gpu.limits.maxStorageTexturesPerShaderStage,
   };
 }
 

@@ -114,7 +114,7 @@ function lowerStats(context: LowerContext, node: Node): void {
       kernel: { name: "batch_norm2d_stats", source: statsCode, constants: { ...constants } },
       params: [g.height, g.width, g.pitch, chunkRows, chunks, window.first],
       grid: grid(window.count),
-    }, [window.of(x), partials]);
+    }, [context.reading("x", window.of(x)), partials]);
   });
   const finish = finishGrid(g.channelBlocks, kernelFamily);
   const { momentum, eps } = node.attributes;

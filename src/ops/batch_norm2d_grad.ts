@@ -98,11 +98,17 @@ function lowerReduce(context: LowerContext, node: Node): void {
       params: [g.channelBlocks, g.planeSize, chunkSize, chunks, eps, window.first],
       grid: grid(window.count),
     }, [
-      window.of(dy),
-      window.of(x),
-      mean,
+      context.reading("dy", window.of(dy)),
+      context.reading("x", window.of(x)),
+      context.reading("mean", mean, "f32"),
       partials,
-      ...(MASK ? [weight, bias, spread] : []),
+      ...(MASK
+        ? [
+          context.reading("weight", weight, "f32"),
+          context.reading("bias", bias, "f32"),
+          context.reading("spread", spread, "f32"),
+        ]
+        : []),
     ]);
   });
   const finish = finishGrid(g.channelBlocks, family);
@@ -129,10 +135,16 @@ function lowerInput(context: LowerContext, node: Node): void {
   const { MASK, RUNNING } = variant(node);
   const g = c4Geometry(x.shape, x.dtype);
   const { grid, constants } = mapGrid(g, context.target.kernelFamily);
-  const statistics = RUNNING ? [spread, weight] : node.inputs.slice(6);
-  const IN_PLACE = context.overwrite(node, dy) ? 1 : 0;
+  const vector = (name: string, tensor: Tensor) => context.reading(name, tensor, "f32");
+  const statistics = RUNNING
+    ? [vector("variance", spread), vector("weight", weight)]
+    : node.inputs.slice(6).map((tensor) => vector("coefficients", tensor));
+  const overwrites = context.overwrite(node, dy);
   const maps = [dy, node.output, ...(MASK || !RUNNING ? [x] : [])];
   context.split(g.planes, maps, (window) => {
+    const gradient = context.reading("dy", window.of(dy));
+    // A copy may be bound beside the buffer that it is written to.
+    const IN_PLACE = overwrites && !context.copies([gradient]) ? 1 : 0;
     context.dispatch({
       kernel: {
         name: node.op,
@@ -150,11 +162,11 @@ function lowerInput(context: LowerContext, node: Node): void {
       ],
       grid: grid(window.count),
     }, [
-      ...(IN_PLACE ? [] : [window.of(dy)]),
+      ...(IN_PLACE ? [] : [gradient]),
       window.of(node.output),
       ...statistics,
-      ...(MASK || !RUNNING ? [window.of(x), mean] : []),
-      ...(MASK ? [bias] : []),
+      ...(MASK || !RUNNING ? [context.reading("x", window.of(x)), vector("mean", mean)] : []),
+      ...(MASK ? [vector("bias", bias)] : []),
     ]);
   });
 }

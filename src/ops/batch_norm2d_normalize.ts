@@ -47,6 +47,13 @@ export function lowerNormalize(
         window.first,
       ],
       grid: grid(window.count),
-    }, [window.of(x), weight, bias, mean, spread, window.of(output)]);
+    }, [
+      context.reading("x", window.of(x)),
+      context.reading("weight", weight, "f32"),
+      context.reading("bias", bias, "f32"),
+      context.reading("mean", mean, "f32"),
+      context.reading("spread", spread, "f32"),
+      window.of(output),
+    ]);
   });
 }

@@ -69,7 +69,11 @@ export function multiplyWindows(
 ): void {
   const products = context.scratch("products", productBytes);
   context.dispatch(multiply, [windows, packed, products]);
-  context.dispatch(finish, [products, output, ...operands]);
+  context.dispatch(finish, [
+    context.reading("products", products, "f32"),
+    output,
+    ...operands.map((memory) => context.reading("epilogue", memory, "f32")),
+  ]);
 }
 
 /** A part of a weight gradient from the transformed windows of the output's gradient. */

@@ -1,0 +1,68 @@
+/**
+ * Buffers that kernels read by way of textures.
+ *
+ * llvmpipe reads a storage buffer lane by lane. On processors with AVX-512 that costs it four times
+ * what a storage texture does, but on all others it puts every lane's value into a vector by way of
+ * memory and waits for it: 18 times (a vec4 614 and 33 cycles for 8 lanes, AMD EPYC 7003). A copy into
+ * a texture costs a tenth of that, so there kernels read large buffers through copies of them.
+ * @module
+ */
+import { INPUT_WIDTH } from "../gpu/template.ts";
+import { type ImageType, vectorBytesOf } from "./layout.ts";
+import type { LowerTarget, TextureCopyStep } from "./lower.ts";
+import type { BufferMemory, TextureMemory } from "./memory.ts";
+
+/** A buffer of vec4s as the `//@input` of that name of a kernel's template. */
+export interface Reading {
+  /** Tells it from a memory, which is bound as it is. */
+  readonly kind: "reading";
+  /** As the template names it. */
+  readonly name: string;
+  /** What is read. */
+  readonly memory: BufferMemory;
+  /** Of its numbers. */
+  readonly type: ImageType;
+}
+
+/** Smaller ones are read sooner than copied, on the processor that was measured: 0.2 ms a pass. */
+export const TEXTURE_READ_BYTES = 2 ** 18;
+
+/** Larger ones are cut, where they can be, so that the copies stay in the processor's cache. */
+export const READ_PART_BYTES = 8 * 2 ** 20;
+
+/** Whether what a kernel reads is copied: all of it, since that ends a pass only once. */
+export function areCopied(
+  readings: readonly Reading[],
+  { textureReadBytes = Infinity, maxTextureDimension, maxStorageTextures = Infinity }: LowerTarget,
+): boolean {
+  return readings.length > 0 && readings.length <= maxStorageTextures &&
+    readings.reduce((sum, { memory }) => sum + memory.sizeBytes, 0) >= textureReadBytes &&
+    readings.every((reading) => rowsOf(reading) <= maxTextureDimension);
+}
+
+function rowsOf({ memory, type }: Reading): number {
+  return Math.ceil(memory.sizeBytes / vectorBytesOf(type) / INPUT_WIDTH);
+}
+
+/** The texture for a buffer. */
+export function textureFor(reading: Reading): TextureMemory {
+  const { name: label, type } = reading;
+  return { kind: "texture", label, width: INPUT_WIDTH, height: rowsOf(reading), type };
+}
+
+/** The copies that fill it: of whole rows, and of what is left. */
+export function copiesInto(
+  target: TextureMemory,
+  { memory: source, type }: Reading,
+): Omit<TextureCopyStep, "kind" | "label">[] {
+  const vectorBytes = vectorBytesOf(type);
+  const bytesPerRow = INPUT_WIDTH * vectorBytes;
+  const vectors = Math.ceil(source.sizeBytes / vectorBytes);
+  const rows = Math.floor(vectors / INPUT_WIDTH);
+  const rest = vectors % INPUT_WIDTH;
+  const shared = { source, bytesPerRow, target, x: 0 };
+  return [
+    { ...shared, offsetBytes: 0, y: 0, width: INPUT_WIDTH, height: rows },
+    { ...shared, offsetBytes: rows * bytesPerRow, y: rows, width: rest, height: 1 },
+  ].filter(({ width, height }) => width > 0 && height > 0);
+}
