@@ -6,7 +6,8 @@
 //   infinity. Rows of B^T are the coefficients of Q(x) = product of all x^2 - p^2 for 0, of
 //   x (x +- p) Q(x) / (x^2 - p^2) for +-p, and of x Q(x) for infinity
 // Layout
-//   input        staged planes of 4 channels with a border of one zero pixel, stacked in columns
+//   input        rows of planes of 4 channels with a border of one zero pixel, in bands as
+//                src/graph/staging.ts says
 //   transformed  the image of a texture whose rows are the GROUP blocks that a workgroup multiplies:
 //                texel block % GROUP of row ((block / GROUP)*N*N + position)*inputPlanes + plane;
 //                up to a multiple of 16 the last block stands for those behind it
@@ -21,10 +22,11 @@
 //@let endPair = ROWS == 'outer' ? 1 : PAIRS
 
 struct Params {
-  planeRows: u32,
+  imageRows: u32,
   pitch: u32,
+  firstRow: u32, // of those that are staged, counted through all images
+  bandShift: u32,
   inputPlanes: u32,
-  planesPerColumn: u32,
   blocksX: u32,
   blocksPerImage: u32,
   firstBlock: u32,
@@ -71,19 +73,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let block = min(id.x, params.blocks - 1u);
   let image = (params.firstBlock + block) / params.blocksPerImage;
   let blockOfImage = (params.firstBlock + block) % params.blocksPerImage;
-  let plane = image * params.inputPlanes + id.y;
   let blockX = blockOfImage % params.blocksX * ${SIDE}u;
   let blockY = blockOfImage / params.blocksX * ${SIDE}u;
   // Blocks may stick out: there they read the border again, which is zero.
-  let column = plane / params.planesPerColumn * params.pitch;
-  let row = plane % params.planesPerColumn * params.planeRows;
+  let firstRow = image * params.imageRows - params.firstRow;
+  let bandMask = (1u << params.bandShift) - 1u;
   //@for i in 0..N
-  let x${i} = column + min(blockX + ${i}u, params.pitch - 1u);
-  let y${i} = row + min(blockY + ${i}u, params.planeRows - 1u);
+  let x${i} = min(blockX + ${i}u, params.pitch - 1u);
+  let row${i} = firstRow + min(blockY + ${i}u, params.imageRows - 1u);
+  let left${i} = (row${i} & bandMask) * params.pitch;
+  let y${i} = (row${i} >> params.bandShift) * params.inputPlanes + id.y;
   //@end
   // t${row}_${column}: B^T d
   //@for x in 0..N
-  $each(y in 0..N){ let d${y}_${x} = textureLoad(input, vec2<u32>(x${x}, y${y})); }
+  $each(y in 0..N){ let d${y}_${x} = textureLoad(input, vec2<u32>(left${y} + x${x}, y${y})); }
   //@if ROWS != 'inner'
   let t0_${x} = $sum(k in 0..PAIRS + 1){q${k} * d${2 * k}_${x}};
   let t${N - 1}_${x} = $sum(k in 0..PAIRS + 1){q${k} * d${2 * k + 1}_${x}};

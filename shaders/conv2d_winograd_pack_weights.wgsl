@@ -39,7 +39,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<f32>;
+//@input(1) weights: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
 
 const p0 = ${POINT_0};
@@ -58,6 +58,22 @@ const scale0 = 1.0 / (2.0 * s0 * (s0 - s1) * (s0 - s2));
 const scale1 = 1.0 / (2.0 * s1 * (s1 - s0) * (s1 - s2));
 const scale2 = 1.0 / (2.0 * s2 * (s2 - s0) * (s2 - s1));
 //@end
+
+/** Nine of the weights, from `first` on: texels are four of them. */
+fn kernelAt(first: u32) -> array<f32, 9> {
+  let at = first / 4u;
+  $each(v in 0..3){ let v${v} = weights_at(at + ${v}u); }
+  let shift = first % 4u;
+  return array<f32, 9>(
+    //@for t in 0..9
+    select(
+      select(v${t / 4}.${lane(t % 4)}, v${(t + 1) / 4}.${lane((t + 1) % 4)}, shift == 1u),
+      select(v${(t + 2) / 4}.${lane((t + 2) % 4)}, v${(t + 3) / 4}.${lane((t + 3) % 4)}, shift == 3u),
+      shift >= 2u,
+    ),
+    //@end
+  );
+}
 
 @compute @workgroup_size(${pitch})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -88,10 +104,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (used && output + ${c}u < params.outputChannels) {
     //@if TRANSPOSED
     let at = (input * params.rowChannels + params.firstOutput + output + ${c}u) * 9u;
-    $each(t in 0..9){ g${t}.${lane(c)} = weights[at + ${8 - t}u]; }
+    let kernel = kernelAt(at);
+    $each(t in 0..9){ g${t}.${lane(c)} = kernel[${8 - t}]; }
     //@else
     let at = ((output + ${c}u) * params.rowChannels + input) * 9u;
-    $each(t in 0..9){ g${t}.${lane(c)} = weights[at + ${t}u]; }
+    let kernel = kernelAt(at);
+    $each(t in 0..9){ g${t}.${lane(c)} = kernel[${t}]; }
     //@end
   }
   //@end

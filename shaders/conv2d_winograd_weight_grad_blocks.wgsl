@@ -4,11 +4,12 @@
 //   see conv2d_winograd_output.wgsl: the values of polynomials with the pixels as coefficients at 0,
 //   +-p for each of PAIRS points p, and infinity, along both axes
 // Layout
-//   input   c4 planes of an input; border and padding are zero
+//   input   c4 planes of an input, border and padding are zero; STAGED rows of them in a texture, in
+//           bands as src/graph/staging.ts says
 //   blocks  the image of a texture, as conv2d_winograd_input leaves it, with the planes of all
 //           inputs; blocks behind the last, up to a multiple of 16, become zero
 // Bindings: 0 params, 1 input, 2 blocks
-// Constants: GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all |
+// Constants: STAGED: 0 | 1; GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all |
 //   outer | inner, see conv2d_winograd_input.wgsl
 // Grid: x over blocks in workgroups of 16, y over planes of an image of the input.
 
@@ -17,8 +18,10 @@
 //@let endPair = ROWS == 'outer' ? 1 : PAIRS
 
 struct Params {
-  planeRows: u32,
+  imageRows: u32,
   pitch: u32,
+  firstRow: u32, // of those that are staged, counted through all images
+  bandShift: u32,
   planes: u32,
   firstPlane: u32,
   allPlanes: u32,
@@ -29,7 +32,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
+//@if STAGED
+@group(0) @binding(1) var input: texture_storage_2d<${TEXEL}, read>;
+//@else
 @group(0) @binding(1) var<storage, read> input: array<${IMAGE}>;
+//@end
 @group(0) @binding(2) var<storage, read_write> blocks: array<vec4<f32>>;
 
 // Powers of the points
@@ -54,14 +61,28 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let blockOfImage = block % params.blocksPerImage;
   let column = blockOfImage % params.blocksX * ${SIDE}u + 1u;
   let row = blockOfImage / params.blocksX * ${SIDE}u + 1u;
-  let plane = (image * params.planes + id.y) * params.planeRows;
   // Column 0 is zero, and so is what sticks out: it reads the border again.
   let used = id.x < params.blocks;
   $each(k in 0..SIDE){ let x${k} = select(0u, min(column + ${k}u, params.pitch - 1u), used); }
-  $each(k in 0..SIDE){ let y${k} = (plane + min(row + ${k}u, params.planeRows - 1u)) * params.pitch; }
+  //@if STAGED
+  let firstRow = image * params.imageRows - params.firstRow;
+  let bandMask = (1u << params.bandShift) - 1u;
+  //@for k in 0..SIDE
+  let row${k} = firstRow + min(row + ${k}u, params.imageRows - 1u);
+  let left${k} = (row${k} & bandMask) * params.pitch;
+  let y${k} = (row${k} >> params.bandShift) * params.planes + id.y;
+  //@end
+  //@else
+  let plane = (image * params.planes + id.y) * params.imageRows;
+  $each(k in 0..SIDE){ let y${k} = (plane + min(row + ${k}u, params.imageRows - 1u)) * params.pitch; }
+  //@end
   // t${row}_${column}: A x
   //@for x in 0..SIDE
+  //@if STAGED
+  $each(y in 0..SIDE){ let d${y}_${x} = textureLoad(input, vec2<u32>(left${y} + x${x}, y${y})); }
+  //@else
   $each(y in 0..SIDE){ let d${y}_${x} = vec4<f32>(input[y${y} + x${x}]); }
+  //@end
   //@if ROWS != 'inner'
   let t0_${x} = d0_${x};
   let t${N - 1}_${x} = d${SIDE - 1}_${x};

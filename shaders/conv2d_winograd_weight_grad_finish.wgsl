@@ -29,7 +29,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
+//@input(1) sums: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 const p0 = ${POINT_0};
@@ -68,7 +68,7 @@ fn main(
   var at = index;
   for (var strip = 0u; strip < params.strips; strip++) {
     //@for y in 0..N
-    $each(x in 0..N){ m${y}_${x} += sums[at + ${N * y + x}u * vectors]; }
+    $each(x in 0..N){ m${y}_${x} += sums_at(at + ${N * y + x}u * vectors); }
     //@end
     at += ${N * N}u * vectors;
   }

@@ -5,6 +5,7 @@
 import { DeviceError } from "../errors.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
 import { compileKernel } from "./pipeline.ts";
+import { bufferReadCost } from "./read_speed.ts";
 import type { Tuning } from "./tuning.ts";
 
 /** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
@@ -59,6 +60,11 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+/** Where buffers are read so much slower than textures, kernels read textures. */
+const SLOW_READ_COST = 5;
+/** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.2 ms. */
+const TEXTURE_READ_BYTES = 2 ** 18;
+
 /** Submissions that no fence follows: for about so long, but not more than so many. */
 const FENCE_MS = 100;
 const MOST_UNFENCED = 8;
@@ -102,7 +108,15 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       `Opening a device on adapter "${describe(adapter.info)}" failed: ${message(error)}.`,
     );
   }
-  return new Gpu(device, adapter.info, options);
+  const textureReadBytes = options.textureReadBytes ??
+    (familyOf(adapter.info, options) === "cpu" ? await measuredReadBytes(device) : Infinity);
+  return new Gpu(device, adapter.info, { ...options, textureReadBytes });
+}
+
+/** From how many bytes on reading textures is faster than reading buffers. */
+async function measuredReadBytes(device: GPUDevice): Promise<number> {
+  const cost = await bufferReadCost(device) ?? 0;
+  return cost > SLOW_READ_COST ? TEXTURE_READ_BYTES : Infinity;
 }
 
 /** An open device with its pipelines; `dispose` frees everything it made. */
@@ -141,9 +155,7 @@ export class Gpu {
     this.description = describe(info);
     this.isSoftware = isSoftwareAdapter(info);
     this.vectorBits = vectorBits(this.description);
-    const family = options.kernels ?? "auto";
-    const auto = this.isSoftware && readsStorageTextures() ? "cpu" : "gpu";
-    this.kernelFamily = family === "auto" ? auto : family;
+    this.kernelFamily = familyOf(info, options);
     this.tuning = options.tuning ?? {};
     this.textureReadBytes = options.textureReadBytes ?? Infinity;
     this.memoryBudgetBytes = options.memoryBudgetBytes ?? DEFAULT_MEMORY_BUDGET_BYTES;
@@ -303,6 +315,11 @@ export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
   const flagged = (info as GPUAdapterInfo & { isFallbackAdapter?: boolean }).isFallbackAdapter;
   const names = `${info.description} ${info.architecture} ${info.device} ${info.vendor}`;
   return flagged === true || /llvmpipe|lavapipe|swiftshader|basic render|warp/i.test(names);
+}
+
+function familyOf(info: GPUAdapterInfo, { kernels = "auto" }: GpuOptions): "gpu" | "cpu" {
+  if (kernels !== "auto") return kernels;
+  return isSoftwareAdapter(info) && readsStorageTextures() ? "cpu" : "gpu";
 }
 
 /** Mesa's llvmpipe says it: `llvmpipe (LLVM 15.0.6, 256 bits)`. */

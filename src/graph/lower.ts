@@ -7,13 +7,7 @@ import { InputError } from "../errors.ts";
 import { type DispatchSpec, IMAGE_CONSTANTS } from "../gpu/kernel_spec.ts";
 import type { TuningTarget } from "../gpu/tuning.ts";
 import type { Node, Tensor } from "./graph.ts";
-import {
-  c4Geometry,
-  elementCount,
-  type ImageType,
-  stageGeometry,
-  vectorBytesOf,
-} from "./layout.ts";
+import { elementCount, type ImageType, vectorBytesOf } from "./layout.ts";
 import {
   type BufferMemory,
   type Memory,
@@ -22,6 +16,7 @@ import {
   type TextureMemory,
   wholeOf,
 } from "./memory.ts";
+import { stackPlanes, stageBands, type Staged } from "./staging.ts";
 import {
   areCopied,
   copiesInto,
@@ -378,7 +373,7 @@ export class LowerContext {
 
   /**
    * A texture that holds the planes of `images` (all `c4`, same batch and size), image by image,
-   * one after the other: a concatenation that costs nothing beyond the copy.
+   * one below the other.
    */
   stage(images: readonly (Tensor | ImageView)[]): TextureMemory {
     const views = images.map((image) => "memory" in image ? image : this.view(image));
@@ -388,39 +383,24 @@ export class LowerContext {
     if (known && usedAt !== undefined && this.steps.length - usedAt <= STAGE_REUSE_STEPS) {
       return known;
     }
-    const geometries = views.map((view) => c4Geometry(view.shape, this.images));
-    const [first] = geometries;
-    if (!first) throw new Error("Nothing to stage");
-    const { pitch, rows, batch, vectorBytes } = first;
-    const planes = geometries.reduce((sum, g) => sum + g.planes, 0);
-    const stack = stageGeometry(planes, rows, pitch, this.target.maxTextureDimension);
-    const texture = this.scratchTexture("staged", stack.width, stack.height, this.images);
-    let plane = 0;
-    for (let n = 0; n < batch; n++) {
-      views.forEach((view, i) => {
-        const g = geometries[i] ?? first;
-        let done = 0;
-        while (done < g.channelBlocks) {
-          const row = plane % stack.planesPerColumn;
-          const count = Math.min(g.channelBlocks - done, stack.planesPerColumn - row);
-          this.copyToTexture({
-            source: view.memory,
-            offsetBytes: (n * g.channelBlocks + done) * g.planeSize * vectorBytes,
-            bytesPerRow: pitch * vectorBytes,
-            target: texture,
-            x: Math.floor(plane / stack.planesPerColumn) * pitch,
-            y: row * rows,
-            width: pitch,
-            height: count * rows,
-          });
-          done += count;
-          plane += count;
-        }
-      });
-    }
+    const texture = this.#fill(stackPlanes(views, this.images, this.target.maxTextureDimension));
     this.#staged.set(key, texture);
     this.#usedAt.set(texture, this.steps.length);
     return texture;
+  }
+
+  /**
+   * A texture of some rows of all planes of `images`, see {@linkcode BandGeometry}; made anew every
+   * time, for kernels that go through large images in parts.
+   */
+  stageRows(images: readonly ImageView[], rows: UnitRange): TextureMemory {
+    return this.#fill(stageBands(images, rows, this.images, this.target.maxTextureDimension));
+  }
+
+  #fill({ width, height, copies }: Staged): TextureMemory {
+    const target = this.scratchTexture("staged", width, height, this.images);
+    for (const copy of copies) this.copyToTexture({ ...copy, target });
+    return target;
   }
 
   /** Tells windows of different memories, or different windows of one, from each other. */

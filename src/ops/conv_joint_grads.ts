@@ -180,14 +180,14 @@ function lowerImages(
 ): void {
   const { target } = context;
   const { gradient, weightGrad, inputGrads } = lot;
-  const staged = context.stage([imagesOf(gradient, range)]);
   const { gradientPlanes, adjoints, grid, blocks } = cutOf(dims, lot, target);
 
   const inputs = weightGrad?.inputs.map((view) => imagesOf(view, range)) ?? [];
   const sum = weightGrad && winogradWeightGrad(dims, target, blocks, kept.sums !== undefined);
   if (weightGrad && sum && !kept.sums) {
     const sums = kept.sums = context.scratch("sums", sum.sumBytes);
-    kept.finish = () => context.dispatch(sum.finish, [sums, weightGrad.output]);
+    const reading = context.reading("sums", sums, "f32");
+    kept.finish = () => context.dispatch(sum.finish, [reading, weightGrad.output]);
   }
   const convolutions = inputGrads.map((inputGrad, i) => {
     const adjoint = adjoints[i];
@@ -200,7 +200,7 @@ function lowerImages(
 
   blocks.forEach((some, p) => {
     const transform = imageTransform(dims, gradientPlanes, grid, some, target);
-    const windows = transformWindows(context, transform, staged);
+    const windows = transformWindows(context, transform, [imagesOf(gradient, range)]);
     const part = sum?.parts[p];
     if (part && kept.sums) accumulateBlocks(context, part, windows, inputs, kept.sums);
     for (const { parts, packed, output } of convolutions) {

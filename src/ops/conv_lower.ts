@@ -5,8 +5,8 @@
  */
 import type { Tensor } from "../graph/graph.ts";
 import { storageBytes } from "../graph/layout.ts";
-import type { LowerContext, LowerTarget } from "../graph/lower.ts";
-import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
+import type { ImageView, LowerContext, LowerTarget } from "../graph/lower.ts";
+import type { BufferMemory } from "../graph/memory.ts";
 import { clearBorder } from "./clear_border.ts";
 import {
   type ConvJob,
@@ -103,8 +103,7 @@ function forward(
   const finish = finishOf(bias, affine);
   const dims = texture(context, shape);
   if (dims) {
-    const staged = context.stage(inputs);
-    convolve(context, forwardOf(dims), staged, weight, output.memory, finish);
+    convolve(context, forwardOf(dims), inputs, weight, output.memory, finish);
     clearBorder(context, output);
     return;
   }
@@ -156,8 +155,7 @@ function inputGrad(
   const finish = finishOf(bias);
   const dims = texture(context, shape);
   if (dims) {
-    const staged = context.stage([gradient]);
-    convolve(context, inputGradOf(dims, segment), staged, weight, output.memory, finish);
+    convolve(context, inputGradOf(dims, segment), [gradient], weight, output.memory, finish);
     clearBorder(context, output);
     return;
   }
@@ -204,17 +202,17 @@ function weightGrad(
   const { maxBindingBytes } = context.target;
   const dims = texture(context, shape);
   if (dims) {
-    const stagedGradient = context.stage([gradient]);
     if (suitsWinogradWeightGrad(dims, context.target)) {
       const spec = winogradWeightGrad(dims, context.target);
       const sums = context.scratch("sums", spec.sumBytes);
       for (const part of spec.parts) {
-        const windows = transformWindows(context, part, stagedGradient);
+        const windows = transformWindows(context, part, [gradient]);
         accumulateBlocks(context, part, windows, inputs, sums);
       }
-      context.dispatch(spec.finish, [sums, output]);
+      context.dispatch(spec.finish, [context.reading("sums", sums, "f32"), output]);
       return;
     }
+    const stagedGradient = context.stage([gradient]);
     const staged = context.stage(inputs);
     const spec = textureWeightGrad(dims, context.target);
     const partials = context.scratch("partials", spec.partialBytes);
@@ -256,11 +254,11 @@ function isGemm(context: LowerContext, shape: ConvShape): boolean {
   return chooseConvFamily(context.target, shape) === "gemm";
 }
 
-/** A convolution of staged images by the kernels of the texture family. */
+/** A convolution of images by the kernels of the texture family. */
 function convolve(
   context: LowerContext,
   convolution: TextureConvolution,
-  staged: TextureMemory,
+  images: readonly ImageView[],
   weight: BufferMemory,
   output: BufferMemory,
   { epilogue, operands }: Finish,
@@ -268,13 +266,13 @@ function convolve(
   if (!suitsWinograd(convolution.dims, context.target)) {
     const spec = textureConvolution(convolution, context.target, epilogue);
     const packed = packWeights(context, spec, weight);
-    context.dispatch(spec.convolve, [staged, packed, output, ...operands]);
+    context.dispatch(spec.convolve, [context.stage(images), packed, output, ...operands]);
     return;
   }
   const spec = winogradConvolution(convolution, context.target, epilogue);
   const packed = packWeights(context, spec, weight);
   for (const part of spec.parts) {
-    const windows = transformWindows(context, part, staged);
+    const windows = transformWindows(context, part, images);
     multiplyWindows(context, part, windows, packed, output, operands);
   }
 }

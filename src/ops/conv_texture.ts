@@ -52,6 +52,8 @@ export interface TextureTarget extends TuningTarget, StagingTarget {
   maxBindingBytes?: number;
   /** Width of the processor's vectors as the adapter uses them, in bits; default 256. */
   vectorBits?: number;
+  /** Finite where kernels read buffers slowly; default: nowhere. */
+  textureReadBytes?: number;
 }
 
 /** A convolution or the gradient of one of its inputs: packing the weights, then computing it. */

@@ -6,8 +6,11 @@
 
 import inputSource from "../../shaders/conv2d_winograd_input.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { c4Geometry } from "../graph/layout.ts";
+import { bandGeometry } from "../graph/staging.ts";
+import type { UnitRange } from "../graph/windows.ts";
 import type { TextureTarget } from "./conv_texture.ts";
-import { type ConvDims, inputPlanesOf, type Staging, stagingOf } from "./conv_texture_geometry.ts";
+import { type ConvDims, inputPlanesOf, type StagingTarget } from "./conv_texture_geometry.ts";
 
 /** Blocks of pixels that an invocation multiplies: more read the weights more seldom. */
 const MANY_BLOCKS = 12;
@@ -159,25 +162,58 @@ export function blockRanges(grid: BlockGrid, planes: number, target: TextureTarg
   return ranges;
 }
 
-/** The transform of staged images. */
+/** The transform of some rows of images. */
 export interface ImageTransform {
+  /** The rows that it sees, to be staged as `bandGeometry` says. */
+  readonly rows: UnitRange;
   /**
-   * Any order. Bindings: 0 params, 1 staged images (texture), 2 transformed (`transformed.bytes`).
+   * Any order. Bindings: 0 params, 1 those rows (texture), 2 transformed (`transformed.bytes`).
    */
   readonly transform: readonly DispatchSpec[];
   readonly transformed: TextureImage;
 }
 
+/** The rows, counted through all images of a batch, that the windows of some blocks cover. */
+export function rowsOf(
+  { height, width }: ConvDims,
+  { side, blocksX, blocksPerImage }: BlockGrid,
+  { first, count }: BlockRange,
+): UnitRange {
+  const { rows } = c4Geometry([1, 1, height, width], "f32");
+  const topOf = (block: number) => Math.floor(block % blocksPerImage / blocksX) * side;
+  const imageOf = (block: number) => Math.floor(block / blocksPerImage);
+  const last = first + count - 1;
+  const start = imageOf(first) * rows + topOf(first);
+  const end = imageOf(last) * rows + Math.min(rows, topOf(last) + side + 2);
+  return { first: start, count: end - start };
+}
+
+/** The params by which kernels find the pixels of the blocks of a range in staged rows. */
+export function rowWords(
+  dims: ConvDims,
+  planes: number,
+  grid: BlockGrid,
+  range: BlockRange,
+  { maxTextureDimension, images = "f32" }: StagingTarget,
+): number[] {
+  const { rows, pitch } = c4Geometry([1, 1, dims.height, dims.width], images);
+  const { first, count } = rowsOf(dims, grid, range);
+  const { bandShift } = bandGeometry(planes, count, pitch, maxTextureDimension);
+  return [rows, pitch, first, bandShift, planes];
+}
+
 /** How some blocks of images of `planes` planes are transformed. */
 export function imageTransform(
-  { batch, height, width }: ConvDims,
+  dims: ConvDims,
   planes: number,
-  { blocksX, blocksPerImage, group, positions, constants, rows }: BlockGrid,
-  { first, count, groups }: BlockRange,
+  grid: BlockGrid,
+  range: BlockRange,
   target: TextureTarget,
 ): ImageTransform {
-  const stage: Staging = stagingOf(batch * planes, height, width, target);
+  const { blocksX, blocksPerImage, group, positions, constants, rows } = grid;
+  const { first, count, groups } = range;
   return {
+    rows: rowsOf(dims, grid, range),
     transform: rows.map((ROWS) => ({
       kernel: {
         name: "conv2d_winograd_input",
@@ -185,10 +221,7 @@ export function imageTransform(
         constants: { GROUP: group, ROWS, ...constants },
       },
       params: [
-        stage.planeRows,
-        stage.pitch,
-        planes,
-        stage.planesPerColumn,
+        ...rowWords(dims, planes, grid, range, target),
         blocksX,
         blocksPerImage,
         first,

@@ -8,7 +8,7 @@ import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import type { WinogradPart } from "./conv_winograd.ts";
 import type { ImageTransform, TextureImage } from "./conv_winograd_geometry.ts";
-import type { WinogradGradPart } from "./conv_winograd_weight_grad.ts";
+import { stagesBlocks, type WinogradGradPart } from "./conv_winograd_weight_grad.ts";
 
 /** A texture with what `fill` writes to a buffer. */
 function viaTexture(
@@ -43,16 +43,17 @@ export function packWeights(
     context,
     "packed",
     packed,
-    (buffer) => context.dispatch(pack, [weight, buffer]),
+    (buffer) => context.dispatch(pack, [context.reading("weights", weight, "f32"), buffer]),
   );
 }
 
-/** The texture of a part's transformed windows of staged images. */
+/** The texture of a part's transformed windows of images. */
 export function transformWindows(
   context: LowerContext,
-  { transform, transformed }: ImageTransform,
-  staged: TextureMemory,
+  { rows, transform, transformed }: ImageTransform,
+  images: readonly ImageView[],
 ): TextureMemory {
+  const staged = context.stageRows(images, rows);
   return viaTexture(context, "transformed", transformed, (buffer) => {
     for (const dispatch of transform) context.dispatch(dispatch, [staged, buffer]);
   });
@@ -79,7 +80,7 @@ export function multiplyWindows(
 /** A part of a weight gradient from the transformed windows of the output's gradient. */
 export function accumulateBlocks(
   context: LowerContext,
-  { transformBlocks, blocks, accumulate }: WinogradGradPart,
+  { rows, transformBlocks, blocks, accumulate }: WinogradGradPart,
   windows: TextureMemory,
   inputs: readonly ImageView[],
   sums: BufferMemory,
@@ -88,7 +89,8 @@ export function accumulateBlocks(
     transformBlocks.forEach((dispatches, i) => {
       const input = inputs[i];
       if (!input) throw new RangeError(`There is no input ${i}`);
-      for (const dispatch of dispatches) context.dispatch(dispatch, [input.memory, buffer]);
+      const memory = stagesBlocks(context.target) ? context.stageRows([input], rows) : input.memory;
+      for (const dispatch of dispatches) context.dispatch(dispatch, [memory, buffer]);
     });
   });
   context.dispatch(accumulate, [windows, texture, sums]);

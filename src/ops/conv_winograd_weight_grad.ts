@@ -25,7 +25,6 @@ import {
   planesOf,
   segmentWords,
   splitGrid,
-  stagingOf,
 } from "./conv_texture_geometry.ts";
 import {
   type BlockGrid,
@@ -37,6 +36,7 @@ import {
   LANES,
   MAX_WEIGHT_BYTES,
   MIN_PLANES,
+  rowWords,
   suitsBlocks,
   TEXEL_BYTES,
   type TextureImage,
@@ -53,7 +53,10 @@ const BUSY_GROUPS = 128;
 
 /** Some blocks of the images of a weight gradient. */
 export interface WinogradGradPart extends ImageTransform {
-  /** For every input, any order. Bindings: 0 params, 1 input (c4), 2 blocks (`blocks.bytes`). */
+  /**
+   * For every input, any order. Bindings: 0 params, 1 input (c4), or where {@linkcode stagesBlocks}
+   * says so the same rows of it as of the gradient (texture), 2 blocks (`blocks.bytes`).
+   */
   readonly transformBlocks: readonly (readonly DispatchSpec[])[];
   readonly blocks: TextureImage;
   /** Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums. */
@@ -84,6 +87,11 @@ export function suitsWinogradWeightGrad(dims: ConvDims, target: TextureTarget): 
     sumBytesOf(dims, grid) <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
 
+/** Whether blocks are read from textures rather than buffers: where those are slow. */
+export function stagesBlocks({ textureReadBytes = Infinity }: TextureTarget): boolean {
+  return textureReadBytes < Infinity;
+}
+
 /** How a workgroup's lanes share the pairs of channels, with as few as can be for nothing. */
 function lanesOf(inputPlanes: number, gradientPlanes: number) {
   const inTiles = Math.ceil(inputPlanes / IN_PLANES);
@@ -107,7 +115,7 @@ export function winogradWeightGrad(
   ranges?: readonly BlockRange[],
   isAdded = false,
 ): WinogradWeightGrad {
-  const { batch, height, width, inputChannels, outputChannels } = dims;
+  const { inputChannels, outputChannels } = dims;
   const { maxBindingBytes = Infinity } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(outputChannels);
@@ -121,7 +129,7 @@ export function winogradWeightGrad(
   const mostGroups = Math.max(...ranges.map(({ groups }) => groups));
   const groupsPerStrip = Math.ceil(mostGroups / Math.min(wanted, mostGroups));
   const stripsOf = (groups: number) => Math.ceil(groups / groupsPerStrip);
-  const stage = stagingOf(batch, height, width, target);
+  const STAGED = stagesBlocks(target) ? 1 : 0;
   const parts = ranges.map((range, part): WinogradGradPart => {
     let firstPlane = 0;
     const transformBlocks = inputChannels.map((channels) => {
@@ -132,12 +140,10 @@ export function winogradWeightGrad(
         kernel: {
           name: "conv2d_winograd_weight_grad_blocks",
           source: blocksSource,
-          constants: { GROUP: grid.group, ROWS, ...grid.constants },
+          constants: { STAGED, GROUP: grid.group, ROWS, ...grid.constants },
         },
         params: [
-          stage.planeRows,
-          stage.pitch,
-          planes,
+          ...rowWords(dims, planes, grid, range, target),
           before,
           inputPlanes,
           grid.blocksX,

@@ -1,0 +1,88 @@
+/**
+ * A measurement of some milliseconds: how much longer a software adapter takes to read buffers than
+ * to read textures.
+ * @module
+ */
+
+import code from "../../shaders/read_speed.wgsl" with { type: "text" };
+import { compileKernel } from "./pipeline.ts";
+import { INPUT_WIDTH } from "./template.ts";
+
+/** vec4s that are read, and lanes that read them, as the shader says. */
+const [VECTORS, LANES, WORKGROUP] = [4096, 4096, 16];
+
+/** The first run of each compiles it; the least time counts. */
+const RUNS = 4;
+
+/**
+ * How many times as long a read from a buffer takes as one from a texture, with what a dispatch costs:
+ * 7 to 8 for llvmpipe on a processor without AVX-512.
+ * @returns `undefined` where the device has no clock, the feature `timestamp-query`
+ */
+export async function bufferReadCost(device: GPUDevice): Promise<number | undefined> {
+  if (!device.features.has("timestamp-query")) return undefined;
+  const pipelines = await Promise.all(
+    ["", "x"].map((TEXTURES) =>
+      compileKernel(device, { name: "read_speed", source: code, constants: { TEXTURES } })
+    ),
+  );
+  const resources: { destroy(): void }[] = [];
+  const own = <T extends { destroy(): void }>(resource: T): T => {
+    resources.push(resource);
+    return resource;
+  };
+  const buffer = (size: number, usage: number) => own(device.createBuffer({ size, usage }));
+  const count = RUNS * pipelines.length;
+  const y = buffer(LANES * 16, GPUBufferUsage.STORAGE);
+  const x = buffer(VECTORS * 16, GPUBufferUsage.STORAGE);
+  const texture = own(device.createTexture({
+    size: [INPUT_WIDTH, VECTORS / INPUT_WIDTH],
+    format: "rgba32float",
+    usage: GPUTextureUsage.STORAGE_BINDING,
+  }));
+  const querySet = own(device.createQuerySet({ type: "timestamp", count }));
+  const resolved = buffer(count * 8, GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC);
+  const readable = buffer(count * 8, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
+  try {
+    const groups = pipelines.map((pipeline, i) => ({
+      pipeline,
+      group: device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: [
+          { binding: 0, resource: { buffer: y } },
+          { binding: 1, resource: i === 0 ? { buffer: x } : texture.createView() },
+        ],
+      }),
+    }));
+    for (let run = 0; run < count; run++) {
+      const kind = run % groups.length;
+      const { pipeline, group } = groups[kind] ?? {};
+      if (!pipeline || !group) throw new RangeError(`There is no kernel ${kind}`);
+      // A submission each: until its end lavapipe puts off writing times.
+      const encoder = device.createCommandEncoder({ label: "read speed" });
+      const timestampWrites = { querySet, endOfPassWriteIndex: run };
+      const pass = encoder.beginComputePass({ timestampWrites });
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(LANES / WORKGROUP);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    }
+    const encoder = device.createCommandEncoder({ label: "read speed" });
+    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, readable, 0, count * 8);
+    device.queue.submit([encoder.finish()]);
+    await readable.mapAsync(GPUMapMode.READ);
+    const stamps = new BigUint64Array(readable.getMappedRange());
+    const least = [Infinity, Infinity];
+    for (let run = 1; run < count; run++) {
+      const kind = run % groups.length;
+      const ns = Number((stamps[run] ?? 0n) - (stamps[run - 1] ?? 0n));
+      least[kind] = Math.min(least[kind] ?? Infinity, ns);
+    }
+    const [fromBuffer = NaN, fromTexture = NaN] = least;
+    return fromTexture > 0 ? fromBuffer / fromTexture : undefined;
+  } finally {
+    for (const resource of resources) resource.destroy();
+  }
+}

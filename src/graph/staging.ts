@@ -1,0 +1,141 @@
+/**
+ * How images get into textures, from which kernels for processors read them faster than from buffers:
+ * planes stacked one below the other, or some rows of all planes.
+ *
+ * Here `views` are images of one batch and size whose planes follow each other, image by image: a
+ * concatenation that costs nothing beyond the copies.
+ * @module
+ */
+import { type C4Geometry, c4Geometry, type ImageType, stageGeometry } from "./layout.ts";
+import type { ImageView, TextureCopyStep } from "./lower.ts";
+import type { UnitRange } from "./windows.ts";
+
+/** A texture, in texels, and the copies that fill it. */
+export interface Staged {
+  readonly width: number;
+  readonly height: number;
+  readonly copies: readonly Omit<TextureCopyStep, "kind" | "label" | "target">[];
+}
+
+function geometriesOf(views: readonly ImageView[], images: ImageType) {
+  const [first, ...others] = views.map(({ shape }) => c4Geometry(shape, images));
+  if (!first) throw new Error("Nothing to stage");
+  return { first, geometries: [first, ...others] };
+}
+
+/** All planes, stacked as `stageGeometry` says. */
+export function stackPlanes(
+  views: readonly ImageView[],
+  images: ImageType,
+  maxTextureDimension: number,
+): Staged {
+  const { first, geometries } = geometriesOf(views, images);
+  const { pitch, rows, batch, vectorBytes } = first;
+  const planes = geometries.reduce((sum, g) => sum + g.planes, 0);
+  const stack = stageGeometry(planes, rows, pitch, maxTextureDimension);
+  const copies: Staged["copies"][number][] = [];
+  let plane = 0;
+  for (let n = 0; n < batch; n++) {
+    views.forEach((view, i) => {
+      const g = geometries[i] ?? first;
+      let done = 0;
+      while (done < g.channelBlocks) {
+        const row = plane % stack.planesPerColumn;
+        const count = Math.min(g.channelBlocks - done, stack.planesPerColumn - row);
+        copies.push({
+          source: view.memory,
+          offsetBytes: (n * g.channelBlocks + done) * g.planeSize * vectorBytes,
+          bytesPerRow: pitch * vectorBytes,
+          x: Math.floor(plane / stack.planesPerColumn) * pitch,
+          y: row * rows,
+          width: pitch,
+          height: count * rows,
+        });
+        done += count;
+        plane += count;
+      }
+    });
+  }
+  return { width: stack.width, height: stack.height, copies };
+}
+
+/**
+ * Where rows of planes lie. Rows are counted through the images of a batch: row y of image n, border
+ * included, is n * (H + 2) + y. Of the rows that are staged, row r of plane p begins at texel
+ * ((r % bandRows) * pitch, floor(r / bandRows) * planes + p).
+ */
+export interface BandGeometry {
+  /** Binary logarithm of `bandRows`: kernels shift, because they divide slowly. */
+  readonly bandShift: number;
+  readonly bandRows: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * The geometry of `count` rows of `planes` planes.
+ * @throws {RangeError} where no texture of `maxTextureDimension` holds them
+ */
+export function bandGeometry(
+  planes: number,
+  count: number,
+  pitch: number,
+  maxTextureDimension: number,
+): BandGeometry {
+  const most = Math.min(count, Math.floor(maxTextureDimension / pitch));
+  const bandShift = Math.floor(Math.log2(most));
+  const bandRows = 2 ** bandShift;
+  const height = Math.ceil(count / bandRows) * planes;
+  if (!(most >= 1 && height <= maxTextureDimension)) {
+    throw new RangeError(
+      `${count} rows of ${pitch} texels of ${planes} planes do not fit a texture of ` +
+        `${maxTextureDimension} x ${maxTextureDimension}`,
+    );
+  }
+  return { bandShift, bandRows, width: bandRows * pitch, height };
+}
+
+/** Some rows of all planes; a copy takes those of a band from all planes of a view at once. */
+export function stageBands(
+  views: readonly ImageView[],
+  { first, count }: UnitRange,
+  images: ImageType,
+  maxTextureDimension: number,
+): Staged {
+  const { first: { pitch, rows, vectorBytes }, geometries } = geometriesOf(views, images);
+  const planes = geometries.reduce((sum, g) => sum + g.channelBlocks, 0);
+  const { bandRows, width, height } = bandGeometry(planes, count, pitch, maxTextureDimension);
+  const copies: Staged["copies"][number][] = [];
+  for (const { from, to } of pieces(first, first + count, rows, bandRows)) {
+    const image = Math.floor(from / rows);
+    let plane = Math.floor((from - first) / bandRows) * planes;
+    views.forEach((view, i) => {
+      const { channelBlocks, planeSize } = geometries[i] as C4Geometry;
+      const row = image * channelBlocks * rows + from % rows;
+      copies.push({
+        source: view.memory,
+        offsetBytes: row * pitch * vectorBytes,
+        bytesPerRow: planeSize * vectorBytes,
+        x: (from - first) % bandRows * pitch,
+        y: plane,
+        width: (to - from) * pitch,
+        height: channelBlocks,
+      });
+      plane += channelBlocks;
+    });
+  }
+  return { width, height, copies };
+}
+
+/** Rows `first` to `end`, cut where an image or a band ends. */
+function pieces(first: number, end: number, imageRows: number, bandRows: number) {
+  const pieces: { from: number; to: number }[] = [];
+  for (let from = first; from < end;) {
+    const imageEnd = (Math.floor(from / imageRows) + 1) * imageRows;
+    const bandEnd = first + (Math.floor((from - first) / bandRows) + 1) * bandRows;
+    const to = Math.min(end, imageEnd, bandEnd);
+    pieces.push({ from, to });
+    from = to;
+  }
+  return pieces;
+}
