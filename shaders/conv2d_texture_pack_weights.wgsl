@@ -33,7 +33,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<f32>;
+//@input(1) weights: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
 
 fn weightOf(params: Params, output: u32, input: u32, tap: u32) -> f32 {
@@ -42,7 +42,9 @@ fn weightOf(params: Params, output: u32, input: u32, tap: u32) -> f32 {
   //@else
   let at = (output * params.rowChannels + input) * ${TAPS}u + tap;
   //@end
-  return weights[at];
+  let four = weights_at(at / 4u);
+  let two = select(four.xy, four.zw, at % 4u >= 2u);
+  return select(two.x, two.y, at % 2u == 1u);
 }
 
 @compute @workgroup_size(64)

@@ -13,8 +13,8 @@
 //             behind the last one
 //   sums      [strip of groups of blocks][position][input channel][output plane], four output
 //             channels a vec4
-// Bindings: 0 params, 1 gradient, 2 input, 3 sums
-// Constants: OUT_PLANES, IN_PLANES of an invocation; RUN: blocks of a pass, divides 16; GROUP
+// Bindings: 0 params, 1 gradient, 2 input, 3 sums; COPIED: 4 before, a copy of the sums
+// Constants: COPIED: 0 | 1, reads what is added to from the copy; OUT_PLANES, IN_PLANES of an invocation; RUN: blocks of a pass, divides 16; GROUP
 // Grid: x = input groups fastest, then output groups; y over strips, z over positions.
 
 struct Params {
@@ -32,6 +32,9 @@ struct Params {
 @group(0) @binding(1) var gradient: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var input: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<f32>>;
+//@if COPIED
+//@input(4) before: 'vec4f'
+//@end
 
 @compute @workgroup_size(16)
 fn main(
@@ -82,7 +85,7 @@ fn main(
   //@end
   if (params.isAdded != 0u) {
     //@for q in 0..OUT_PLANES
-    $each(r in 0..IN_PLANES, c in 0..4){ total${q}_${r}_${c} += sums[at${r} + ${c}u * params.gradientPlanes + output${q}]; }
+    $each(r in 0..IN_PLANES, c in 0..4){ total${q}_${r}_${c} += ${COPIED ? 'before_at(' : 'sums['}at${r} + ${c}u * params.gradientPlanes + output${q}${COPIED ? ')' : ']'}; }
     //@end
   }
   //@for q in 0..OUT_PLANES

@@ -19,6 +19,7 @@ import {
 import { stackPlanes, stageBands, type Staged } from "./staging.ts";
 import {
   areCopied,
+  checkInputs,
   copiesInto,
   READ_PART_BYTES,
   type Reading,
@@ -321,6 +322,7 @@ export class LowerContext {
   dispatch(spec: DispatchSpec, operands: readonly (Tensor | Memory | Reading)[]): void {
     const readings = operands.flatMap((o) => "kind" in o && o.kind === "reading" ? o : []);
     const copied = this.copies(readings);
+    if (copied) checkInputs(spec.kernel.source, readings);
     const memories = operands.map((operand) => {
       if (!("kind" in operand)) return this.memory(operand);
       if (operand.kind !== "reading") return operand;

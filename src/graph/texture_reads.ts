@@ -63,3 +63,11 @@ export function copiesInto(
     { ...shared, offsetBytes: rows * bytesPerRow, y: rows, width: rest, height: 1 },
   ].filter(({ width, height }) => width > 0 && height > 0);
 }
+
+/** Throws where a template does not declare what is read as its input. */
+export function checkInputs(source: string, readings: readonly Reading[]): void {
+  for (const { name } of readings) {
+    if (new RegExp(`//@input\\(.*\\) ${name}:`).test(source)) continue;
+    throw new RangeError(`"${name}" is read by a kernel without an input of that name`);
+  }
+}

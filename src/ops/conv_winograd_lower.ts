@@ -80,7 +80,7 @@ export function multiplyWindows(
 /** A part of a weight gradient from the transformed windows of the output's gradient. */
 export function accumulateBlocks(
   context: LowerContext,
-  { rows, transformBlocks, blocks, accumulate }: WinogradGradPart,
+  { rows, transformBlocks, blocks, accumulate, isAdded }: WinogradGradPart,
   windows: TextureMemory,
   inputs: readonly ImageView[],
   sums: BufferMemory,
@@ -93,5 +93,7 @@ export function accumulateBlocks(
       for (const dispatch of dispatches) context.dispatch(dispatch, [memory, buffer]);
     });
   });
-  context.dispatch(accumulate, [windows, texture, sums]);
+  const before = context.reading("before", sums, "f32");
+  const copied = isAdded && context.copies([before]);
+  context.dispatch(accumulate(copied), [windows, texture, sums, ...copied ? [before] : []]);
 }

@@ -59,8 +59,13 @@ export interface WinogradGradPart extends ImageTransform {
    */
   readonly transformBlocks: readonly (readonly DispatchSpec[])[];
   readonly blocks: TextureImage;
-  /** Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums. */
-  readonly accumulate: DispatchSpec;
+  /**
+   * Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums, and where
+   * `copied` 4 a copy of these.
+   */
+  accumulate(copied: boolean): DispatchSpec;
+  /** Whether it adds to sums that are there already. */
+  readonly isAdded: boolean;
 }
 
 /** A weight gradient: its parts, then the transform of the sums. */
@@ -158,11 +163,12 @@ export function winogradWeightGrad(
       ...imageTransform(dims, gradientPlanes, grid, range, target),
       transformBlocks,
       blocks: textureImage(grid.group, range.groups * positions * inputPlanes),
-      accumulate: {
+      isAdded: part > 0 || isAdded,
+      accumulate: (copied) => ({
         kernel: {
           name: "conv2d_winograd_weight_grad",
           source: accumulateSource,
-          constants: { OUT_PLANES, IN_PLANES, RUN, GROUP: grid.group },
+          constants: { COPIED: copied ? 1 : 0, OUT_PLANES, IN_PLANES, RUN, GROUP: grid.group },
         },
         params: [
           gradientPlanes,
@@ -175,7 +181,7 @@ export function winogradWeightGrad(
           positions,
         ],
         grid: [workgroups, stripsOf(range.groups), positions],
-      },
+      }),
     };
   });
   const vectors = 4 * inputPlanes * gradientPlanes;

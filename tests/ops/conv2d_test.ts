@@ -289,7 +289,7 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
     let strips = 0;
     parts.forEach(({ transform, transformBlocks, blocks: image, accumulate }, part) => {
       const [planes, inPlanes, lanesIn = 0, inputGroups = 0, count = 0, perStrip = 0, isAdded] =
-        accumulate.params;
+        accumulate(false).params;
       assertEquals([planes, inPlanes], [outputPlanes, inputPlanes]);
       assertEquals(isAdded, part > 0 ? 1 : 0);
       for (const { params } of [...transform, ...transformBlocks.flat()]) {
@@ -297,7 +297,7 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
       }
       assertEquals(transformBlocks.length, inputs.length);
       const group = image.width;
-      const [workgroups, partStrips, positions] = accumulate.grid;
+      const [workgroups, partStrips, positions] = accumulate(false).grid;
       assertEquals(positions, isSix ? 64 : 36);
       assertEquals(partStrips, Math.ceil(Math.ceil(count / group) / perStrip));
       strips = Math.max(strips, partStrips);
