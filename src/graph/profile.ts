@@ -75,7 +75,7 @@ async function byTimestamps(
     GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
   );
   try {
-    const encoder = device.createCommandEncoder({ label: "profile" });
+    let encoder = device.createCommandEncoder({ label: "profile" });
     let query = 0;
     for (const command of commands) {
       command.copy?.(encoder);
@@ -83,15 +83,19 @@ async function byTimestamps(
       const querySet = querySets[Math.floor(query / MAX_QUERIES)];
       if (!querySet) throw new Error(`There is no query ${query} of ${queries}`);
       const index = query % MAX_QUERIES;
+      const end = { querySet, endOfPassWriteIndex: index + 1 };
+      if (gpu.isSoftware) {
+        // llvmpipe may put off writing a time until the end of a submission.
+        const begin = { querySet, endOfPassWriteIndex: index };
+        encoder.beginComputePass({ timestampWrites: begin }).end();
+        encoder = submitted(device, encoder);
+      }
       const pass = encoder.beginComputePass({
-        timestampWrites: {
-          querySet,
-          beginningOfPassWriteIndex: index,
-          endOfPassWriteIndex: index + 1,
-        },
+        timestampWrites: gpu.isSoftware ? end : { ...end, beginningOfPassWriteIndex: index },
       });
       command.dispatch(pass);
       pass.end();
+      if (gpu.isSoftware) encoder = submitted(device, encoder);
       query += 2;
     }
     querySets.forEach((querySet, i) => {
@@ -103,6 +107,12 @@ async function byTimestamps(
     for (const querySet of querySets) querySet.destroy();
     resolved.destroy();
   }
+}
+
+/** Submits what is encoded; the encoder for what follows. */
+function submitted(device: GPUDevice, encoder: GPUCommandEncoder): GPUCommandEncoder {
+  device.queue.submit([encoder.finish()]);
+  return device.createCommandEncoder({ label: "profile" });
 }
 
 function entries(commands: readonly ProfiledCommand[], ticks: BigUint64Array): ProfileEntry[] {

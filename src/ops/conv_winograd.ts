@@ -16,6 +16,9 @@
  */
 
 import multiplySource from "../../shaders/conv2d_winograd_multiply.wgsl" with { type: "text" };
+import multiplyFewSource from "../../shaders/conv2d_winograd_multiply_few.wgsl" with {
+  type: "text",
+};
 import outputSource from "../../shaders/conv2d_winograd_output.wgsl" with { type: "text" };
 import packSource from "../../shaders/conv2d_winograd_pack_weights.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
@@ -44,8 +47,11 @@ import {
   textureImage,
 } from "./conv_winograd_geometry.ts";
 
-/** Planes of four output channels that an invocation computes. */
+/** Planes of four output channels whose weights lie side by side. */
 const OUT_PLANES = 4;
+/** As many input planes are few; their weights for some output planes fit a processor's first cache. */
+const FEW_PLANES = 16;
+const WEIGHT_CACHE_BYTES = 32 * 2 ** 10;
 /** Texels of a row of packed weights of one block of output channels. */
 const WEIGHT_PITCH = 4 * OUT_PLANES;
 
@@ -83,6 +89,13 @@ function weightsOf(
   return { outBlocks, blocksPerColumn, columns, packed };
 }
 
+/** A tile of the kernel for few input planes. */
+function fewTile(inputPlanes: number, { vectorBits = 256 }: TextureTarget) {
+  const bytes = inputPlanes * 16 * vectorBits / 8;
+  const most = Math.floor(WEIGHT_CACHE_BYTES / bytes);
+  return { LANES: vectorBits / 32, OUT_PLANES: most >= 4 ? 4 : most >= 2 ? 2 : 1 };
+}
+
 /** Whether this way suits a convolution: it fits, and enough of both pay for the transforms. */
 export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
   const { maxTextureDimension, maxBindingBytes = Infinity } = target;
@@ -116,15 +129,34 @@ export function winogradConvolution(
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
     ...imageTransform(dims, inputPlanes, grid, range, target),
-    multiply: {
-      kernel: {
-        name: "conv2d_winograd_multiply",
-        source: multiplySource,
-        constants: { OUT_PLANES, BLOCKS: grid.laneBlocks },
+    multiply: inputPlanes > FEW_PLANES
+      ? {
+        kernel: {
+          name: "conv2d_winograd_multiply",
+          source: multiplySource,
+          constants: { OUT_PLANES, BLOCKS: grid.laneBlocks },
+        },
+        params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
+        grid: [outBlocks, range.groups, positions],
+      }
+      : {
+        kernel: {
+          name: "conv2d_winograd_multiply_few",
+          source: multiplyFewSource,
+          constants: {
+            IN_PLANES: inputPlanes,
+            PACKED: OUT_PLANES,
+            GROUP: grid.group,
+            ...fewTile(inputPlanes, target),
+          },
+        },
+        params: [outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
+        grid: [
+          Math.ceil(outputPlanes / fewTile(inputPlanes, target).OUT_PLANES),
+          positions,
+          1,
+        ],
       },
-      params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
-      grid: [outBlocks, range.groups, positions],
-    },
     productBytes: outputPlanes * positions * range.count * TEXEL_BYTES,
     finish: {
       kernel: {
