@@ -30,6 +30,11 @@ export const TEXTURE_READ_BYTES = 2 ** 18;
 /** Larger ones are cut, where they can be, so that the copies stay in the processor's cache. */
 export const READ_PART_BYTES = 8 * 2 ** 20;
 
+/** What a part of tensors that can be cut should take at most. */
+export function partBytes({ maxBindingBytes, textureReadBytes = Infinity }: LowerTarget): number {
+  return textureReadBytes < Infinity ? Math.min(maxBindingBytes, READ_PART_BYTES) : maxBindingBytes;
+}
+
 /** Whether what a kernel reads is copied: all of it, since that ends a pass only once. */
 export function areCopied(
   readings: readonly Reading[],
