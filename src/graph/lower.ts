@@ -9,6 +9,7 @@ import { checkDispatch } from "./dispatch_checks.ts";
 import type { Node, Tensor } from "./graph.ts";
 import {
   c4Geometry,
+  type DType,
   elementCount,
   type ImageType,
   stageGeometry,
@@ -281,18 +282,18 @@ export class LowerContext {
   }
 
   /** A memory as the `//@input` of that name of the template that is dispatched next. */
-  reading(name: string, read: Tensor | BufferMemory, type: ImageType = this.images): Reading {
+  reading(name: string, read: Tensor | BufferMemory, dtype: DType = this.images): Reading {
     const memory = "kind" in read ? read : this.memory(read);
-    return { kind: "reading", name, memory, type };
+    return { kind: "reading", name, memory, type: dtype === "f16" ? "f16" : "f32" };
   }
 
   /** The same for several memories, by the names in order. */
   readings(
     names: readonly string[],
     read: readonly (Tensor | BufferMemory)[],
-    type: ImageType = this.images,
+    dtype: DType = this.images,
   ): Reading[] {
-    return read.map((memory, i) => this.reading(names[i] ?? "", memory, type));
+    return read.map((memory, i) => this.reading(names[i] ?? "", memory, dtype));
   }
 
   /** Whether a kernel that reads all these, and nothing else of that kind, reads copies of them. */

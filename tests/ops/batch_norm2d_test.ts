@@ -10,7 +10,7 @@ import { relu, scale } from "../../src/ops/elementwise.ts";
 import { type Array64, map, random, relativeError } from "../reference/array.ts";
 import * as reference from "../reference/batch_norm2d.ts";
 import { relu as referenceRelu, reluBackward } from "../reference/relu.ts";
-import { checkOp, type OpCase, testGpu, testOps, testTextures } from "./harness.ts";
+import { checkOp, type OpCase, testGpu, testOps } from "./harness.ts";
 
 // The last two take several chunks of rows, and several images of many chunks.
 const shapes = [
@@ -136,7 +136,6 @@ function* cases(): Generator<OpCase> {
 }
 
 testOps(inPlace(cases()));
-testTextures();
 
 // The adapter at hand chooses one way to cut sums into invocations; both must be right.
 for (const kernels of ["cpu", "gpu"] as const) {
