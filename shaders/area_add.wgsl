@@ -22,7 +22,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> span: array<u32>;
-@group(0) @binding(2) var<storage, read> added: array<vec4f>;
+//@input(2) added: 'vec4f'
 @group(0) @binding(3) var<storage, read_write> area: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -44,8 +44,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let row0 = (plane + low.y % params.added_rows) * size.x;
   let row1 = (plane + high.y % params.added_rows) * size.x;
   let value = mix(
-    mix(added[row0 + low.x], added[row0 + high.x], part.x),
-    mix(added[row1 + low.x], added[row1 + high.x], part.x),
+    mix(added_at(row0 + low.x), added_at(row0 + high.x), part.x),
+    mix(added_at(row1 + low.x), added_at(row1 + high.x), part.x),
     part.y,
   );
   area[((params.block + id.z) * params.rows + y % params.rows) * params.width + x] += value;

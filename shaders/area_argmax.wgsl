@@ -34,14 +34,14 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> placement: array<u32>;
-@group(0) @binding(2) var<storage, read> area: array<vec4f>;
+//@input(2) area: 'vec4f'
 //@if PASS == 'best'
 @group(0) @binding(3) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(4) var<storage, read_write> best: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> total: array<vec4f>;
 //@else
-@group(0) @binding(3) var<storage, read> best: array<vec4f>;
-@group(0) @binding(4) var<storage, read> total: array<vec4f>;
+//@input(3) best: 'vec4f'
+//@input(4) total: 'vec4f'
 @group(0) @binding(5) var<storage, read_write> probabilities: array<vec2u>;
 //@end
 
@@ -83,16 +83,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var sum = total[word];
 //@end
 //@else
-  let value = best[word];
-  let scale = 1.0 / total[word];
+  let value = best_at(word);
+  let scale = 1.0 / total_at(word);
 //@end
   for (var b = 0u; b < params.blocks; b++) {
     let from0 = b * plane + row0;
     let from1 = b * plane + row1;
 //@for i in 0..4
     let v${i} = mix(
-      mix(area[from0 + x0.${lane(i)}], area[from0 + x1.${lane(i)}], fx.${lane(i)}),
-      mix(area[from1 + x0.${lane(i)}], area[from1 + x1.${lane(i)}], fx.${lane(i)}),
+      mix(area_at(from0 + x0.${lane(i)}), area_at(from0 + x1.${lane(i)}), fx.${lane(i)}),
+      mix(area_at(from1 + x0.${lane(i)}), area_at(from1 + x1.${lane(i)}), fx.${lane(i)}),
       fy,
     );
 //@end

@@ -12,8 +12,8 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read_write> target_values: array<vec4f>;
-@group(0) @binding(2) var<storage, read> source: array<vec4f>;
-@group(0) @binding(3) var<storage, read> coefficients: array<vec4f>;
+//@input(2) source: 'vec4f'
+//@input(3) coefficients: 'vec4f'
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -23,8 +23,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (i >= params.count) {
     return;
   }
-  let k = coefficients[0];
+  let k = coefficients_at(0u);
   // A factor of 0 also forgets what is no number.
   let old = select(k.x * target_values[i], vec4f(), k.x == 0f);
-  target_values[i] = old + k.y * source[i];
+  target_values[i] = old + k.y * source_at(i);
 }

@@ -22,7 +22,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
+//@input(s + 1) x${s}: IMAGE
 //@end
 @group(0) @binding(${PARTS + 1}) var<storage, read_write> y: array<u32>;
 
@@ -42,9 +42,10 @@ fn main(
   let target_at = params.skip + (group.z * params.height + group.y) * params.width + column;
 //@if OP == 'threshold'
 //@if CHANNELS == 1
-  let logit = f32(x0[first].x);
+  let logit = x0_at(first).x;
 //@else
-  let logit = f32(x0[first].y) - f32(x0[first].x);
+  let scores = x0_at(first);
+  let logit = scores.y - scores.x;
 //@end
   // exp of a positive number could overflow.
   let e = exp(-abs(logit));
@@ -53,7 +54,7 @@ fn main(
 //@else
   let channels = params.channels;
   var best = 0u;
-  var largest = f32(x0[first].x);
+  var largest = x0_at(first).x;
   var at = first;
   let partChannels = 4u * params.partBlocks;
 //@for s in 0..PARTS
@@ -63,7 +64,7 @@ fn main(
     channel < min(channels, ${s + 1}u * partChannels);
     channel += 4u
   ) {
-    let values = vec4f(x${s}[at]);
+    let values = x${s}_at(at);
 //@for c in 0..4
     if (channel + ${c}u < channels && values.${lane(c)} > largest) {
       largest = values.${lane(c)};

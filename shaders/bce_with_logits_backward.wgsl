@@ -24,7 +24,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> logits: array<${IMAGE}>;
+//@input(2) logits: IMAGE
 @group(0) @binding(3) var<storage, read> targets: array<u32>;
 @group(0) @binding(4) var<storage, read> total: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<${IMAGE}>;
@@ -46,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (t < 2u && t != params.ignored) {
       let positive = t == 1u;
       // With the sign turned for positives neither end loses digits: p - 1 = -1 / (1 + exp(x)).
-      let x = f32(logits[at].x);
+      let x = logits_at(at).x;
       let z = select(x, -x, positive);
       let e = exp(-abs(z));
       let p = select(e, 1f, z >= 0f) / (1f + e);

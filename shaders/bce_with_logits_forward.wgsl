@@ -26,7 +26,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<${IMAGE}>;
+//@input(1) logits: IMAGE
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec2f>;
 
@@ -52,7 +52,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var sum = vec2f();
   for (var y = id.y * ${ROWS}u; y < end; y++) {
     let t = targets[params.idsSkip + (id.z * params.height + y) * params.width + id.x];
-    let x = f32(logits[id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u].x);
+    let x = logits_at(id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u).x;
     let positive = t == 1u;
     // The loss of a positive is that of a negative with the logit's sign turned.
     let z = select(x, -x, positive);

@@ -21,7 +21,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..SEGMENTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
+//@input(s + 1) x${s}: IMAGE
 //@end
 @group(0) @binding(${SEGMENTS + 1}) var<storage, read_write> y: array<${IMAGE}>;
 
@@ -32,7 +32,7 @@ fn valueOf(params: Params, image: u32, channel: u32, cell: u32) -> f32 {
     if (channel >= segment.begin && channel < segment.end) {
       let source = u32(i32(channel) + segment.shift);
       let plane = image * segment.planes + source / 4u;
-      return f32(x${s}[plane * params.planeSize + cell][source % 4u]);
+      return x${s}_at(plane * params.planeSize + cell)[source % 4u];
     }
   }
   //@end

@@ -1,5 +1,5 @@
 // 2-D convolution of any stride, padding and dilation, and its adjoint (input gradient, transposed
-// convolution), from storage buffers only.
+// convolution), from storage buffers where nothing else is at hand.
 //
 // Formula   y[n,o,Y,X] = bias[o] + sum over i and the taps (offsetY, offsetX, tap) of the phase of
 //             x[n, i, stepY*inputStrideY + offsetY, stepX*inputStrideX + offsetX] * w[o,i,tap]
@@ -9,8 +9,8 @@
 //           Positions outside the input are moved to its border, which is zero.
 //           EPILOGUE affine: y = sum * scale[o] + offset[o], then max(y, 0) with RELU
 // Layout    inputs and output c4; packed as conv2d_direct_pack_weights leaves it
-// Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output, bias [O] or affine as
-//           batch_norm2d_fold leaves it
+// Bindings  0 params, 1 .. SEGMENTS concatenated inputs, then packed, output and the epilogue's:
+//           bias [O] or affine as batch_norm2d_fold leaves it
 // Constants SEGMENTS 1 to 4; OUT_PLANES output planes and TILE_ROWS output rows an invocation
 //           computes; EPILOGUE none | bias | affine; RELU 0 | 1
 // Grid      x output blocks (fastest, so that neighbours read the same pixels) times phases, y over
@@ -43,19 +43,12 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..SEGMENTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
+//@input(s + 1) x${s}: IMAGE
 //@end
-@group(0) @binding(${SEGMENTS + 1}) var<storage, read> weights: array<vec4f>;
+//@input(SEGMENTS + 1) weights: 'vec4f'
 @group(0) @binding(${SEGMENTS + 2}) var<storage, read_write> y: array<${IMAGE}>;
-//@if EPILOGUE == 'bias'
-@group(0) @binding(${SEGMENTS + 3}) var<storage, read> bias: array<f32>;
-
-fn biasOf(channel: u32) -> f32 {
-  return select(0.0, bias[min(channel, params.outputChannels - 1u)], channel < params.outputChannels);
-}
-//@end
-//@if EPILOGUE == 'affine'
-@group(0) @binding(${SEGMENTS + 3}) var<storage, read> affine: array<vec4f>;
+//@if EPILOGUE != 'none'
+//@input(SEGMENTS + 3) epilogue: 'vec4f'
 //@end
 
 @compute @workgroup_size(64)
@@ -101,10 +94,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       var start = image * planes * planeSize;
       for (var plane = 0u; plane < planes; plane++) {
         //@for c in 0..4
-        $each(k in 0..OUT_PLANES){ let w${c}_${k} = weights[weight + ${c * OUT_PLANES + k}u]; }
+        $each(k in 0..OUT_PLANES){ let w${c}_${k} = weights_at(weight + ${c * OUT_PLANES + k}u); }
         //@end
         //@for r in 0..TILE_ROWS
-        let v${r} = vec4f(x${s}[start + cell${r}]);
+        let v${r} = x${s}_at(start + cell${r});
         $each(k in 0..OUT_PLANES){ sum${r}_${k} += $sum(c in 0..4){ v${r}.${lane(c)} * w${c}_${k} }; }
         //@end
         weight += ${4 * OUT_PLANES}u;
@@ -121,12 +114,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   {
     let plane = block * ${OUT_PLANES}u + ${k}u;
     //@if EPILOGUE == 'bias'
-    let offset = vec4f($list(c in 0..4){ biasOf(plane * 4u + ${c}u) });
+    // What follows the last channel in memory may be anything.
+    let channel = plane * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.outputChannels);
+    let offset = select(vec4f(), epilogue_at(min(plane, params.outputPlanes - 1u)), channel);
     //@end
     //@if EPILOGUE == 'affine'
     let entry = min(plane, params.outputPlanes - 1u) * 2u;
-    let scale = affine[entry];
-    let offset = affine[entry + 1u];
+    let scale = epilogue_at(entry);
+    let offset = epilogue_at(entry + 1u);
     //@end
     //@let head = RELU ? 'max(' : ''
     //@let relu = RELU ? ', vec4f())' : ''

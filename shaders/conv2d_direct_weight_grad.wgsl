@@ -45,8 +45,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<${IMAGE}>;
-@group(0) @binding(2) var<storage, read> gradient: array<${IMAGE}>;
+//@input(1) input: IMAGE
+//@input(2) gradient: IMAGE
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -95,15 +95,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var inputX = firstX;
     for (var x = 0u; x < width; x += ${PIXELS}u) {
       //@for p in 0..PIXELS
-      $each(k in 0..OUT_PLANES){ let g${p}_${k} = vec4f(gradient[gradient${k} + x + ${p}u]); }
+      $each(k in 0..OUT_PLANES){ let g${p}_${k} = gradient_at(gradient${k} + x + ${p}u); }
       //@end
       //@if PIXELS > 1
       //@for j in 0..PIXELS + TAPS - 1
-      let v${j} = vec4f(input[inputRow + u32(clamp(inputX + ${j}, 0, lastX))]);
+      let v${j} = input_at(inputRow + u32(clamp(inputX + ${j}, 0, lastX)));
       //@end
       //@else
       //@for t in 0..TAPS
-      let v${t} = vec4f(input[inputRow + u32(clamp(inputX + ${t} * params.dilationX, 0, lastX))]);
+      let v${t} = input_at(inputRow + u32(clamp(inputX + ${t} * params.dilationX, 0, lastX)));
       //@end
       //@end
       //@for t in 0..TAPS

@@ -28,7 +28,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<vec4f>;
+//@input(1) partials: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(64)
@@ -41,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var sum = vec4f();
   for (var strip = 0u; strip < params.strips; strip++) {
-    sum += partials[strip * params.stripVectors + index];
+    sum += partials_at(strip * params.stripVectors + index);
   }
 
   let k = index % ${OUT_PLANES}u;

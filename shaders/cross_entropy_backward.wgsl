@@ -26,9 +26,9 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> logits: array<${IMAGE}>;
+//@input(2) logits: IMAGE
 //@if FOCAL
-@group(0) @binding(3) var<storage, read> normaliser: array<vec4f>;
+//@input(3) normaliser: 'vec4f'
 //@else
 @group(0) @binding(3) var<storage, read> normaliser: array<vec2f>;
 //@end
@@ -59,7 +59,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     t = ids[params.idsSkip + pixel];
     if (t < params.classes && t != params.ignored && total[0] > 0f) {
 //@if FOCAL
-      let focus = normaliser[params.normaliserSkip + pixel];
+      let focus = normaliser_at(params.normaliserSkip + pixel);
       statistics = focus.xy;
 //@else
       statistics = normaliser[params.normaliserSkip + pixel];
@@ -77,7 +77,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var channels = 4u * params.firstBlock + vec4u(0u, 1u, 2u, 3u);
   let end = min(params.blocks, params.firstBlock + params.partBlocks);
   for (var block = params.firstBlock; block < end; block++) {
-    let p = exp(vec4f(logits[at]) - statistics.x) * statistics.y;
+    let p = exp(logits_at(at) - statistics.x) * statistics.y;
     let gradient = factor * select(p, p - 1f, channels == vec4u(t));
     // Where the factor is 0 the exponential may be infinite, and their product no number.
     let valid = (channels < vec4u(params.classes)) & vec4<bool>(factor != 0f);

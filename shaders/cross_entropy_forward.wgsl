@@ -35,7 +35,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<${IMAGE}>;
+//@input(s + 1) logits${s}: IMAGE
 //@end
 //@if FOCAL
 @group(0) @binding(${PARTS + 1}) var<storage, read_write> normaliser: array<vec4f>;
@@ -82,7 +82,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     at = first;
     let end${s} = min(params.blocks, ${s + 1}u * params.partBlocks);
     for (var block = ${s}u * params.partBlocks; block < end${s}; block++) {
-      let v = select(vec4f(LOWEST), vec4f(logits${s}[at]), channels < vec4u(params.classes));
+      let v = select(vec4f(LOWEST), logits${s}_at(at), channels < vec4u(params.classes));
       let grown = max(largest, max(max(v.x, v.y), max(v.z, v.w)));
       sum = sum * exp(largest - grown) + dot(exp(v - grown), vec4f(1f));
       largest = grown;

@@ -17,9 +17,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<${IMAGE}>;
+//@input(1) a: IMAGE
 //@if OPERANDS == 2
-@group(0) @binding(2) var<storage, read> b: array<${IMAGE}>;
+//@input(2) b: IMAGE
 @group(0) @binding(3) var<storage, read_write> y: array<${IMAGE}>;
 //@else
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
@@ -34,20 +34,20 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
 //@if OP == 'add'
-  let value = params.alpha * vec4f(a[i]) + params.beta * vec4f(b[i]);
+  let value = params.alpha * a_at(i) + params.beta * b_at(i);
 //@end
 //@if OP == 'mul'
-  let value = vec4f(a[i]) * vec4f(b[i]);
+  let value = a_at(i) * b_at(i);
 //@end
 //@if OP == 'scale'
-  let value = params.alpha * vec4f(a[i]);
+  let value = params.alpha * a_at(i);
 //@end
 //@if OP == 'relu'
-  let value = max(vec4f(a[i]), vec4f());
+  let value = max(a_at(i), vec4f());
 //@end
 //@if OP == 'relu_grad'
   // a = gradient of the output, b = the output
-  let value = select(vec4f(), vec4f(a[i]), vec4f(b[i]) > vec4f());
+  let value = select(vec4f(), a_at(i), b_at(i) > vec4f());
 //@end
 //@if TAIL
   let inside = select(4u, params.tail, i + 1u == params.count);

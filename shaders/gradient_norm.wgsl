@@ -24,7 +24,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if PASS == 'partial'
-@group(0) @binding(1) var<storage, read> gradients: array<vec4f>;
+//@input(1) gradients: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(64)
@@ -38,7 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var i = block * params.chunk * 64u + lane;
   var sum = 0f;
   for (var k = 0u; k < params.chunk && i < params.count; k++) {
-    sum += dot(gradients[i], gradients[i]);
+    let g = gradients_at(i);
+    sum += dot(g, g);
     i += 64u;
   }
   partials[params.first + block * 64u + lane] = sum;

@@ -25,9 +25,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
-@group(0) @binding(2) var<storage, read> x: array<${IMAGE}>;
-@group(0) @binding(3) var<storage, read> y: array<${IMAGE}>;
+//@input(1) dy: IMAGE
+//@input(2) x: IMAGE
+//@input(3) y: IMAGE
 @group(0) @binding(4) var<storage, read_write> dx: array<${IMAGE}>;
 
 /** Number of whole strides in `length`, rounded up and at least 0. */
@@ -47,7 +47,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let plane = id.z * params.inPlaneSize;
   var gradient = vec4f();
   if (row >= 0 && row < params.inHeight && column >= 0 && column < params.inWidth) {
-    let value = vec4f(x[plane + u32(row + 1) * params.inPitch + u32(column + 1)]);
+    let value = x_at(plane + u32(row + 1) * params.inPitch + u32(column + 1));
     let firstI = strides(row + params.padY - params.kernelY + 1, params.strideY);
     let firstJ = strides(column + params.padX - params.kernelX + 1, params.strideX);
     let lastI = min((row + params.padY) / params.strideY, params.height - 1);
@@ -55,17 +55,17 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var i = firstI; i <= lastI; i++) {
       for (var j = firstJ; j <= lastJ; j++) {
         let window = id.z * params.planeSize + u32(i + 1) * params.pitch + u32(j + 1);
-        let largest = vec4f(y[window]);
+        let largest = y_at(window);
         var wins = value == largest;
         let left = j * params.strideX - params.padX;
         let right = min(left + params.kernelX, params.inWidth);
         for (var r = max(i * params.strideY - params.padY, 0); r <= row; r++) {
           let end = select(right, column, r == row);
           for (var c = max(left, 0); c < end; c++) {
-            wins &= vec4f(x[plane + u32(r + 1) * params.inPitch + u32(c + 1)]) != largest;
+            wins &= x_at(plane + u32(r + 1) * params.inPitch + u32(c + 1)) != largest;
           }
         }
-        gradient += select(vec4f(), vec4f(dy[window]), wins);
+        gradient += select(vec4f(), dy_at(window), wins);
       }
     }
   }

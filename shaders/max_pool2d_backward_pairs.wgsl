@@ -17,8 +17,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
-@group(0) @binding(2) var<storage, read> x: array<${IMAGE}>;
+//@input(1) dy: IMAGE
+//@input(2) x: IMAGE
 @group(0) @binding(3) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
@@ -41,11 +41,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var isB = vec4<bool>();
   var isC = vec4<bool>();
   if (id.x - 1u < params.width && id.y - 1u < params.height) {
-    g = vec4f(dy[id.z * params.planeSize + id.y * params.pitch + id.x]);
-    let a = vec4f(x[plane + top * params.inPitch + left]);
-    let b = vec4f(x[plane + top * params.inPitch + right]);
-    let c = vec4f(x[plane + bottom * params.inPitch + left]);
-    let d = vec4f(x[plane + bottom * params.inPitch + right]);
+    g = dy_at(id.z * params.planeSize + id.y * params.pitch + id.x);
+    let a = x_at(plane + top * params.inPitch + left);
+    let b = x_at(plane + top * params.inPitch + right);
+    let c = x_at(plane + bottom * params.inPitch + left);
+    let d = x_at(plane + bottom * params.inPitch + right);
     let largest = max(max(a, b), max(c, d));
     isA = a == largest;
     isB = b == largest;

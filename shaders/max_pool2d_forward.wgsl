@@ -25,7 +25,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
@@ -44,7 +44,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@if PAIRS
     let at = plane + (2u * row + 1u) * params.inPitch + 2u * column + 1u;
     let below = at + params.inPitch;
-    largest = max(max(vec4f(x[at]), vec4f(x[at + 1u])), max(vec4f(x[below]), vec4f(x[below + 1u])));
+    largest = max(max(x_at(at), x_at(at + 1u)), max(x_at(below), x_at(below + 1u)));
 //@else
     let left = i32(column) * params.strideX - params.padX;
     let top = i32(row) * params.strideY - params.padY;
@@ -53,7 +53,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     largest = vec4f(-3.4e38f);
     for (var i = max(top, 0); i < bottom; i++) {
       for (var j = max(left, 0); j < right; j++) {
-        largest = max(largest, vec4f(x[plane + u32(i + 1) * params.inPitch + u32(j + 1)]));
+        largest = max(largest, x_at(plane + u32(i + 1) * params.inPitch + u32(j + 1)));
       }
     }
 //@end

@@ -33,8 +33,8 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read_write> parameters: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
-@group(0) @binding(3) var<storage, read> state: array<vec4f>;
+//@input(2) gradients: 'vec4f'
+//@input(3) state: 'vec4f'
 //@if CLIP == 'norm' || SCALED
 @group(0) @binding(4) var<storage, read> norm: array<f32>;
 //@end
@@ -63,8 +63,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
 //@end
   var p = parameters[i];
-  var g = gradients[i];
-  let rates = state[0];
+  var g = gradients_at(i);
+  let rates = state_at(0u);
 //@if CLIP == 'norm' || SCALED
   g *= norm[1];
 //@end

@@ -19,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
@@ -37,7 +37,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     id.x - 1u < params.width && id.y - 1u < params.height && column < params.inWidth &&
     row < params.inHeight
   ) {
-    value = vec4f(x[id.z * params.inPlaneSize + (row + 1u) * params.inPitch + column + 1u]);
+    value = x_at(id.z * params.inPlaneSize + (row + 1u) * params.inPitch + column + 1u);
   }
   y[id.z * params.planeSize + id.y * params.pitch + id.x] = ${IMAGE}(value);
 }

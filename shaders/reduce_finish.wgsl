@@ -16,7 +16,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<vec4f>;
+//@input(1) partials: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 //@if LANES > 1
 var<workgroup> shared_sums: array<vec4f, ${LANES * GROUP_BLOCKS}>;
@@ -36,7 +36,7 @@ fn main(
       let base = (image * params.blocks + block) * params.length;
       var part = vec4f();
       for (var i = local.x; i < params.length; i += ${LANES}u) {
-        part += partials[base + i];
+        part += partials_at(base + i);
       }
       sum += part;
     }

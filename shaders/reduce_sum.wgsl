@@ -17,7 +17,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(${CHUNK_LANES}, ${GROUP_CHUNKS})
@@ -39,14 +39,14 @@ fn main(
 //@if TAIL
   for (; i < end; i += ${CHUNK_LANES}u) {
     let inside = select(4u, params.tail, i + 1u == params.count);
-    sum += select(vec4f(), vec4f(x[i]), vec4u(0u, 1u, 2u, 3u) < vec4u(inside));
+    sum += select(vec4f(), x_at(i), vec4u(0u, 1u, 2u, 3u) < vec4u(inside));
   }
 //@else
   for (; i + ${CHUNK_LANES * (UNROLL - 1)}u < end; i += ${CHUNK_LANES * UNROLL}u) {
-    sum += $sum(k in 0..UNROLL){vec4f(x[i + ${CHUNK_LANES * k}u])};
+    sum += $sum(k in 0..UNROLL){x_at(i + ${CHUNK_LANES * k}u)};
   }
   for (; i < end; i += ${CHUNK_LANES}u) {
-    sum += vec4f(x[i]);
+    sum += x_at(i);
   }
 //@end
   partials[params.firstPartial + (group.z * params.chunks + chunk) * ${CHUNK_LANES}u + local.x] = sum;

@@ -27,7 +27,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> logits${s}: array<${IMAGE}>;
+//@input(s + 1) logits${s}: IMAGE
 //@end
 @group(0) @binding(${PARTS + 1}) var<storage, read_write> ids: array<u32>;
 
@@ -61,8 +61,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@for s in 0..PARTS
     for (var b = ${s}u * params.part_blocks; b < min(blocks, ${s + 1}u * params.part_blocks); b++) {
       let start = (b - ${s}u * params.part_blocks) * plane;
-      let top = mix(vec4f(logits${s}[row0 + start + x0]), vec4f(logits${s}[row0 + start + x1]), fx);
-      let bottom = mix(vec4f(logits${s}[row1 + start + x0]), vec4f(logits${s}[row1 + start + x1]), fx);
+      let top = mix(logits${s}_at(row0 + start + x0), logits${s}_at(row0 + start + x1), fx);
+      let bottom = mix(logits${s}_at(row1 + start + x0), logits${s}_at(row1 + start + x1), fx);
       let value = mix(top, bottom, fy);
 //@if THRESHOLD
       best = select(0u, 1u, 1.0 / (1.0 + exp(value.x - value.y)) > params.threshold);

@@ -23,8 +23,8 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if OP == 'grad'
-@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
-@group(0) @binding(2) var<storage, read> y: array<${IMAGE}>;
+//@input(1) dy: IMAGE
+//@input(2) y: IMAGE
 @group(0) @binding(3) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(64)
@@ -35,11 +35,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (i * 4u >= params.count) {
     return;
   }
-  let value = vec4f(y[i]);
-  dx[i] = ${IMAGE}(vec4f(dy[i]) * value * (1.0 - value));
+  let value = y_at(i);
+  dx[i] = ${IMAGE}(dy_at(i) * value * (1.0 - value));
 }
 //@else
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 fn sigmoid(value: vec4f) -> vec4f {
@@ -56,7 +56,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let inside = i * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count);
-  y[i] = ${IMAGE}(select(vec4f(), sigmoid(vec4f(x[i])), inside));
+  y[i] = ${IMAGE}(select(vec4f(), sigmoid(x_at(i)), inside));
 }
 //@else
 @compute @workgroup_size(64)
@@ -72,7 +72,7 @@ fn main(
   let pixel = column - 1u < params.width && group.y - 1u < params.height;
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
   let at = (group.z * (params.height + 2u) + group.y) * params.pitch + column;
-  y[at] = ${IMAGE}(select(vec4f(), sigmoid(vec4f(x[at])), channel & vec4<bool>(pixel)));
+  y[at] = ${IMAGE}(select(vec4f(), sigmoid(x_at(at)), channel & vec4<bool>(pixel)));
 }
 //@end
 //@end

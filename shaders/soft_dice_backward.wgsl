@@ -27,11 +27,11 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 //@for s in 0..PARTS
-@group(0) @binding(${s + 2}) var<storage, read> logits${s}: array<${IMAGE}>;
+//@input(s + 2) logits${s}: IMAGE
 @group(0) @binding(${PARTS + s + 4}) var<storage, read_write> dx${s}: array<${IMAGE}>;
 //@end
 @group(0) @binding(${PARTS + 2}) var<storage, read> ids: array<u32>;
-@group(0) @binding(${PARTS + 3}) var<storage, read> coefficients: array<array<vec4f, 2>>;
+//@input(PARTS + 3) coefficients: 'vec4f'
 //@if !BINARY
 @group(0) @binding(${2 * PARTS + 4}) var<storage, read> normaliser: array<vec2f>;
 //@end
@@ -56,8 +56,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
 //@if BINARY
   counts = counts && t < 2u && t != params.ignored;
-  let p = 1f / (1f + exp(-vec4f(logits0[first]).x));
-  let g = coefficients[0][0].x * f32(t) + coefficients[0][1].x;
+  let p = 1f / (1f + exp(-logits0_at(first).x));
+  let g = coefficients_at(0u).x * f32(t) + coefficients_at(1u).x;
   dx0[first] = ${IMAGE}(vec4f(select(0f, dy[0] * p * (1f - p) * g, counts), 0f, 0f, 0f));
 //@else
   counts = counts && t < params.classes && t != params.ignored;
@@ -72,9 +72,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //@for s in 0..PARTS
     for (var block = begin${s}; block < end${s}; block++) {
       let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
-      let p = exp(vec4f(logits${s}[first + (block - begin${s}) * params.planeSize]) - statistics.x) * statistics.y;
-      let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
-      mean += dot(select(vec4f(), p, channels < vec4u(params.classes)), a + coefficients[block][1]);
+      let p = exp(logits${s}_at(first + (block - begin${s}) * params.planeSize) - statistics.x) * statistics.y;
+      let a = select(vec4f(), coefficients_at(2u * block), channels == vec4u(t));
+      mean += dot(select(vec4f(), p, channels < vec4u(params.classes)), a + coefficients_at(2u * block + 1u));
     }
 //@end
   }
@@ -82,9 +82,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var block = begin${s}; block < end${s}; block++) {
     let at = first + (block - begin${s}) * params.planeSize;
     let channels = 4u * block + vec4u(0u, 1u, 2u, 3u);
-    let p = exp(vec4f(logits${s}[at]) - statistics.x) * statistics.y;
-    let a = select(vec4f(), coefficients[block][0], channels == vec4u(t));
-    let gradient = dy[0] * p * (a + coefficients[block][1] - mean);
+    let p = exp(logits${s}_at(at) - statistics.x) * statistics.y;
+    let a = select(vec4f(), coefficients_at(2u * block), channels == vec4u(t));
+    let gradient = dy[0] * p * (a + coefficients_at(2u * block + 1u) - mean);
     dx${s}[at] = ${IMAGE}(select(vec4f(), gradient, vec4<bool>(counts) & (channels < vec4u(params.classes))));
   }
 //@end

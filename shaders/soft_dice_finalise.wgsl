@@ -20,7 +20,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if PASS == 'sums'
-@group(0) @binding(1) var<storage, read> partials: array<array<vec4f, 3>>;
+//@input(1) partials: 'vec4f'
 @group(0) @binding(2) var<storage, read_write> sums: array<array<vec4f, 3>>;
 
 var<workgroup> lanes: array<array<vec4f, 3>, 64>;
@@ -33,10 +33,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var b = vec4f();
   var c = vec4f();
   for (var i = lane; i < params.count; i += 64u) {
-    let at = group.x * params.count + i;
-    a += partials[at][0];
-    b += partials[at][1];
-    c += partials[at][2];
+    let at = 3u * (group.x * params.count + i);
+    a += partials_at(at);
+    b += partials_at(at + 1u);
+    c += partials_at(at + 2u);
   }
   lanes[lane] = array<vec4f, 3>(a, b, c);
   workgroupBarrier();

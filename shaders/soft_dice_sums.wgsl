@@ -26,7 +26,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<${IMAGE}>;
+//@input(1) logits: IMAGE
 @group(0) @binding(2) var<storage, read> ids: array<u32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<array<vec4f, 3>>;
 //@if !BINARY
@@ -49,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var labelled = vec4f();
   for (var y = id.y * ${ROWS}u; y < end; y++) {
     let pixel = (n * params.height + y) * params.width + id.x;
-    let v = vec4f(logits[id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u]);
+    let v = logits_at(id.z * params.planeSize + (y + 1u) * params.pitch + id.x + 1u);
     let t = ids[params.idsSkip + pixel];
 //@if BINARY
     let isClass = channels == vec4u(t - 1u);

@@ -20,13 +20,13 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 //@if OP == 'grad'
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> dy${s}: array<${IMAGE}>;
-@group(0) @binding(${PARTS + s + 1}) var<storage, read> y${s}: array<${IMAGE}>;
+//@input(s + 1) dy${s}: IMAGE
+//@input(PARTS + s + 1) y${s}: IMAGE
 @group(0) @binding(${2 * PARTS + s + 1}) var<storage, read_write> dx${s}: array<${IMAGE}>;
 //@end
 //@else
 //@for s in 0..PARTS
-@group(0) @binding(${s + 1}) var<storage, read> x${s}: array<${IMAGE}>;
+//@input(s + 1) x${s}: IMAGE
 @group(0) @binding(${PARTS + s + 1}) var<storage, read_write> y${s}: array<${IMAGE}>;
 //@end
 
@@ -61,7 +61,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    total = fma(vec4f(dy${s}[at]), vec4f(y${s}[at]), total);
+    total = fma(dy${s}_at(at), y${s}_at(at), total);
     at += plane;
   }
 //@end
@@ -69,7 +69,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    dx${s}[at] = ${IMAGE}(vec4f(y${s}[at]) * (vec4f(dy${s}[at]) - inner));
+    dx${s}[at] = ${IMAGE}(y${s}_at(at) * (dy${s}_at(at) - inner));
     at += plane;
   }
 //@end
@@ -79,7 +79,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    largest = max(largest, select(vec4f(-3.4e38), vec4f(x${s}[at]), channels_of(params.channels, b)));
+    largest = max(largest, select(vec4f(-3.4e38), x${s}_at(at), channels_of(params.channels, b)));
     at += plane;
   }
 //@end
@@ -88,7 +88,7 @@ fn main(
 //@for s in 0..PARTS
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
-    total += select(vec4f(), exp(vec4f(x${s}[at]) - top), channels_of(params.channels, b));
+    total += select(vec4f(), exp(x${s}_at(at) - top), channels_of(params.channels, b));
     at += plane;
   }
 //@end
@@ -98,7 +98,7 @@ fn main(
   at = first;
   for (var b = begin${s}; b < end${s}; b++) {
     let inside = channels_of(params.channels, b) & vec4<bool>(pixel);
-    y${s}[at] = ${IMAGE}(select(vec4f(), exp(vec4f(x${s}[at]) - top) * scale, inside));
+    y${s}[at] = ${IMAGE}(select(vec4f(), exp(x${s}_at(at) - top) * scale, inside));
     at += plane;
   }
 //@end

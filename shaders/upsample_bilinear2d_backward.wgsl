@@ -27,7 +27,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<${IMAGE}>;
+//@input(1) dy: IMAGE
 @group(0) @binding(2) var<storage, read_write> dx: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
@@ -84,11 +84,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let at = left + (i + 1u) * outPitch;
 //@if TAPS > 0
-    let sum = $sum(t in 0..TAPS){u${t} * vec4f(dy[at + ${t}u])};
+    let sum = $sum(t in 0..TAPS){u${t} * dy_at(at + ${t}u)};
 //@else
     var sum = vec4f();
     for (var t = 0u; t < params.taps; t++) {
-      sum += bitcast<f32>(params.words[across + t + 1u]) * vec4f(dy[at + t]);
+      sum += bitcast<f32>(params.words[across + t + 1u]) * dy_at(at + t);
     }
 //@end
     current += (1f - v) * sum;

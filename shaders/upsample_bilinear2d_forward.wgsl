@@ -24,7 +24,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
 @compute @workgroup_size(16, 4)
@@ -72,9 +72,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       if (down.x == held + 1u) {
         top = bottom;
       } else {
-        top = (1f - u) * vec4f(x[at]) + u * vec4f(x[at + 1u]);
+        top = (1f - u) * x_at(at) + u * x_at(at + 1u);
       }
-      bottom = (1f - u) * vec4f(x[at + inPitch]) + u * vec4f(x[at + inPitch + 1u]);
+      bottom = (1f - u) * x_at(at + inPitch) + u * x_at(at + inPitch + 1u);
       held = down.x;
     }
     y[out] = ${IMAGE}((1f - v) * top + v * bottom);

@@ -19,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<${IMAGE}>;
+//@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read> taps: array<vec2u>;
 @group(0) @binding(3) var<storage, read_write> y: array<${IMAGE}>;
 
@@ -39,8 +39,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let v = bitcast<f32>(down.y);
     let at = id.z * params.in_plane_size + (down.x + 1u) * params.in_pitch + across.x + 1u;
     let below = at + params.in_pitch;
-    let top = (1.0 - u) * vec4f(x[at]) + u * vec4f(x[at + 1u]);
-    let bottom = (1.0 - u) * vec4f(x[below]) + u * vec4f(x[below + 1u]);
+    let top = (1.0 - u) * x_at(at) + u * x_at(at + 1u);
+    let bottom = (1.0 - u) * x_at(below) + u * x_at(below + 1u);
     value = (1.0 - v) * top + v * bottom;
   }
   y[id.z * params.plane_size + id.y * params.pitch + id.x] = ${IMAGE}(value);

@@ -19,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> values: array<${IMAGE}>;
+//@input(1) values: IMAGE
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read> placement: array<u32>;
 @group(0) @binding(4) var<storage, read_write> area: array<vec4f>;
@@ -38,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let y = select(id.y, size.y - 1u - id.y, (flip & 2u) != 0u);
   let plane = (size.y + 2u) * params.pitch;
   let source = (params.first_block + id.z) * plane + (y + 1u) * params.pitch + x + 1u;
-  let value = weights[id.x] * weights[size.x + id.y] * vec4f(values[source]);
+  let value = weights[id.x] * weights[size.x + id.y] * values_at(source);
   let row = id.z * params.ring_rows + mapped.y % params.ring_rows;
   let slot = row * params.area_width + mapped.x;
   if (mapped.x < placement[2] || mapped.y < placement[3]) {

@@ -29,7 +29,9 @@ function headerOf(code: string): string {
 
 /** Names of the constants that a template asks for, except those that every template has. */
 function constantsOf(code: string): Set<string> {
-  const directives = code.match(/\/\/@(if|for|let|elif)[^\n]*|\$\{[^}]*\}|\$(each|list)\([^)]*\)/g);
+  const directives = code.match(
+    /\/\/@(if|for|let|input)[^\n]*|\$\{[^}]*\}|\$(each|list)\([^)]*\)/g,
+  );
   const names = directives?.flatMap((text) => text.match(/\b[A-Z][A-Z_0-9]+\b/g) ?? []) ?? [];
   return new Set(names.filter((name) => !Object.hasOwn(IMAGE_CONSTANTS.f32, name)));
 }

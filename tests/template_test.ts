@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { expandTemplate, TemplateError } from "../src/gpu/template.ts";
+import { expandTemplate, INPUT_WIDTH, TemplateError } from "../src/gpu/template.ts";
 
 const inline = (expression: string, constants: Record<string, number | string> = {}) =>
   expandTemplate("${" + expression + "}", constants).trim();
@@ -83,6 +83,30 @@ Deno.test("template: comment lines are dropped and may mention anything", () => 
   assertEquals(expandTemplate("// uses ${unknown}\na // kept\n", {}), "a // kept\n");
 });
 
+Deno.test("template: inputs are storage buffers, or textures where TEXTURES names them", () => {
+  const source = "//@input(2) x: IMAGE\n//@input(K > 1 ? K : 1) mean: 'vec4f'\n";
+  const buffer = (binding: number, name: string, type: string) =>
+    `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>; ` +
+    `fn ${name}_at(i: u32) -> vec4f { return vec4f(${name}[i]); }\n`;
+  const texture = (binding: number, name: string, texel: string) =>
+    `@group(0) @binding(${binding}) var ${name}: texture_storage_2d<${texel}, read>; ` +
+    `fn ${name}_at(i: u32) -> vec4f { ` +
+    `return textureLoad(${name}, vec2u(i % ${INPUT_WIDTH}u, i / ${INPUT_WIDTH}u)); }\n`;
+  const [f32, f16] = [{ IMAGE: "vec4f", K: 1 }, { IMAGE: "vec4h", K: 5 }];
+  assertEquals(expandTemplate(source, f32), buffer(2, "x", "vec4f") + buffer(1, "mean", "vec4f"));
+  assertEquals(expandTemplate(source, f16), buffer(2, "x", "vec4h") + buffer(5, "mean", "vec4f"));
+  assertEquals(
+    expandTemplate(source, { ...f16, TEXTURES: "mean x" }),
+    texture(2, "x", "rgba16float") + texture(5, "mean", "rgba32float"),
+  );
+  const several = "//@for s in 0..2\n//@input(s + 1) x${s}: IMAGE\n//@end\n";
+  assertEquals(
+    expandTemplate(several, { ...f32, TEXTURES: "x x1" }),
+    buffer(1, "x0", "vec4f") + texture(2, "x1", "rgba32float"),
+    "only whole names count",
+  );
+});
+
 Deno.test("template: errors name the line and the reason", () => {
   const fails = (source: string, ...parts: string[]) => {
     for (const part of parts) {
@@ -105,4 +129,13 @@ Deno.test("template: errors name the line and the reason", () => {
   fails("${floor(4)}", "line 1", "unknown function `floor`");
   fails("${K", "line 1", "never closed");
   fails("$sum(i in 0..2) x", "line 1", "body");
+  fails("a\n//@input x: 'vec4f'", "line 2", "`(BINDING) NAME: TYPE`");
+  fails("//@input(1 x: 'vec4f'", "line 1", "`(` is never closed");
+  fails("//@input(1) x 'vec4f'", "line 1", "`(BINDING) NAME: TYPE`");
+  fails("//@input(1) x: 'vec4f' K", "line 1", "unexpected `K`");
+  fails("//@input('a') x: 'vec4f'", "line 1", "a binding needs an integer");
+  fails("//@input(1) 2x: 'vec4f'", "line 1", "`2x` is no name");
+  fails("//@input(1) x${Q}: 'vec4f'", "line 1", "unknown name `Q`");
+  fails("\n\n//@input(1) x: Q", "line 3", "unknown name `Q`");
+  fails("//@input(1) x: 'f32'", "line 1", "vec4f or vec4h", "`f32`");
 });

@@ -5,10 +5,11 @@
  * @module
  */
 import type { Graph, Node } from "../graph/graph.ts";
-import { lastUsesOf, LowerContext, type LowerTarget, type Step } from "../graph/lower.ts";
+import { LowerContext, type LowerTarget, type Step } from "../graph/lower.ts";
 import type { ProgramPlan } from "../graph/program_plan.ts";
 import { recompute } from "../graph/recompute.ts";
 import { rewrite } from "../graph/rewrite.ts";
+import { lastUsesOf } from "../graph/readers.ts";
 
 /** The node behind some steps. */
 export interface StepOwner {

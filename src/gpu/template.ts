@@ -21,7 +21,7 @@
  * substitute verbatim. Lines that hold only a comment are left out of the result.
  *
  * An input of TYPE 'vec4f' or 'vec4h' is a storage buffer, or, where the constant `TEXTURES` names it
- * among others, a texture with rows of {@linkcode INPUT_WIDTH} texels.
+ * among others, a texture with rows of {@linkcode INPUT_WIDTH} texels. Its NAME may hold `${EXPR}`.
  * @module
  */
 
@@ -39,17 +39,18 @@ import {
 export { TemplateError, type TemplateValue };
 
 type Inline = string | Expression | { readonly ranges: Range[]; separator: string; body: Inline[] };
+interface Input {
+  readonly kind: "input";
+  readonly line: number;
+  readonly binding: Expression;
+  readonly name: Inline[];
+  readonly type: Expression;
+}
 type Block =
   | { readonly kind: "text"; readonly line: number; readonly text: Inline[] }
   | { readonly kind: "let"; readonly line: number; readonly name: string; value: Expression }
   | { readonly kind: "for"; readonly line: number; readonly range: Range; body: Block[] }
-  | {
-    readonly kind: "input";
-    readonly line: number;
-    readonly name: string;
-    readonly binding: Expression;
-    readonly type: Expression;
-  }
+  | Input
   | { kind: "if"; line: number; test: Expression; then: Block[]; otherwise?: Block[] };
 
 const SEPARATORS: Readonly<Record<string, string>> = { sum: " + ", list: ", ", each: " " };
@@ -154,13 +155,37 @@ function render(blocks: readonly Block[], outer: Scope, out: string[]): void {
   }
 }
 
+/** Reads `(BINDING) NAME: TYPE`. */
+function parseInput(text: string, line: number): Input {
+  const afterBinding = text.startsWith("(") ? closing(text, 0, line) : 0;
+  const colon = text.indexOf(":", afterBinding);
+  if (afterBinding === 0 || colon < 0) {
+    throw new TemplateError("`//@input` needs `(BINDING) NAME: TYPE`");
+  }
+  const expression = (from: number, to?: number): Expression => {
+    const parser = new Parser(text.slice(from, to));
+    const value = parser.expression();
+    parser.end();
+    return value;
+  };
+  return {
+    kind: "input",
+    line,
+    binding: expression(1, afterBinding - 1),
+    name: parseInline(text.slice(afterBinding, colon).trim(), line),
+    type: expression(colon + 1),
+  };
+}
+
 /** An input and the function that reads it, on one line: errors then still name the right one. */
-function declare(
-  { name, binding, type }: Extract<Block, { kind: "input" }>,
-  scope: Scope,
-): string {
-  const place = `@group(0) @binding(${binding(scope)})`;
-  const vector = type(scope);
+function declare(input: Input, scope: Scope): string {
+  const place = `@group(0) @binding(${integer(input.binding(scope), "a binding")})`;
+  const name = renderInline(input.name, scope);
+  if (!/^[A-Za-z_]\w*$/.test(name)) throw new TemplateError(`\`${name}\` is no name of an input`);
+  const vector = input.type(scope);
+  if (vector !== "vec4f" && vector !== "vec4h") {
+    throw new TemplateError(`an input needs the type vec4f or vec4h, found \`${vector}\``);
+  }
   const isTexture = String(scope.get("TEXTURES") ?? "").split(" ").includes(name);
   const texel = vector === "vec4h" ? "rgba16float" : "rgba32float";
   const declaration = isTexture
@@ -197,6 +222,10 @@ function parse(source: string): Block[] {
     flush();
     const [, word = "", rest = ""] = directive;
     atLine(line, () => {
+      if (word === "input") {
+        body.push(parseInput(rest, line));
+        return;
+      }
       const parser = new Parser(rest);
       const top = open.at(-1);
       if (word === "for") {
@@ -213,13 +242,6 @@ function parse(source: string): Block[] {
         const name = parser.identifier();
         parser.expect("=");
         body.push({ kind: "let", line, name, value: parser.expression() });
-      } else if (word === "input") {
-        parser.expect("(");
-        const binding = parser.expression();
-        parser.expect(")");
-        const name = parser.identifier();
-        parser.expect(":");
-        body.push({ kind: "input", line, name, binding, type: parser.expression() });
       } else if (word === "else") {
         if (top?.block.kind !== "if" || top.block.otherwise) {
           throw new TemplateError("`//@else` without an open `//@if`");

@@ -3,15 +3,14 @@
  * can be planned, counted and printed without a GPU.
  * @module
  */
-import { InputError } from "../errors.ts";
 import { type DispatchSpec, IMAGE_CONSTANTS } from "../gpu/kernel_spec.ts";
 import type { TuningTarget } from "../gpu/tuning.ts";
+import { checkDispatch } from "./dispatch_checks.ts";
 import type { Node, Tensor } from "./graph.ts";
-import { elementCount, type ImageType, vectorBytesOf } from "./layout.ts";
+import { type DType, elementCount, type ImageType, vectorBytesOf } from "./layout.ts";
 import {
   type BufferMemory,
   type Memory,
-  mib,
   type PersistentBuffer,
   type TextureMemory,
   wholeOf,
@@ -21,7 +20,7 @@ import {
   areCopied,
   checkInputs,
   copiesInto,
-  READ_PART_BYTES,
+  partBytes,
   type Reading,
   textureFor,
 } from "./texture_reads.ts";
@@ -119,18 +118,6 @@ export type Step = DispatchStep | TextureCopyStep;
  * steps after they were last read.
  */
 const STAGE_REUSE_STEPS = 12;
-
-/** The last node to read each tensor, for all but the `outputs` of the program. */
-export function lastUsesOf(
-  nodes: readonly Node[],
-  outputs: readonly Tensor[],
-): Map<Tensor, Node> {
-  const last = new Map<Tensor, Node>();
-  for (const node of nodes) {
-    for (const input of node.inputs) if (!outputs.includes(input)) last.set(input, node);
-  }
-  return last;
-}
 
 /** A part of tensors of one size and type as rows of vec4s. */
 export interface VectorWindow extends Pick<TensorWindow, "of"> {
@@ -280,9 +267,7 @@ export class LowerContext {
       if (!found) throw new Error(`${tensor.label} is not split by ${this.#node}`);
       return windowOfUnits(found, range);
     };
-    const { textureReadBytes = Infinity } = this.target;
-    const wanted = textureReadBytes < Infinity ? READ_PART_BYTES : Infinity;
-    const wise = Math.max(1, mostUnits([...divisible.values()], wanted));
+    const wise = Math.max(1, mostUnits([...divisible.values()], partBytes(this.target)));
     for (const range of rangesOf(units, Math.min(most, wise))) {
       emit({
         ...range,
@@ -298,9 +283,18 @@ export class LowerContext {
   }
 
   /** A memory as the `//@input` of that name of the template that is dispatched next. */
-  reading(name: string, read: Tensor | BufferMemory, type: ImageType = this.images): Reading {
+  reading(name: string, read: Tensor | BufferMemory, dtype: DType = this.images): Reading {
     const memory = "kind" in read ? read : this.memory(read);
-    return { kind: "reading", name, memory, type };
+    return { kind: "reading", name, memory, type: dtype === "f16" ? "f16" : "f32" };
+  }
+
+  /** The same for several memories, by the names in order. */
+  readings(
+    names: readonly string[],
+    read: readonly (Tensor | BufferMemory)[],
+    dtype: DType = this.images,
+  ): Reading[] {
+    return read.map((memory, i) => this.reading(names[i] ?? "", memory, dtype));
   }
 
   /** Whether a kernel that reads all these, and nothing else of that kind, reads copies of them. */
@@ -317,7 +311,7 @@ export class LowerContext {
 
   /**
    * Emits a dispatch. Binding 0 is the params of `spec`, then `operands` in order.
-   * @throws {InputError} when an operand is larger than one storage binding may be.
+   * @throws {InputError} when the device cannot bind the operands or run the grid.
    */
   dispatch(spec: DispatchSpec, operands: readonly (Tensor | Memory | Reading)[]): void {
     const readings = operands.flatMap((o) => "kind" in o && o.kind === "reading" ? o : []);
@@ -328,34 +322,7 @@ export class LowerContext {
       if (operand.kind !== "reading") return operand;
       return copied ? this.#copyOf(operand) : operand.memory;
     });
-    for (const memory of memories) {
-      if (memory.kind === "buffer" && memory.sizeBytes > this.target.maxBindingBytes) {
-        throw new InputError(
-          `Planning ${this.#node}: tensor "${memory.label}" takes ${mib(memory.sizeBytes)}, but ` +
-            `this adapter binds at most ${
-              mib(this.target.maxBindingBytes)
-            } at once; use a smaller ` +
-            "batch, scale or width.",
-        );
-      }
-    }
-    const buffers = 1 + memories.filter((m) => m.kind === "buffer").length;
-    const { maxStorageBuffers = Infinity } = this.target;
-    if (buffers > maxStorageBuffers) {
-      throw new InputError(
-        `Planning ${this.#node}: kernel ${spec.kernel.name} would bind ${buffers} buffers, but this ` +
-          `adapter allows ${maxStorageBuffers}; use a smaller scale.`,
-      );
-    }
-    if (spec.grid.some((n) => !(n >= 1 && n <= 65535))) {
-      throw new InputError(
-        `Planning ${this.#node}: kernel ${spec.kernel.name} would need a grid of ` +
-          `${
-            spec.grid.join(" x ")
-          } workgroups, at most 65535 each way are possible; use a smaller ` +
-          "batch or scale.",
-      );
-    }
+    checkDispatch(this.#node, spec, memories, this.target);
     const constants = {
       ...this.images === "f16" ? IMAGE_CONSTANTS.f16 : {},
       ...spec.kernel.constants,

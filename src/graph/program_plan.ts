@@ -7,12 +7,13 @@ import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { type DType, elementCount, vectorBytesOf } from "./layout.ts";
-import { lastUsesOf, LowerContext, type LowerTarget, type Step } from "./lower.ts";
+import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import { recompute } from "./recompute.ts";
 import { join } from "./join.ts";
 import { rewrite } from "./rewrite.ts";
+import { lastUsesOf } from "./readers.ts";
 
 /** A node as it is planned: where its steps end and what it leaves. */
 export interface PlannedNode {

@@ -8,9 +8,10 @@
  * @module
  */
 import { type Node, Tensor } from "./graph.ts";
-import { lastUsesOf, LowerContext, type LowerTarget } from "./lower.ts";
+import { LowerContext, type LowerTarget } from "./lower.ts";
 import { memoryBytes } from "./memory.ts";
 import { lifetimes } from "./plan.ts";
+import { lastUsesOf } from "./readers.ts";
 
 /** A plan must get smaller by this share of it to be worth computing anything again. */
 const LEAST_GAIN = 0.01;

@@ -27,6 +27,11 @@ export interface Reading {
 /** Larger ones are cut, where they can be, so that the copies stay in the processor's cache. */
 export const READ_PART_BYTES = 8 * 2 ** 20;
 
+/** What a part of tensors that can be cut should take at most. */
+export function partBytes({ maxBindingBytes, textureReadBytes = Infinity }: LowerTarget): number {
+  return textureReadBytes < Infinity ? Math.min(maxBindingBytes, READ_PART_BYTES) : maxBindingBytes;
+}
+
 /** Whether what a kernel reads is copied: all of it, since that ends a pass only once. */
 export function areCopied(
   readings: readonly Reading[],
@@ -67,7 +72,9 @@ export function copiesInto(
 /** Throws where a template does not declare what is read as its input. */
 export function checkInputs(source: string, readings: readonly Reading[]): void {
   for (const { name } of readings) {
-    if (new RegExp(`//@input\\(.*\\) ${name}:`).test(source)) continue;
+    // Inputs that there are several of have a number, in the template an expression.
+    const base = name.replace(/\d+$/, "");
+    if (new RegExp(`//@input\\(.*\\) ${base}(\\d*|\\$\\{\\w+\\}):`).test(source)) continue;
     throw new RangeError(`"${name}" is read by a kernel without an input of that name`);
   }
 }

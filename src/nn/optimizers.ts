@@ -10,6 +10,7 @@ import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { ParameterGradient } from "../graph/autograd.ts";
 import type { Graph, Tensor } from "../graph/graph.ts";
 import type { ParameterStore } from "../graph/store.ts";
+import { partBytes } from "../graph/texture_reads.ts";
 import { arenaWindows } from "../ops/arena_windows.ts";
 import { gradientNorm } from "../ops/clip.ts";
 import { linearGrid } from "../ops/grid.ts";
@@ -151,7 +152,7 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
       ? undefined
       : gradientNorm(graph, store, gradients, clipNorm ?? Infinity, lossScale);
     const state = graph.input("optimizer", { shape: [8] });
-    const arenas = [store.parameters, store.companion("gradients")];
+    const arena = store.companion("gradients");
     const stateArenas = companions.map((name) => store.companion(name));
     const clip = clipNorm !== undefined ? "norm" : clipValue !== undefined ? "value" : "none";
     graph.record({
@@ -161,8 +162,9 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
       effect: true,
       attributes: { clip, weightDecay, scaled: lossScale !== undefined },
       lower(context, node) {
-        const scalars = node.inputs.slice(gradients.length);
-        for (const window of arenaWindows(gradients, context.target.maxBindingBytes)) {
+        const [state, ...norm] = node.inputs.slice(gradients.length);
+        if (!state) throw new Error(`${node.label} has no state`);
+        for (const window of arenaWindows(gradients, partBytes(context.target))) {
           const { offsetBytes, sizeBytes } = window;
           const { grid, stride } = linearGrid(sizeBytes / 16);
           const floats = [
@@ -184,8 +186,10 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
             params: [sizeBytes / 16, stride, ...floats.map(f32Bits)],
             grid,
           }, [
-            ...arenas.map((arena) => context.window(arena, offsetBytes, sizeBytes)),
-            ...scalars,
+            context.window(store.parameters, offsetBytes, sizeBytes),
+            context.reading("gradients", context.window(arena, offsetBytes, sizeBytes), "f32"),
+            context.reading("state", state, "f32"),
+            ...norm,
             ...stateArenas.map((arena) => context.window(arena, offsetBytes, sizeBytes)),
           ]);
         }

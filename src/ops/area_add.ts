@@ -41,7 +41,7 @@ export function areaAdd(area: BlendArea, from: BlendArea, span: Tensor): void {
               ...[from.width / area.width, from.height / area.height].map(f32Bits),
             ],
             grid: [Math.ceil(area.width / 64), area.rows, end - first],
-          }, [span, source.memory, to.memory]);
+          }, [span, context.reading("added", source.memory, "f32"), to.memory]);
         }
       }
     },

@@ -85,8 +85,11 @@ export function areaArgmax(
             ],
             grid,
           }, [
-            ...[firstRow, memory],
-            ...(pass === "best" || !maps ? [ids, best, total] : [best, total, maps]),
+            firstRow,
+            context.reading("area", memory, "f32"),
+            ...(pass === "best" || !maps
+              ? [ids, best, total]
+              : [...context.readings(["best", "total"], [best, total], "f32"), maps]),
           ]);
         }
       }

@@ -7,6 +7,7 @@ import code from "../../shaders/arena_blend.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { ALIGNMENT_BYTES, type PersistentBuffer } from "../graph/memory.ts";
+import { partBytes } from "../graph/texture_reads.ts";
 import { linearGrid } from "./grid.ts";
 
 /**
@@ -40,7 +41,7 @@ export function arenaBlend(
     outputs: [],
     effect: true,
     lower(context) {
-      const limit = Math.floor(context.target.maxBindingBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+      const limit = Math.floor(partBytes(context.target) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
       for (let offset = 0; offset < sizeBytes; offset += limit) {
         const bytes = Math.min(limit, sizeBytes - offset);
         const { grid, stride } = linearGrid(bytes / 16);
@@ -50,8 +51,8 @@ export function arenaBlend(
           grid,
         }, [
           context.window(target, offset, bytes),
-          context.window(source, offset, bytes),
-          coefficients,
+          context.reading("source", context.window(source, offset, bytes), "f32"),
+          context.reading("coefficients", coefficients, "f32"),
         ]);
       }
     },

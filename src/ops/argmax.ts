@@ -80,7 +80,10 @@ function record(op: string, x: Tensor, attributes: Attributes): Tensor {
             window.skip(y),
           ],
           grid: [Math.ceil(g.width / 64), g.height, window.count],
-        }, [...window.of(x), ...window.of(y)]);
+        }, [
+          ...window.of(x).map((part, i) => context.reading(`x${i}`, part)),
+          ...window.of(y),
+        ]);
       });
     },
   }).output;

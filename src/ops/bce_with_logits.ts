@@ -58,7 +58,7 @@ export function bceWithLogits(
           kernel: { name: "bce_with_logits_forward", source: forwardCode, constants: { ROWS } },
           params: [...geometry.params(window, target), f32Bits(posWeight)],
           grid: geometry.forwardGrid(window.count),
-        }, [...window.of(logits), ...window.of(target), partials]);
+        }, [...context.readings(["logits"], window.of(logits)), ...window.of(target), partials]);
       });
       finaliseMean(context, partials, geometry.partials, loss, total);
     },
@@ -79,7 +79,13 @@ export function bceWithLogits(
               kernel: { name: "bce_with_logits_backward", source: backwardCode, constants: {} },
               params: [...geometry.params(window, target), f32Bits(posWeight)],
               grid: geometry.backwardGrid(window.count),
-            }, [dy, ...window.of(logits), ...window.of(target), total, ...window.of(dx)]);
+            }, [
+              dy,
+              ...context.readings(["logits"], window.of(logits)),
+              ...window.of(target),
+              total,
+              ...window.of(dx),
+            ]);
           });
         },
       });

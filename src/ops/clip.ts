@@ -10,6 +10,7 @@ import type { ParameterGradient } from "../graph/autograd.ts";
 import type { Graph, Tensor } from "../graph/graph.ts";
 import type { ParameterStore } from "../graph/store.ts";
 import type { LossScale } from "../nn/loss_scale.ts";
+import { partBytes } from "../graph/texture_reads.ts";
 import { arenaWindows } from "./arena_windows.ts";
 
 /** Partial sums at most, so that the one workgroup that adds them stays quick. */
@@ -46,9 +47,14 @@ export function gradientNorm(
     outputs: [{ shape: [2] }],
     attributes: { maxNorm, scaled: lossScale !== undefined },
     lower(context, node) {
-      const windows = arenaWindows(gradients, context.target.maxBindingBytes);
-      const vectors = windows.reduce((sum, { sizeBytes }) => sum + sizeBytes / 16, 0);
+      const { maxBindingBytes } = context.target;
+      const vectors = arenaWindows(gradients, maxBindingBytes)
+        .reduce((sum, { sizeBytes }) => sum + sizeBytes / 16, 0);
       const chunk = Math.max(16, Math.ceil(vectors / MAX_PARTIALS));
+      // Cut between chunks, the sum stays what it is in one window.
+      const chunkBytes = chunk * 64 * 16;
+      const parts = Math.max(1, Math.floor(partBytes(context.target) / chunkBytes));
+      const windows = arenaWindows(gradients, Math.min(maxBindingBytes, parts * chunkBytes));
       const counts = windows.map(({ sizeBytes }) => Math.ceil(sizeBytes / 16 / (chunk * 64)) * 64);
       const total = counts.reduce((sum, count) => sum + count, 0);
       const partials = context.scratch("partials", total * 4);
@@ -65,7 +71,10 @@ export function gradientNorm(
           },
           params: [sizeBytes / 16, chunk, across, first, 0],
           grid: [across, Math.ceil(groups / across), 1],
-        }, [context.window(arena, offsetBytes, sizeBytes), partials]);
+        }, [
+          context.reading("gradients", context.window(arena, offsetBytes, sizeBytes), "f32"),
+          partials,
+        ]);
         first += count;
       });
       // No norm is that large, since its square is finite; divided by 1e-6 it still is a number.

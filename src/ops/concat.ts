@@ -103,7 +103,8 @@ function lowerChannelCopy(
     context.split(batch, [...inputs, output], (window) => {
       const [, ...sizes] = output.shape;
       const spec = channelCopy([window.count, ...sizes], context.images, segments);
-      context.dispatch(spec, [...inputs.map(window.of), window.of(output)]);
+      const parts = inputs.map((x, i) => context.reading(`x${i}`, window.of(x)));
+      context.dispatch(spec, [...parts, window.of(output)]);
     });
     return;
   }
@@ -122,14 +123,14 @@ function lowerChannelCopy(
         const from = Math.max(s.begin, first * 4) + s.shift;
         return Math.min(last, Math.max(0, Math.floor(from / 4)));
       });
-      const memories = inputs.map((x, i) => {
+      const parts = inputs.map((x, i) => {
         const g = c4Geometry(x.shape, x.dtype);
         const begin = firstPlanes[i] ?? 0;
         const range = {
           first: image * g.channelBlocks + begin,
           count: Math.min(count + 1, g.channelBlocks - begin),
         };
-        return context.part(x, g.planes, range).memory;
+        return context.reading(`x${i}`, context.part(x, g.planes, range).memory);
       });
       const moved = segments.map((s, i) => ({
         begin: Math.max(0, s.begin - first * 4),
@@ -139,7 +140,7 @@ function lowerChannelCopy(
       }));
       const range = { first: image * channelBlocks + first, count };
       const spec = channelCopy([1, count * 4, ...sizes], context.images, moved);
-      context.dispatch(spec, [...memories, context.part(output, planes, range).memory]);
+      context.dispatch(spec, [...parts, context.part(output, planes, range).memory]);
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Convolutions that need nothing but storage buffers: any kernel, stride, padding and dilation, on
- * every adapter. Everything here is plain data; the caller owns the buffers.
+ * Convolutions that can do with nothing but storage buffers: any kernel, stride, padding and
+ * dilation, on every adapter. Everything here is plain data; the caller owns the buffers.
  *
  * One gather kernel serves both directions. An output position is a whole step plus a phase: a
  * convolution has one phase and steps over the input by its stride; its adjoint (input gradient,

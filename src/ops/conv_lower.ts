@@ -18,7 +18,12 @@ import {
   type WeightGradJob,
 } from "./conv_windows.ts";
 import { type Affine, type Finish, finishOf } from "./conv_epilogue.ts";
-import { directForward, directInputGrad, directWeightGrad } from "./conv_direct.ts";
+import {
+  type DirectDispatches,
+  directForward,
+  directInputGrad,
+  directWeightGrad,
+} from "./conv_direct.ts";
 import { gemmForward, gemmInputGrad } from "./conv_gemm.ts";
 import { gemmWeightGrad } from "./conv_gemm_weight_grad.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
@@ -117,10 +122,7 @@ function forward(
     return;
   }
   const spec = directForward(shape, finish.epilogue, context.images);
-  const packed = context.scratch("packed", spec.packedBytes);
-  context.dispatch(spec.pack, [weight, packed]);
-  const memories = inputs.map((input) => input.memory);
-  context.dispatch(spec.gather, [...memories, packed, output.memory, ...finish.operands]);
+  gather(context, spec, inputs, weight, output, finish);
 }
 
 /** The gradient of input number `segment`; with a bias, a transposed convolution. */
@@ -168,9 +170,7 @@ function inputGrad(
     return;
   }
   const spec = directInputGrad(shape, segment, finish.epilogue, context.images);
-  const packed = context.scratch("packed", spec.packedBytes);
-  context.dispatch(spec.pack, [weight, packed]);
-  context.dispatch(spec.gather, [gradient.memory, packed, output.memory, ...finish.operands]);
+  gather(context, spec, [gradient], weight, output, finish);
 }
 
 /** Invocations that keep a software adapter busy. */
@@ -220,28 +220,42 @@ function weightGrad(
     context.dispatch(spec.reduce, [partials, output]);
     return;
   }
-  const spec = isGemm(context, shape)
-    ? gemmWeightGrad(shape, maxBindingBytes, context.target)
-    : directWeightGrad(shape, BUSY_INVOCATIONS, maxBindingBytes, context.images);
+  if (isGemm(context, shape)) {
+    const spec = gemmWeightGrad(shape, maxBindingBytes, context.target);
+    const partials = context.scratch("partials", spec.partialBytes);
+    spec.accumulate.forEach((dispatch, i) => {
+      const input = inputs[i];
+      if (input) context.dispatch(dispatch, [input.memory, gradient.memory, partials]);
+    });
+    context.dispatch(spec.reduce, [partials, output]);
+    return;
+  }
+  const spec = directWeightGrad(shape, BUSY_INVOCATIONS, maxBindingBytes, context.images);
   const partials = context.scratch("partials", spec.partialBytes);
   spec.accumulate.forEach((dispatch, i) => {
     const input = inputs[i];
-    if (input) context.dispatch(dispatch, [input.memory, gradient.memory, partials]);
+    if (!input) return;
+    const images = context.readings(["input", "gradient"], [input.memory, gradient.memory]);
+    context.dispatch(dispatch, [...images, partials]);
   });
-  context.dispatch(spec.reduce, [partials, output]);
+  context.dispatch(spec.reduce, [context.reading("partials", partials, "f32"), output]);
 }
 
-/** Images are staged together up to this size: enough to keep any number of threads busy. */
+/** Images are copied together up to this size: enough to keep any number of threads busy. */
 const STAGED_BYTES = 64 * 2 ** 20;
 
 /** How much of a convolution its kernels take at once. */
 export function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   const familyOf = (batch: number) => chooseConvFamily(target, { ...shape, batch });
-  if (familyOf(1) !== "texture") return { bindsInputs: true, mostImages: shape.batch };
+  const family = familyOf(1);
+  const copies = family === "texture" ||
+    (family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity);
+  if (!copies) return { bindsInputs: true, mostImages: shape.batch };
   const [height, width] = shape.inputSize;
   const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
   const imageBytes = storageBytes([1, channels, height, width], "c4", target.images ?? "f32");
   let mostImages = Math.min(shape.batch, Math.max(1, Math.floor(STAGED_BYTES / imageBytes)));
+  if (family === "direct") return { bindsInputs: true, mostImages };
   while (familyOf(mostImages) !== "texture") mostImages = Math.ceil(mostImages / 2);
   return { bindsInputs: false, mostImages };
 }
@@ -252,6 +266,25 @@ function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined 
 
 function isGemm(context: LowerContext, shape: ConvShape): boolean {
   return chooseConvFamily(context.target, shape) === "gemm";
+}
+
+/** A convolution, or its adjoint, by the direct family's kernel. */
+function gather(
+  context: LowerContext,
+  spec: DirectDispatches,
+  inputs: readonly ImageView[],
+  weight: BufferMemory,
+  output: ImageView,
+  { operands }: Finish,
+): void {
+  const packed = context.scratch("packed", spec.packedBytes);
+  context.dispatch(spec.pack, [weight, packed]);
+  context.dispatch(spec.gather, [
+    ...inputs.map(({ memory }, i) => context.reading(`x${i}`, memory)),
+    context.reading("weights", packed, "f32"),
+    output.memory,
+    ...context.readings(["epilogue"], operands, "f32"),
+  ]);
 }
 
 /** A convolution of images by the kernels of the texture family. */

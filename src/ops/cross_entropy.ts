@@ -110,7 +110,7 @@ function record(
           ],
           grid: geometry.forwardGrid(window.count),
         }, [
-          ...window.of(x),
+          ...window.of(x).map((part, i) => context.reading(`logits${i}`, part)),
           ...window.of(normaliser),
           ...window.of(ids),
           partials,
@@ -147,8 +147,10 @@ function record(
                 grid: geometry.backwardGrid(window.count),
               }, [
                 dy,
-                part,
-                ...window.of(normaliser),
+                context.reading("logits", part),
+                ...window.of(normaliser).map((memory) =>
+                  gamma === undefined ? memory : context.reading("normaliser", memory, "f32")
+                ),
                 total,
                 ...window.of(target),
                 result,

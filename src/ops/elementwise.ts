@@ -86,7 +86,7 @@ function record(
           },
           params: [vectors, stride, f32Bits(Number(alpha ?? 1)), f32Bits(Number(beta ?? 1)), tail],
           grid,
-        }, [...node.inputs, node.output].map(of));
+        }, [...context.readings(["a", "b"], node.inputs.map(of), x.dtype), of(node.output)]);
       });
     },
     ...(backward ? { backward } : {}),

@@ -86,7 +86,10 @@ export function maxPool2d(x: Tensor, kernel: Extent, options: MaxPool2dOptions =
               params: words,
               grid: [input.pitch / 16, Math.ceil(input.rows / 4), window.count],
             };
-          context.dispatch(spec, operands.map(window.of));
+          context.dispatch(spec, [
+            ...context.readings(["dy", "x", "y"], node.inputs.map(window.of)),
+            window.of(node.output),
+          ]);
         });
       },
     });
@@ -111,7 +114,7 @@ export function maxPool2d(x: Tensor, kernel: Extent, options: MaxPool2dOptions =
           },
           params: words,
           grid: [output.pitch / 16, Math.ceil(output.rows / 4), window.count],
-        }, operands.map(window.of));
+        }, [...context.readings(["x"], node.inputs.map(window.of)), window.of(node.output)]);
       });
     },
     backward: ([dy], needs, node) => [dy && needs[0] ? gradient(dy, node.output) : undefined],

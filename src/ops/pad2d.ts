@@ -64,7 +64,7 @@ export function pad2d(x: Tensor, { left, right, top, bottom }: Pad2dOptions): Te
             ...[left >>> 0, top >>> 0],
           ],
           grid: [output.pitch / 16, Math.ceil(output.rows / 4), window.count],
-        }, operands.map(window.of));
+        }, [...context.readings(["x"], node.inputs.map(window.of)), window.of(node.output)]);
       });
     },
     backward: ([dy], needs) => [

@@ -127,7 +127,7 @@ function lowerSum(
       },
       params: [vectors, chunkSize, chunks, tail, firstPartial],
       grid: grid(planes),
-    }, [memory, partials]);
+    }, [context.reading("x", memory, x.dtype), partials]);
     firstPartial += lengths[i] ?? 0;
   });
   // For a single sum the processor, too, takes many lanes.
@@ -140,7 +140,7 @@ function lowerSum(
     },
     params: [images, blocks, length, f32Bits(Number(node.attributes.scale ?? 1))],
     grid: finish.grid,
-  }, [partials, node.output]);
+  }, [context.reading("partials", partials, "f32"), node.output]);
 }
 
 /** `scale * dy` at every element of a tensor like `x`; zero in its padding. */

@@ -73,7 +73,10 @@ export function resizeArgmax(logits: Tensor, options: ResizeArgmaxOptions): Tens
             window.skip(ids),
           ],
           grid: [Math.ceil(words / 64), height, window.count],
-        }, [...window.of(logits), ...window.of(ids)]);
+        }, [
+          ...window.of(logits).map((part, i) => context.reading(`logits${i}`, part)),
+          ...window.of(ids),
+        ]);
       });
     },
   }).output;

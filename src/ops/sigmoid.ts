@@ -28,6 +28,7 @@ function record(
   gradient?: (dy: Tensor) => Tensor,
 ): Tensor {
   const { shape, layout } = like;
+  const names = inputs.length === 1 ? ["x"] : ["dy", "y"];
   return like.graph.record({
     op,
     inputs,
@@ -41,7 +42,7 @@ function record(
             kernel: { name: op, source: code, constants: { OP: "forward", LAYOUT: "c4" } },
             params: [g.channels, g.channelBlocks, g.height, g.width, g.pitch, window.first],
             grid: [Math.ceil(g.pitch / 64), g.rows, window.count],
-          }, operands.map(window.of));
+          }, [...context.readings(names, node.inputs.map(window.of)), window.of(node.output)]);
         });
         return;
       }
@@ -56,7 +57,7 @@ function record(
           kernel: { name: op, source: code, constants },
           params: [values, stride],
           grid,
-        }, operands.map(of));
+        }, [...context.readings(names, node.inputs.map(of), like.dtype), of(node.output)]);
       });
     },
     ...(gradient ? { backward: ([dy]) => [dy && gradient(dy)] } : {}),

@@ -89,7 +89,10 @@ function record(
             },
             params: geometry.params(window, target, normaliser[0]),
             grid: geometry.forwardGrid(window.count),
-          }, [...window.of(logits), ...normaliser.flatMap(window.of)]);
+          }, [
+            ...window.of(logits).map((part, i) => context.reading(`logits${i}`, part)),
+            ...normaliser.flatMap(window.of),
+          ]);
         });
       }
       const sums = context.scratch("sums", channelBlocks * 48);
@@ -106,7 +109,7 @@ function record(
             params: [...geometry.params(window, target, normaliser[0]), batch, blocks.first],
             grid: [acrossGroups, chunkGroups, window.count * blocks.count],
           }, [
-            ...window.of(logits),
+            ...context.readings(["logits"], window.of(logits)),
             ...window.of(target),
             partials,
             ...normaliser.flatMap(window.of),
@@ -116,7 +119,7 @@ function record(
           kernel: { name: "soft_dice_finalise", source: finaliseCode, constants: { PASS: "sums" } },
           params: [geometry.partials, channelBlocks, f32Bits(eps), blocks.first],
           grid: [blocks.count, 1, 1],
-        }, [partials, sums]);
+        }, [context.reading("partials", partials, "f32"), sums]);
       }
       const params = [geometry.partials, channelBlocks, f32Bits(eps), 0];
       context.dispatch({
@@ -148,9 +151,9 @@ function record(
               grid: geometry.backwardGrid(window.count),
             }, [
               dy,
-              ...window.of(logits),
+              ...window.of(logits).map((part, i) => context.reading(`logits${i}`, part)),
               ...window.of(target),
-              coefficients,
+              context.reading("coefficients", coefficients, "f32"),
               ...window.of(dx),
               ...normaliser.flatMap(window.of),
             ]);

@@ -30,6 +30,7 @@ function record(
   gradient?: (dy: Tensor) => Tensor,
 ): Tensor {
   const { shape } = like;
+  const names = inputs.length === 1 ? ["x"] : ["dy", "y"];
   return like.graph.record({
     op,
     inputs,
@@ -47,7 +48,12 @@ function record(
           },
           params: [g.channels, g.channelBlocks, g.height, g.width, g.pitch, window.partBlocks],
           grid: [Math.ceil(g.pitch / 64), g.rows, window.count],
-        }, operands.flatMap(window.of));
+        }, [
+          ...node.inputs.flatMap((input, k) =>
+            window.of(input).map((part, i) => context.reading(`${names[k]}${i}`, part))
+          ),
+          ...window.of(node.output),
+        ]);
       });
     },
     ...(gradient ? { backward: ([dy]) => [dy && gradient(dy)] } : {}),

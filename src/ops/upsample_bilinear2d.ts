@@ -90,7 +90,7 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
             },
             params,
             grid: [input.pitch / 16, Math.ceil(chunks / 4), window.count],
-          }, operands.map(window.of));
+          }, [...context.readings(["dy"], node.inputs.map(window.of)), window.of(node.output)]);
         });
       },
     }).output;
@@ -117,7 +117,7 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
           kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants: { ROWS } },
           params,
           grid: [output.pitch / 16, Math.ceil(chunks / 4), window.count],
-        }, operands.map(window.of));
+        }, [...context.readings(["x"], node.inputs.map(window.of)), window.of(node.output)]);
       });
     },
     backward: ([dy], needs) => [dy && needs[0] ? gradient(dy) : undefined],

@@ -55,7 +55,7 @@ export function upsampleWindow2d(x: Tensor, taps: Tensor): Tensor {
             ...[input.pitch, input.planeSize],
           ],
           grid: [Math.ceil(output.pitch / 64), output.rows, window.count],
-        }, [window.of(map), places, window.of(node.output)]);
+        }, [context.reading("x", window.of(map)), places, window.of(node.output)]);
       });
     },
   }).output;

@@ -67,7 +67,7 @@ export function windowBlend(
           kernel: { name: "window_blend", source: code, constants: {} },
           params: [width, height, pitch, firstBlock, area.rows, area.width],
           grid: [Math.ceil(width / 64), height, blocks],
-        }, [values, weights, placement, memory]);
+        }, [context.reading("values", values), weights, placement, memory]);
       }
     },
   });

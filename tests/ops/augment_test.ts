@@ -110,7 +110,7 @@ function* all(): Generator<OpCase> {
   });
 }
 
-testOps(all());
+testOps(all(), false);
 
 // What drawView draws, through the whole photo and through the window that is uploaded.
 for (const strength of ["none", "light", "strong"] as AugmentStrength[]) {

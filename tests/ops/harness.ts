@@ -3,7 +3,7 @@
  * poisoned with NaN, and compares values, gradients and the zero padding of `c4` tensors.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { type Gpu, type KernelFamily, requestGpu } from "../../src/gpu/device.ts";
 import { backpropagate } from "../../src/graph/autograd.ts";
@@ -69,8 +69,11 @@ async function openForFile(kernels: KernelFamily): Promise<Gpu> {
   return gpu;
 }
 
-/** Registers a test for each case. The device is shared, so leak checks cannot apply. */
-export function testOps(cases: Iterable<OpCase>): void {
+/**
+ * Registers a test for each case. The device is shared, so leak checks cannot apply.
+ * @param readsVectors whether the op reads arrays of vec4s
+ */
+export function testOps(cases: Iterable<OpCase>, readsVectors = true): void {
   for (const opCase of cases) {
     Deno.test({
       name: opCase.name,
@@ -80,6 +83,7 @@ export function testOps(cases: Iterable<OpCase>): void {
     });
   }
   testWindows();
+  if (readsVectors) testTextures();
 }
 
 /** A case recorded in a graph of its own. */
@@ -124,6 +128,11 @@ function layoutOf({ value, layout, dtype }: CaseInput): Layout {
   return layout ?? (value.shape.length === 4 && dtype !== "u32" ? "c4" : "flat");
 }
 
+/** Kernels read all their inputs where they lie. */
+const BUFFERS = { textureReadBytes: Infinity };
+/** Kernels read copies in textures, whatever their size. */
+const TEXTURES = { textureReadBytes: 1 };
+
 /** Runs a recorded case on poisoned memory; the memory of its outputs by name. */
 async function compute(
   gpu: Gpu,
@@ -132,7 +141,7 @@ async function compute(
   target: Partial<LowerTarget>,
   written: (value: Array64, isImage: boolean) => Float32Array,
 ): Promise<Map<string, ArrayBuffer>> {
-  const program = await compile(gpu, graph, { outputs, target });
+  const program = await compile(gpu, graph, { outputs, target: { ...BUFFERS, ...target } });
   try {
     program.fill(NaN);
     for (const [name, input] of Object.entries(opCase.inputs)) {
@@ -157,8 +166,8 @@ async function compute(
 
 /**
  * Runs one case and throws on the first difference beyond its tolerance; runs it again with the
- * smallest bindings possible, and throws where that changes anything; and both once more with
- * images of 16 bits.
+ * smallest bindings possible, and throws where that changes anything; both once more with images of
+ * 16 bits; and each of these with inputs read through textures, which must change nothing.
  */
 export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
   const recorded = recordCase(opCase, "f32");
@@ -178,15 +187,52 @@ export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
   await checkF16(gpu, opCase, recorded);
 
   checkedCases++;
+  if (await checkTextures(gpu, opCase, recorded, {}, f32, whole)) copiedCases++;
   const maxBindingBytes = smallestBinding(lowerTarget(gpu), graph, outputs);
   if (maxBindingBytes === undefined) return;
   splitCases++;
   const parts = await compute(gpu, opCase, recorded, { maxBindingBytes }, f32);
   check(`, bound in windows of ${maxBindingBytes} bytes`, parts);
+  await checkTextures(gpu, opCase, recorded, { maxBindingBytes }, f32, parts);
   if (opCase.partsReorderSums) return;
-  for (const [name, raw] of parts) {
-    assertEquals(new Uint32Array(raw), new Uint32Array(whole.get(name) ?? new ArrayBuffer()));
+  assertSame(`${opCase.name}, bound in windows`, recorded, parts, whole);
+}
+
+/** Throws where results differ in a bit; what follows a `flat` tensor in memory may be anything. */
+function assertSame(
+  what: string,
+  { outputs }: Recorded,
+  actual: Map<string, ArrayBuffer>,
+  expected: Map<string, ArrayBuffer>,
+): void {
+  for (const [name, raw] of actual) {
+    const { layout, shape } = tensor(outputs, name);
+    const count = layout === "flat" ? elementCount(shape) : raw.byteLength / 4;
+    const words = new Uint32Array(raw, 0, count);
+    const others = new Uint32Array(expected.get(name) ?? new ArrayBuffer());
+    const at = words.findIndex((word, i) => word !== others[i]);
+    assert(at === -1, `${what}: ${name} differs in word ${at}`);
   }
+}
+
+/** Runs a case with inputs read through textures; `false` where its kernels read none that way. */
+async function checkTextures(
+  gpu: Gpu,
+  opCase: OpCase,
+  recorded: Recorded,
+  limit: Partial<LowerTarget>,
+  written: (value: Array64, isImage: boolean) => Float32Array,
+  expected: Map<string, ArrayBuffer>,
+): Promise<boolean> {
+  const { graph, outputs } = recorded;
+  const copies = (target: Partial<LowerTarget>) =>
+    planProgram(graph, outputs, { ...lowerTarget(gpu), ...limit, ...target }).steps
+      .filter((step) => step.kind === "copy-to-texture").length;
+  if (copies(TEXTURES) === copies(BUFFERS)) return false;
+  const results = await compute(gpu, opCase, recorded, { ...limit, ...TEXTURES }, written);
+  const what = `${opCase.name}, read through textures, ${JSON.stringify(limit)}`;
+  assertSame(what, recorded, results, expected);
+  return true;
 }
 
 /**
@@ -219,16 +265,25 @@ async function checkF16(gpu: Gpu, opCase: OpCase, f32Case: Recorded): Promise<vo
       const what = `${opCase.name}, images of 16 bits, ${JSON.stringify(limit)}: ${name}`;
       compare(what, tensor(outputs, name), raw, reference, F16_BOUND, F16_SLACK);
     }
+    await checkTextures(gpu, opCase, recorded, limit, rounded, results);
   }
 }
 
 let checkedCases = 0;
 let splitCases = 0;
+let copiedCases = 0;
 
 /** Registers a test that at least one of a file's cases had tensors bound in several windows. */
 export function testWindows(): void {
   Deno.test("windows: some of these cases were computed in parts", () => {
     assert(splitCases > 0 || checkedCases === 0, `none of ${checkedCases} cases`);
+  });
+}
+
+/** Registers a test that at least one of a file's cases read something through textures. */
+export function testTextures(): void {
+  Deno.test("textures: some of these cases read copies of their inputs", () => {
+    assert(copiedCases > 0 || checkedCases === 0, `none of ${checkedCases} cases`);
   });
 }
 

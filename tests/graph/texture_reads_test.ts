@@ -1,0 +1,102 @@
+import { assert, assertEquals } from "@std/assert";
+import { INPUT_WIDTH } from "../../src/gpu/template.ts";
+import { Graph } from "../../src/graph/graph.ts";
+import type { LowerTarget, Step } from "../../src/graph/lower.ts";
+import { type BufferMemory, memoryBytes } from "../../src/graph/memory.ts";
+import { planProgram } from "../../src/graph/program_plan.ts";
+import {
+  areCopied,
+  copiesInto,
+  READ_PART_BYTES,
+  TEXTURE_READ_BYTES,
+  textureFor,
+} from "../../src/graph/texture_reads.ts";
+import { batchNorm2d } from "../../src/ops/batch_norm2d.ts";
+
+const target: LowerTarget = {
+  kernelFamily: "cpu",
+  maxTextureDimension: 8192,
+  maxBindingBytes: 2 ** 27,
+};
+
+/** The steps that normalise a batch, by the running statistics, for some target. */
+function normalize(shape: readonly number[], options: Partial<LowerTarget>): Step[] {
+  const graph = new Graph();
+  const [, channels = 1] = shape;
+  const vector = (name: string) => graph.input(name, { shape: [channels] });
+  const y = batchNorm2d(graph.input("x", { shape, layout: "c4" }), {
+    weight: vector("weight"),
+    bias: vector("bias"),
+    runningMean: vector("mean"),
+    runningVar: vector("variance"),
+  }, { training: false });
+  return planProgram(graph, { y }, { ...target, ...options }).steps;
+}
+
+function buffer(sizeBytes: number): BufferMemory {
+  return { kind: "buffer", label: "x", sizeBytes };
+}
+
+Deno.test("texture reads: large maps are cut and copied where that is asked for, and only there", () => {
+  const shape = [4, 16, 300, 500];
+  const [whole, ...others] = normalize(shape, {});
+  assert(whole?.kind === "dispatch" && others.length === 0, "one dispatch of buffers");
+  assert(whole.operands.every(({ kind }) => kind === "buffer"));
+  assertEquals(whole.spec.kernel.constants.TEXTURES, undefined);
+
+  const steps = normalize(shape, { textureReadBytes: TEXTURE_READ_BYTES });
+  const dispatches = steps.filter((step) => step.kind === "dispatch");
+  const [x] = whole.operands;
+  assert(x && dispatches.length >= memoryBytes(x) / READ_PART_BYTES, `${dispatches.length} parts`);
+  assert(dispatches.length > 1);
+  let [copied, written] = [0, 0];
+  steps.forEach((step, i) => {
+    if (step.kind === "copy-to-texture") {
+      const readers = steps.filter((s) =>
+        s.kind === "dispatch" && s.operands.includes(step.target)
+      );
+      assertEquals(readers.map((reader) => steps.indexOf(reader) > i), [true]);
+      if (step.target.label === "x") copied += step.width * step.height * 16;
+      return;
+    }
+    assertEquals(step.spec.kernel.constants.TEXTURES, "x weight bias mean spread");
+    const y = step.operands.at(-1);
+    assert(y?.kind === "buffer" && y.sizeBytes <= READ_PART_BYTES);
+    written += y.sizeBytes;
+    assert(step.operands.slice(0, -1).every(({ kind }) => kind === "texture"));
+  });
+  assertEquals(copied, memoryBytes(x), "every vec4 once");
+  assertEquals(written, memoryBytes(x));
+});
+
+Deno.test("texture reads: small maps and kernels with too many inputs read buffers", () => {
+  const dispatches = (shape: readonly number[], options: Partial<LowerTarget>) =>
+    normalize(shape, { textureReadBytes: TEXTURE_READ_BYTES, ...options })
+      .map((step) => step.kind === "dispatch" && step.operands[0]?.kind);
+  assertEquals(dispatches([1, 4, 60, 60], {}), ["buffer"]);
+  assertEquals(dispatches([1, 4, 300, 500], { maxStorageTextures: 4 }), ["buffer"]);
+  assertEquals(dispatches([1, 4, 300, 500], { maxTextureDimension: 64 }), ["buffer"]);
+  assertEquals(dispatches([1, 4, 300, 500], {}).at(-1), "texture");
+  assert(!areCopied([], { ...target, textureReadBytes: 1 }), "there is nothing to copy");
+});
+
+Deno.test("texture reads: copies hold whole rows and the rest", () => {
+  const copies = (vectors: number, type: "f32" | "f16") => {
+    const memory = buffer(vectors * (type === "f32" ? 16 : 8));
+    const reading = { kind: "reading", name: "x", memory, type } as const;
+    const texture = textureFor(reading);
+    return {
+      size: [texture.width, texture.height],
+      parts: copiesInto(texture, reading).map((c) => [c.offsetBytes, c.y, c.width, c.height]),
+    };
+  };
+  assertEquals(copies(3, "f32"), { size: [INPUT_WIDTH, 1], parts: [[0, 0, 3, 1]] });
+  assertEquals(copies(2 * INPUT_WIDTH, "f16"), {
+    size: [INPUT_WIDTH, 2],
+    parts: [[0, 0, INPUT_WIDTH, 2]],
+  });
+  assertEquals(copies(2 * INPUT_WIDTH + 5, "f16"), {
+    size: [INPUT_WIDTH, 3],
+    parts: [[0, 0, INPUT_WIDTH, 2], [2 * INPUT_WIDTH * 8, 2, 5, 1]],
+  });
+});
