@@ -143,8 +143,13 @@ function lowerInput(context: LowerContext, node: Node): void {
   const maps = [dy, node.output, ...(MASK || !RUNNING ? [x] : [])];
   context.split(g.planes, maps, (window) => {
     const gradient = context.reading("dy", window.of(dy));
-    // A copy may be bound beside the buffer that it is written to.
-    const IN_PLACE = overwrites && !context.copies([gradient]) ? 1 : 0;
+    const others = [
+      ...statistics,
+      ...(MASK || !RUNNING ? [context.reading("x", window.of(x)), vector("mean", mean)] : []),
+      ...(MASK ? [vector("bias", bias)] : []),
+    ];
+    // A copy may be bound beside the buffer that it was made of.
+    const IN_PLACE = overwrites && !context.copies([gradient, ...others]) ? 1 : 0;
     context.dispatch({
       kernel: {
         name: node.op,
@@ -161,13 +166,7 @@ function lowerInput(context: LowerContext, node: Node): void {
         window.first,
       ],
       grid: grid(window.count),
-    }, [
-      ...(IN_PLACE ? [] : [gradient]),
-      window.of(node.output),
-      ...statistics,
-      ...(MASK || !RUNNING ? [context.reading("x", window.of(x)), vector("mean", mean)] : []),
-      ...(MASK ? [vector("bias", bias)] : []),
-    ]);
+    }, [...(IN_PLACE ? [] : [gradient]), window.of(node.output), ...others]);
   });
 }
 

@@ -66,7 +66,9 @@ for (const kernelFamily of ["cpu", "gpu"] as const) {
     const fused = { "+relu": 0, "+relu_grad": 0 };
     for (let seed = 0; seed < PLANNED; seed++) {
       const { program, outputs } = differentiated(seed);
-      const plan = planProgram(program.graph, outputs, target);
+      // Every other one with copies of all that is read.
+      const copies = seed % 2 > 0 ? { textureReadBytes: 1, maxTextureDimension: 2048 } : {};
+      const plan = planProgram(program.graph, outputs, { ...target, ...copies });
       for (const kind of ["+relu", "+relu_grad"] as const) {
         fused[kind] += plan.steps.filter((step) => step.label.endsWith(kind)).length;
       }

@@ -1,8 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
+import { benchBatch, recordStep } from "../../src/bench/step.ts";
 import { INPUT_WIDTH } from "../../src/gpu/template.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import type { LowerTarget, Step } from "../../src/graph/lower.ts";
 import { type BufferMemory, memoryBytes } from "../../src/graph/memory.ts";
+import { compile } from "../../src/graph/program.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import {
   areCopied,
@@ -11,7 +13,9 @@ import {
   TEXTURE_READ_BYTES,
   textureFor,
 } from "../../src/graph/texture_reads.ts";
+import { arenaBlend } from "../../src/ops/arena_blend.ts";
 import { batchNorm2d } from "../../src/ops/batch_norm2d.ts";
+import { testGpu } from "../ops/harness.ts";
 
 const target: LowerTarget = {
   kernelFamily: "cpu",
@@ -99,4 +103,39 @@ Deno.test("texture reads: copies hold whole rows and the rest", () => {
     size: [INPUT_WIDTH, 3],
     parts: [[0, 0, INPUT_WIDTH, 2], [2 * INPUT_WIDTH * 8, 2, 5, 1]],
   });
+});
+
+Deno.test({
+  name: "texture reads: a train step, optimizer and all, gives the same to the bit",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    const gpu = await testGpu("cpu");
+    const images = gpu.supportsF16 ? "f16" : "f32";
+    const shape = { batch: 2, height: 37, width: 61 };
+    const run = async (textureReadBytes: number) => {
+      // With a loss scale, which takes the norm of the gradients.
+      const step = recordStep({ ...shape, mode: "train", firstLevel: 8, images });
+      const { graph, net: { store }, outputs, optimizer, lossScale } = step;
+      const k = graph.input("k", { shape: [2] });
+      arenaBlend("average", store.companion("average"), store.parameters, k);
+      const options = { outputs, stores: [store], historyOf: "loss" };
+      using program = await compile(gpu, graph, { ...options, target: { textureReadBytes } });
+      const { image, labels } = benchBatch(shape);
+      program.write("image", image);
+      program.write("labels", labels);
+      program.write("k", Float32Array.of(0.5, 0.25));
+      lossScale?.upload(gpu);
+      for (const number of [1, 2]) {
+        program.write("optimizer", optimizer.stepState(1e-3, number));
+        program.run();
+      }
+      const averages = await store.readCompanion(gpu, "average");
+      const made = { losses: await program.history(2), averages };
+      store.destroy();
+      lossScale?.destroy();
+      return made;
+    };
+    assertEquals(await run(1), await run(Infinity));
+  },
 });

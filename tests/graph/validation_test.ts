@@ -101,6 +101,8 @@ Deno.test("bindings of train steps are valid in browsers", () => {
         const optimizer = training ? adamw() : rmsprop({ momentum: 0.9 });
         optimizer.record(graph, net.store, gradients, { clipNorm: 1 });
         assertValid(planProgram(graph, { loss }, target));
+        const copies = { textureReadBytes: 1, maxStorageTextures: DEFAULT_LIMITS.storageTextures };
+        assertValid(planProgram(graph, { loss }, { ...target, ...copies }));
         // Little more than the largest weight: most images are bound in windows.
         const windowed = { ...target, maxBindingBytes: SMALL_BINDING_BYTES[model] };
         assertValid(planProgram(graph, { loss }, windowed));

@@ -69,7 +69,6 @@ for (const { name, ...changed } of CASES) {
       const from = new BlendArea({ ...common, height: 11, width: 9, rows: 7, ...changed.from });
       const graph = new Graph();
       areaAdd(area, from, graph.input("span", { shape: [2], dtype: "u32" }));
-      using program = await compile(gpu, graph, { outputs: {} });
       const own = random(1, [1, CHANNELS, area.height, area.width]);
       const added = random(2, [1, CHANNELS, from.height, from.width]);
       const resized = upsampleBilinear2d(added, {
@@ -82,24 +81,30 @@ for (const { name, ...changed } of CASES) {
       const low = Math.max(0, Math.floor((first + 0.5) * ratio - 0.5));
       const high = Math.min(from.height, Math.floor((end - 0.5) * ratio - 0.5) + 2);
       assert(high - low <= from.rows);
-      await fill(area, own, 5, 14);
-      await fill(from, added, low, high);
-      program.write("span", Uint32Array.of(first, end));
-      program.run();
-      const made = new Map(
-        await Promise.all(area.chunks.map(async (chunk) => {
-          const { home, sizeBytes } = chunk.memory;
-          const bytes = await gpu.readBuffer(home!.buffer.on(gpu), 0, sizeBytes);
-          return [chunk, new Float32Array(bytes)] as const;
-        })),
-      );
-      each(area, 5, 14, (c, y, x) => {
-        const { chunk, at } = place(area, c, y, x);
-        const i = (c * area.height + y) * area.width + x;
-        const expected = own.data[i]! + (y >= first && y < end ? resized.data[i]! : 0);
-        const found = made.get(chunk)![at]!;
-        assert(Math.abs(found - expected) < 1e-5, `${found} at ${[c, y, x]}, expected ${expected}`);
-      });
+      for (const textureReadBytes of [Infinity, 1]) {
+        using program = await compile(gpu, graph, { outputs: {}, target: { textureReadBytes } });
+        await fill(area, own, 5, 14);
+        await fill(from, added, low, high);
+        program.write("span", Uint32Array.of(first, end));
+        program.run();
+        const made = new Map(
+          await Promise.all(area.chunks.map(async (chunk) => {
+            const { home, sizeBytes } = chunk.memory;
+            const bytes = await gpu.readBuffer(home!.buffer.on(gpu), 0, sizeBytes);
+            return [chunk, new Float32Array(bytes)] as const;
+          })),
+        );
+        each(area, 5, 14, (c, y, x) => {
+          const { chunk, at } = place(area, c, y, x);
+          const i = (c * area.height + y) * area.width + x;
+          const expected = own.data[i]! + (y >= first && y < end ? resized.data[i]! : 0);
+          const found = made.get(chunk)![at]!;
+          assert(
+            Math.abs(found - expected) < 1e-5,
+            `${found} at ${[c, y, x]}, expected ${expected}`,
+          );
+        });
+      }
       area.destroy();
       from.destroy();
     },

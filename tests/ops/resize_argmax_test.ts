@@ -12,11 +12,17 @@ async function predict(logits: Array64, size: [number, number], threshold?: numb
   const graph = new Graph();
   const x = graph.input("x", { shape: logits.shape, layout: "c4" });
   const y = resizeArgmax(x, { size, ...(threshold === undefined ? {} : { threshold }) });
-  using program = await compile(await testGpu(), graph, { outputs: { y } });
-  program.fill(NaN);
-  program.write("x", Float32Array.from(logits.data));
-  program.run();
-  return unpackIds(await program.readInts("y"), ...size);
+  const run = async (textureReadBytes: number) => {
+    const target = { textureReadBytes };
+    using program = await compile(await testGpu(), graph, { outputs: { y }, target });
+    program.fill(NaN);
+    program.write("x", Float32Array.from(logits.data));
+    program.run();
+    return unpackIds(await program.readInts("y"), ...size);
+  };
+  const ids = await run(Infinity);
+  assertEquals(await run(1), ids, "read through textures");
+  return ids;
 }
 
 /** Pixels whose two best classes are closer than float32 can tell are no test of the choice. */

@@ -44,10 +44,11 @@ interface Made {
 async function blend(
   channels: number,
   all: ReturnType<typeof windows>,
-  options: AreaArgmaxOptions & { maxBindingBytes?: number },
+  options: AreaArgmaxOptions & { maxBindingBytes?: number; textureReadBytes?: number },
 ): Promise<Made> {
   const gpu = await testGpu();
   const { size: [height, width], rows, maxBindingBytes = 2 ** 27 } = options;
+  const target = { textureReadBytes: options.textureReadBytes ?? Infinity };
   const area = new BlendArea({
     channels,
     height: HEIGHT,
@@ -60,12 +61,12 @@ async function blend(
   const weights = graph.input("weights", { shape: [SIDE * 2] });
   const placement = graph.input("placement", { shape: [5], dtype: "u32" });
   windowBlend(x, weights, placement, area);
-  using add = await compile(gpu, graph, { outputs: {} });
+  using add = await compile(gpu, graph, { outputs: {}, target });
   const bands = new Graph();
   const first = bands.input("first", { shape: [1], dtype: "u32" });
   const { ids, probabilities } = areaArgmax(area, first, options);
   const outputs = { ids, ...(probabilities ? { probabilities } : {}) };
-  using band = await compile(gpu, bands, { outputs });
+  using band = await compile(gpu, bands, { outputs, target });
   band.fill(NaN);
   for (const { memory } of area.chunks) {
     const poison = new Float32Array(memory.sizeBytes / 4).fill(NaN);
@@ -140,7 +141,8 @@ for (const size of [[HEIGHT, WIDTH], [22, 31], [6, 7]] as const) {
           alignCorners: false,
         });
         const options = { size, rows: 3, values: "logits", maxBindingBytes } as const;
-        const made = await blend(channels, all, { ...options, probabilities: true });
+        const both = { ...options, probabilities: true };
+        const made = await blend(channels, all, both);
         const keep = (_: number, i: number) => decided(map, i);
         assertEquals(made.ids.filter(keep), [...Array.from(argmax(map).data)].filter(keep));
         const expected = softmax(map).data;
@@ -149,6 +151,7 @@ for (const size of [[HEIGHT, WIDTH], [22, 31], [6, 7]] as const) {
           assert(Math.abs(p - expected[i]!) < 2 ** -11, `${p} at ${i}, expected ${expected[i]}`)
         );
         assertEquals((await blend(channels, all, options)).ids, made.ids);
+        assertEquals(await blend(channels, all, { ...both, textureReadBytes: 1 }), made);
       },
     });
   }
