@@ -11,8 +11,9 @@
 //   transformed  the image of a texture whose rows are the GROUP blocks that a workgroup multiplies:
 //                texel block % GROUP of row ((block / GROUP)*N*N + position)*inputPlanes + plane;
 //                up to a multiple of 16 the last block stands for those behind it
-// Bindings: 0 params, 1 input, 2 transformed
-// Constants: GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all,
+// Bindings: 0 params, 1 input, 2 transformed; NORMALIZE: 3 weight, 4 bias, 5 mean, 6 spread
+// Constants: NORMALIZE: 1 makes (x - mean) * spread * weight + bias of what it reads, 0 outside of the
+//   image, and with PRE_RELU what is below 0; GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all,
 //   or half of the rows of V: outer for the first, the last and those of the first point, inner for
 //   the others (64 vec4s at once leave the processor's caches of code and registers)
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
@@ -27,6 +28,7 @@ struct Params {
   firstRow: u32, // of those that are staged, counted through all images
   bandShift: u32,
   inputPlanes: u32,
+  width: u32,
   blocksX: u32,
   blocksPerImage: u32,
   firstBlock: u32,
@@ -36,6 +38,12 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var input: texture_storage_2d<${TEXEL}, read>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<vec4<f32>>;
+//@if NORMALIZE
+//@input(3) weight: 'vec4f'
+//@input(4) bias: 'vec4f'
+//@input(5) mean: 'vec4f'
+//@input(6) spread: 'vec4f'
+//@end
 
 // q: coefficients of Q at even powers; r: those of Q(x) / (x^2 - p^2) for each point; s: squares
 const p0 = ${POINT_0};
@@ -84,9 +92,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let left${i} = (row${i} & bandMask) * params.pitch;
   let y${i} = (row${i} >> params.bandShift) * params.inputPlanes + id.y;
   //@end
+  //@if NORMALIZE
+  let center = mean_at(id.y);
+  let scale = spread_at(id.y) * weight_at(id.y);
+  let shift = bias_at(id.y);
+  //@for i in 0..N
+  let insideX${i} = blockX + ${i}u - 1u < params.width;
+  let insideY${i} = blockY + ${i}u - 1u < params.imageRows - 2u;
+  //@end
+  //@end
+  //@let raw = NORMALIZE ? 'raw' : 'd'
+  //@let head = PRE_RELU ? 'max(' : ''
+  //@let tail = PRE_RELU ? ', vec4<f32>())' : ''
   // t${row}_${column}: B^T d
   //@for x in 0..N
-  $each(y in 0..N){ let d${y}_${x} = textureLoad(input, vec2<u32>(left${y} + x${x}, y${y})); }
+  $each(y in 0..N){ let ${raw}${y}_${x} = textureLoad(input, vec2<u32>(left${y} + x${x}, y${y})); }
+  //@if NORMALIZE
+  $each(y in 0..N){ let d${y}_${x} = select(vec4<f32>(), ${head}fma(raw${y}_${x} - center, scale, shift)${tail}, insideX${x} && insideY${y}); }
+  //@end
   //@if ROWS != 'inner'
   let t0_${x} = $sum(k in 0..PAIRS + 1){q${k} * d${2 * k}_${x}};
   let t${N - 1}_${x} = $sum(k in 0..PAIRS + 1){q${k} * d${2 * k + 1}_${x}};

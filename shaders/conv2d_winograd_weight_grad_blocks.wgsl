@@ -8,8 +8,8 @@
 //           bands as src/graph/staging.ts says
 //   blocks  the image of a texture, as conv2d_winograd_input leaves it, with the planes of all
 //           inputs; blocks behind the last, up to a multiple of 16, become zero
-// Bindings: 0 params, 1 input, 2 blocks
-// Constants: STAGED: 0 | 1; GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all |
+// Bindings: 0 params, 1 input, 2 blocks; NORMALIZE: 3 weight, 4 bias, 5 mean, 6 spread
+// Constants: NORMALIZE, PRE_RELU: see conv2d_winograd_input.wgsl; STAGED: 0 | 1; GROUP, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2; ROWS all |
 //   outer | inner, see conv2d_winograd_input.wgsl
 // Grid: x over blocks in workgroups of 16, y over planes of an image of the input.
 
@@ -23,6 +23,7 @@ struct Params {
   firstRow: u32, // of those that are staged, counted through all images
   bandShift: u32,
   planes: u32,
+  width: u32,
   firstPlane: u32,
   allPlanes: u32,
   blocksX: u32,
@@ -38,6 +39,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<${IMAGE}>;
 //@end
 @group(0) @binding(2) var<storage, read_write> blocks: array<vec4<f32>>;
+//@if NORMALIZE
+//@input(3) weight: 'vec4f'
+//@input(4) bias: 'vec4f'
+//@input(5) mean: 'vec4f'
+//@input(6) spread: 'vec4f'
+//@end
 
 // Powers of the points
 //@for p in 0..PAIRS
@@ -76,12 +83,27 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let plane = (image * params.planes + id.y) * params.imageRows;
   $each(k in 0..SIDE){ let y${k} = (plane + min(row + ${k}u, params.imageRows - 1u)) * params.pitch; }
   //@end
+  //@if NORMALIZE
+  let center = mean_at(id.y);
+  let scale = spread_at(id.y) * weight_at(id.y);
+  let shift = bias_at(id.y);
+  //@for k in 0..SIDE
+  let insideX${k} = used && column + ${k}u - 1u < params.width;
+  let insideY${k} = row + ${k}u - 1u < params.imageRows - 2u;
+  //@end
+  //@end
+  //@let raw = NORMALIZE ? 'raw' : 'd'
+  //@let head = PRE_RELU ? 'max(' : ''
+  //@let tail = PRE_RELU ? ', vec4<f32>())' : ''
   // t${row}_${column}: A x
   //@for x in 0..SIDE
   //@if STAGED
-  $each(y in 0..SIDE){ let d${y}_${x} = textureLoad(input, vec2<u32>(left${y} + x${x}, y${y})); }
+  $each(y in 0..SIDE){ let ${raw}${y}_${x} = textureLoad(input, vec2<u32>(left${y} + x${x}, y${y})); }
   //@else
-  $each(y in 0..SIDE){ let d${y}_${x} = vec4<f32>(input[y${y} + x${x}]); }
+  $each(y in 0..SIDE){ let ${raw}${y}_${x} = vec4<f32>(input[y${y} + x${x}]); }
+  //@end
+  //@if NORMALIZE
+  $each(y in 0..SIDE){ let d${y}_${x} = select(vec4<f32>(), ${head}fma(raw${y}_${x} - center, scale, shift)${tail}, insideX${x} && insideY${y}); }
   //@end
   //@if ROWS != 'inner'
   let t0_${x} = d0_${x};

@@ -93,6 +93,11 @@ export interface NodeSpec {
   isCheap?: boolean;
   /** Set for nodes that some devices compute together. */
   joint?: Joint;
+  /**
+   * Whether a device can apply a batch normalisation and a ReLU to the first input as it is read: what
+   * `rewrite_conv_input.ts` asks.
+   */
+  takesPrologue?(node: Node, target: LowerTarget): boolean;
   /** Emits the steps that compute the outputs. */
   lower(context: LowerContext, node: Node): void;
   /**

@@ -13,6 +13,7 @@ import { type MemoryPlan, planMemory } from "./plan.ts";
 import { recompute } from "./recompute.ts";
 import { join } from "./join.ts";
 import { rewrite } from "./rewrite.ts";
+import { moveNormalizations } from "./rewrite_conv_input.ts";
 import { lastUsesOf } from "./readers.ts";
 
 /** A node as it is planned: where its steps end and what it leaves. */
@@ -86,7 +87,7 @@ export function planProgram(
     }
   }
   const target = { ...device, images: graph.images };
-  const recorded = rewrite(graph, tensors);
+  const recorded = moveNormalizations(rewrite(graph, tensors), tensors, target);
   const kept = target.recompute === false ? recorded : recompute(recorded, tensors, target);
   const lowered = join(kept, target);
   const context = new LowerContext(target, lastUsesOf(lowered, tensors));

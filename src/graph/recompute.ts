@@ -114,7 +114,7 @@ function withoutIdle(
 }
 
 /** Whether an effect of `between` may change what `node` reads. */
-function changesInputs(between: readonly Node[], node: Node): boolean {
+export function changesInputs(between: readonly Node[], node: Node): boolean {
   const buffers = new Set(node.inputs.flatMap((t) => t.home?.buffer ?? []));
   return between.some((other) => {
     if (!other.spec.effect) return false;

@@ -22,6 +22,8 @@ export interface Reading {
   readonly memory: BufferMemory;
   /** Of its numbers. */
   readonly type: ImageType;
+  /** Set where what else the kernel reads has been copied, so that no pass is ended by this. */
+  readonly followsCopies?: boolean;
 }
 
 /** Larger ones are cut, where they can be, so that the copies stay in the processor's cache. */
@@ -37,9 +39,17 @@ export function areCopied(
   readings: readonly Reading[],
   { textureReadBytes = Infinity, maxTextureDimension, maxStorageTextures = Infinity }: LowerTarget,
 ): boolean {
-  return readings.length > 0 && readings.length <= maxStorageTextures &&
-    readings.reduce((sum, { memory }) => sum + memory.sizeBytes, 0) >= textureReadBytes &&
+  return textureReadBytes < Infinity && readings.length > 0 &&
+    readings.length <= maxStorageTextures &&
+    bytesOf(readings) >= textureReadBytes &&
     readings.every((reading) => rowsOf(reading) <= maxTextureDimension);
+}
+
+function bytesOf(readings: readonly Reading[]): number {
+  return readings.reduce(
+    (sum, { memory, followsCopies }) => sum + (followsCopies ? Infinity : memory.sizeBytes),
+    0,
+  );
 }
 
 function rowsOf({ memory, type }: Reading): number {

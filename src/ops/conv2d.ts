@@ -7,7 +7,15 @@ import type { Attributes, Joint, Tensor } from "../graph/graph.ts";
 import { concatParts } from "./concat.ts";
 import { lowerNormalizedConv } from "./conv_batch_norm.ts";
 import { ConvGradients } from "./conv_joint_grads.ts";
-import { chooseConvFamily, lowerForward, lowerInputGrad, lowerWeightGrad } from "./conv_lower.ts";
+import {
+  canPrepare,
+  canPrepareImages,
+  chooseConvFamily,
+  lowerForward,
+  lowerInputGrad,
+  lowerWeightGrad,
+} from "./conv_lower.ts";
+import { ownInputs, preparationOf, prepare } from "./conv_prologue.ts";
 import {
   convFlops,
   convOutputSize,
@@ -57,15 +65,24 @@ export function conv2d(
     outputs: [{ shape: [shape.batch, shape.outputChannels, height, width], layout: "c4" }],
     attributes: convAttributes(shape),
     flops: convFlops(shape),
+    // What normalises its own results has inputs of its own behind the others.
+    takesPrologue: (node, target) =>
+      node.attributes.normalize !== true && canPrepare(target, shape, "forward"),
     lower(context, node) {
       const inputs = node.inputs.slice(0, parts.length);
       const [w, ...rest] = node.inputs.slice(parts.length);
       const b = bias && rest[0];
-      if (!w) return;
+      const [x] = inputs;
+      if (!w || !x) return;
       if (node.attributes.normalize === true) {
         lowerNormalizedConv(context, node, { shape, inputs, weight: w, bias: b });
+        return;
+      }
+      const preparation = preparationOf(context, node);
+      if (!preparation || canPrepareImages(context, shape, "forward", x, node.output)) {
+        lowerForward(context, shape, inputs, w, b, node.output, { preparation });
       } else {
-        lowerForward(context, shape, inputs, w, b, node.output);
+        lowerForward(context, shape, [prepare(context, node, x)], w, b, node.output);
       }
     },
     backward([dy], needs) {
@@ -132,10 +149,17 @@ export function convWeightGrad(
     attributes: convAttributes(shape),
     flops: convFlops(shape),
     ...(joint ? { joint } : {}),
+    takesPrologue: (_, target) => canPrepare(target, shape, "weightGrad"),
     lower(context, node) {
-      const gradient = node.inputs.at(-1);
-      if (gradient) {
-        lowerWeightGrad(context, shape, node.inputs.slice(0, -1), gradient, node.output);
+      const own = ownInputs(node);
+      const [x] = own;
+      const gradient = own.at(-1);
+      if (!x || !gradient) return;
+      const preparation = preparationOf(context, node);
+      if (!preparation || canPrepareImages(context, shape, "weightGrad", x, gradient)) {
+        lowerWeightGrad(context, shape, own.slice(0, -1), gradient, node.output, preparation);
+      } else {
+        lowerWeightGrad(context, shape, [prepare(context, node, x)], gradient, node.output);
       }
     },
   }).output;

@@ -36,7 +36,7 @@ export function lowerNormalizedConv(
   if (takesWholeImages(context, shape, inputs, output)) {
     const memory = fold(context, state, shape.outputChannels, Number(attributes.eps), bias);
     const affine = { memory, relu: attributes.relu === true };
-    lowerForward(context, shape, inputs, weight, undefined, output, affine);
+    lowerForward(context, shape, inputs, weight, undefined, output, { affine });
     return;
   }
   // Sums that come in parts can be normalised only when all parts are added up.

@@ -9,6 +9,7 @@ import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { rangesOf, type UnitRange } from "../graph/windows.ts";
 import { clearBorder } from "./clear_border.ts";
 import { chooseConvFamily, limitsOf, textureDims } from "./conv_lower.ts";
+import { ownInputs, type Preparation, preparationOf } from "./conv_prologue.ts";
 import type { ConvShape } from "./conv_shape.ts";
 import { type ConvDims, inputGradOf } from "./conv_texture.ts";
 import { inputPlanesOf, planesOf } from "./conv_texture_geometry.ts";
@@ -26,6 +27,7 @@ import { suitsWinogradWeightGrad, winogradWeightGrad } from "./conv_winograd_wei
 /** The gradient of the weight, with what it needs beside that of the output. */
 interface WeightGrad {
   readonly inputs: readonly ImageView[];
+  readonly preparation: Preparation | undefined;
   readonly output: BufferMemory;
 }
 
@@ -121,9 +123,10 @@ function lotOf(context: LowerContext, nodes: readonly Node[]): Lot {
   for (const node of nodes) {
     const segment = segmentOf(node);
     if (segment === undefined) {
-      const inputs = node.inputs.map((input) => context.view(input));
+      const inputs = ownInputs(node).map((input) => context.view(input));
       gradient = inputs.pop();
-      weightGrad = { inputs, output: context.memory(node.output) };
+      const preparation = preparationOf(context, node);
+      weightGrad = { inputs, preparation, output: context.memory(node.output) };
       continue;
     }
     const [dy, weight] = node.inputs;
@@ -183,7 +186,10 @@ function lowerImages(
   const { gradientPlanes, adjoints, grid, blocks } = cutOf(dims, lot, target);
 
   const inputs = weightGrad?.inputs.map((view) => imagesOf(view, range)) ?? [];
-  const sum = weightGrad && winogradWeightGrad(dims, target, blocks, kept.sums !== undefined);
+  const preparation = weightGrad?.preparation;
+  const prologue = preparation?.prologue;
+  const isAdded = kept.sums !== undefined;
+  const sum = weightGrad && winogradWeightGrad(dims, target, blocks, isAdded, prologue);
   if (weightGrad && sum && !kept.sums) {
     const sums = kept.sums = context.scratch("sums", sum.sumBytes);
     const reading = context.reading("sums", sums, "f32");
@@ -202,7 +208,7 @@ function lowerImages(
     const transform = imageTransform(dims, gradientPlanes, grid, some, target);
     const windows = transformWindows(context, transform, [imagesOf(gradient, range)]);
     const part = sum?.parts[p];
-    if (part && kept.sums) accumulateBlocks(context, part, windows, inputs, kept.sums);
+    if (part && kept.sums) accumulateBlocks(context, part, windows, inputs, kept.sums, preparation);
     for (const { parts, packed, output } of convolutions) {
       const part = parts[p];
       if (part) multiplyWindows(context, part, windows, packed, output.memory, []);

@@ -7,6 +7,7 @@ import type { Tensor } from "../graph/graph.ts";
 import { storageBytes } from "../graph/layout.ts";
 import type { ImageView, LowerContext, LowerTarget } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
+import { rangesOf } from "../graph/windows.ts";
 import { clearBorder } from "./clear_border.ts";
 import {
   type ConvJob,
@@ -18,6 +19,7 @@ import {
   type WeightGradJob,
 } from "./conv_windows.ts";
 import { type Affine, type Finish, finishOf } from "./conv_epilogue.ts";
+import type { Preparation } from "./conv_prologue.ts";
 import {
   type DirectDispatches,
   directForward,
@@ -74,7 +76,7 @@ export function lowerForward(
   weight: Tensor,
   bias: Tensor | undefined,
   output: Tensor,
-  affine?: Affine,
+  { affine, preparation }: { affine?: Affine; preparation?: Preparation | undefined } = {},
 ): void {
   const job = {
     shape,
@@ -82,9 +84,42 @@ export function lowerForward(
     weight: context.memory(weight),
     bias: bias && context.memory(bias),
     affine,
+    preparation,
     output: context.view(output),
   };
   splitForward(context, job, limitsOf(context.target, shape), (part) => forward(context, part));
+}
+
+/** The way of a convolution, or of its weight's gradient, that can prepare what it reads. */
+const PREPARING = { forward: suitsWinograd, weightGrad: suitsWinogradWeightGrad };
+
+/** Whether `most` images at once, and what is left of the batch, go a way that prepares them. */
+export function canPrepare(
+  target: LowerTarget,
+  shape: ConvShape,
+  way: keyof typeof PREPARING,
+  most: number = limitsOf(target, shape).mostImages,
+): boolean {
+  return shape.inputChannels.length === 1 && most >= 1 &&
+    rangesOf(shape.batch, most).every(({ count: batch }) => {
+      const dims = textureDims({ ...shape, batch });
+      return dims !== undefined && PREPARING[way](dims, target) &&
+        chooseConvFamily(target, { ...shape, batch }) === "texture";
+    });
+}
+
+/** The same where the images are known, which may be too large to be bound. */
+export function canPrepareImages(
+  context: LowerContext,
+  shape: ConvShape,
+  way: keyof typeof PREPARING,
+  input: Tensor,
+  output: Tensor,
+): boolean {
+  const { target } = context;
+  const images = { inputs: [context.view(input)], output: context.view(output) };
+  const limits = way === "forward" ? limitsOf(target, shape) : weightGradLimits(target, shape);
+  return canPrepare(target, shape, way, imagesAtOnce(context, images, limits));
 }
 
 /** Whether no image of a convolution has to be cut by channels, so that no sum comes in parts. */
@@ -103,12 +138,12 @@ export function takesWholeImages(
 
 function forward(
   context: LowerContext,
-  { shape, inputs, weight, bias, affine, output }: ConvJob,
+  { shape, inputs, weight, bias, affine, preparation, output }: ConvJob,
 ): void {
   const finish = finishOf(bias, affine);
   const dims = texture(context, shape);
   if (dims) {
-    convolve(context, forwardOf(dims), inputs, weight, output.memory, finish);
+    convolve(context, forwardOf(dims), inputs, weight, output.memory, finish, preparation);
     clearBorder(context, output);
     return;
   }
@@ -183,35 +218,44 @@ export function lowerWeightGrad(
   inputs: readonly Tensor[],
   gradient: Tensor,
   output: Tensor,
+  preparation?: Preparation,
 ): void {
   const job = {
     shape,
     inputs: inputs.map((input) => context.view(input)),
     gradient: context.view(gradient),
+    preparation,
     output: context.memory(output),
   };
-  // Some of the texture family's kernels bind the inputs, too.
-  const limits = { ...limitsOf(context.target, shape), bindsInputs: true };
-  splitWeightGrad(context, job, limits, (part) => weightGrad(context, part));
+  splitWeightGrad(context, job, weightGradLimits(context.target, shape), (part) => {
+    weightGrad(context, part);
+  });
+}
+
+/** Some of the texture family's kernels for it bind the inputs, too. */
+function weightGradLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
+  return { ...limitsOf(target, shape), bindsInputs: true };
 }
 
 function weightGrad(
   context: LowerContext,
-  { shape, inputs, gradient, output }: WeightGradJob,
+  { shape, inputs, gradient, preparation, output }: WeightGradJob,
 ): void {
   const { maxBindingBytes } = context.target;
   const dims = texture(context, shape);
   if (dims) {
     if (suitsWinogradWeightGrad(dims, context.target)) {
-      const spec = winogradWeightGrad(dims, context.target);
+      const prologue = preparation?.prologue;
+      const spec = winogradWeightGrad(dims, context.target, undefined, false, prologue);
       const sums = context.scratch("sums", spec.sumBytes);
       for (const part of spec.parts) {
         const windows = transformWindows(context, part, [gradient]);
-        accumulateBlocks(context, part, windows, inputs, sums);
+        accumulateBlocks(context, part, windows, inputs, sums, preparation);
       }
       context.dispatch(spec.finish, [context.reading("sums", sums, "f32"), output]);
       return;
     }
+    if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
     const stagedGradient = context.stage([gradient]);
     const staged = context.stage(inputs);
     const spec = textureWeightGrad(dims, context.target);
@@ -295,17 +339,20 @@ function convolve(
   weight: BufferMemory,
   output: BufferMemory,
   { epilogue, operands }: Finish,
+  preparation?: Preparation,
 ): void {
   if (!suitsWinograd(convolution.dims, context.target)) {
+    if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
     const spec = textureConvolution(convolution, context.target, epilogue);
     const packed = packWeights(context, spec, weight);
     context.dispatch(spec.convolve, [context.stage(images), packed, output, ...operands]);
     return;
   }
-  const spec = winogradConvolution(convolution, context.target, epilogue);
+  const prologue = preparation?.prologue;
+  const spec = winogradConvolution(convolution, context.target, epilogue, undefined, prologue);
   const packed = packWeights(context, spec, weight);
   for (const part of spec.parts) {
-    const windows = transformWindows(context, part, images);
+    const windows = transformWindows(context, part, images, preparation);
     multiplyWindows(context, part, windows, packed, output, operands);
   }
 }

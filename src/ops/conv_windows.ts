@@ -16,6 +16,7 @@ import {
   windowOfUnits,
 } from "../graph/windows.ts";
 import type { Affine } from "./conv_epilogue.ts";
+import type { Preparation } from "./conv_prologue.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS } from "./conv_texture_geometry.ts";
 import { linearGrid } from "./grid.ts";
@@ -31,6 +32,8 @@ export interface ConvJob {
   readonly bias: BufferMemory | undefined;
   /** Instead of a bias; only where {@linkcode imagesAtOnce} gives at least one. */
   readonly affine?: Affine | undefined;
+  /** Done to the only input; where {@linkcode imagesAtOnce} gives at least one. */
+  readonly preparation?: Preparation | undefined;
   readonly output: ImageView;
 }
 
@@ -39,6 +42,8 @@ export interface WeightGradJob {
   readonly shape: ConvShape;
   readonly inputs: readonly ImageView[];
   readonly gradient: ImageView;
+  /** Done to the only input; where whole images can be bound. */
+  readonly preparation?: Preparation | undefined;
   /** [O, I, kH, kW], `flat` */
   readonly output: BufferMemory;
 }
@@ -61,6 +66,7 @@ export function splitForward(
   if (splitImages(context, job, limits, run)) return;
   const { shape, inputs, output, bias } = job;
   if (job.affine) throw new Error("Partial sums of a convolution cannot be scaled and offset");
+  if (job.preparation) throw new Error("Some channels of an image cannot be prepared");
   const { batch, outputChannels } = shape;
   const pieces = inputs.flatMap((view, i) => {
     const before = shape.inputChannels.slice(0, i).reduce((sum, c) => sum + c, 0);
@@ -155,6 +161,7 @@ export function splitWeightGrad(
           shape: { ...shape, batch: range.count },
           inputs: inputs.map((view) => imagesOf(view, range)),
           gradient: imagesOf(gradient, range),
+          preparation: job.preparation,
           output: target,
         });
       addUp(context, output, length, "f32", i === 0, runPart);

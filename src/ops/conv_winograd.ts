@@ -23,6 +23,7 @@ import outputSource from "../../shaders/conv2d_winograd_output.wgsl" with { type
 import packSource from "../../shaders/conv2d_winograd_pack_weights.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
+import type { Prologue } from "./conv_prologue.ts";
 import {
   type ConvDims,
   inputPlanesOf,
@@ -118,6 +119,7 @@ export function winogradConvolution(
   target: TextureTarget,
   epilogue: Epilogue,
   ranges?: readonly BlockRange[],
+  prologue: Prologue = "none",
 ): WinogradDispatches {
   const { batch, height, width, outputChannels } = dims;
   const inputPlanes = inputPlanesOf(dims);
@@ -128,7 +130,7 @@ export function winogradConvolution(
   const stage = stagingOf(batch * inputPlanes, height, width, target);
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
-    ...imageTransform(dims, inputPlanes, grid, range, target),
+    ...imageTransform(dims, inputPlanes, grid, range, target, prologue),
     multiply: inputPlanes > FEW_PLANES
       ? {
         kernel: {

@@ -9,6 +9,7 @@ import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { c4Geometry } from "../graph/layout.ts";
 import { bandGeometry } from "../graph/staging.ts";
 import type { UnitRange } from "../graph/windows.ts";
+import { type Prologue, prologueConstants } from "./conv_prologue.ts";
 import type { TextureTarget } from "./conv_texture.ts";
 import { type ConvDims, inputPlanesOf, type StagingTarget } from "./conv_texture_geometry.ts";
 
@@ -167,7 +168,8 @@ export interface ImageTransform {
   /** The rows that it sees, to be staged as `bandGeometry` says. */
   readonly rows: UnitRange;
   /**
-   * Any order. Bindings: 0 params, 1 those rows (texture), 2 transformed (`transformed.bytes`).
+   * Any order. Bindings: 0 params, 1 those rows (texture), 2 transformed (`transformed.bytes`), 3
+   * what the prologue needs.
    */
   readonly transform: readonly DispatchSpec[];
   readonly transformed: TextureImage;
@@ -199,7 +201,7 @@ export function rowWords(
   const { rows, pitch } = c4Geometry([1, 1, dims.height, dims.width], images);
   const { first, count } = rowsOf(dims, grid, range);
   const { bandShift } = bandGeometry(planes, count, pitch, maxTextureDimension);
-  return [rows, pitch, first, bandShift, planes];
+  return [rows, pitch, first, bandShift, planes, dims.width];
 }
 
 /** How some blocks of images of `planes` planes are transformed. */
@@ -209,6 +211,7 @@ export function imageTransform(
   grid: BlockGrid,
   range: BlockRange,
   target: TextureTarget,
+  prologue: Prologue = "none",
 ): ImageTransform {
   const { blocksX, blocksPerImage, group, positions, constants, rows } = grid;
   const { first, count, groups } = range;
@@ -218,7 +221,7 @@ export function imageTransform(
       kernel: {
         name: "conv2d_winograd_input",
         source: inputSource,
-        constants: { GROUP: group, ROWS, ...constants },
+        constants: { GROUP: group, ROWS, ...prologueConstants(prologue), ...constants },
       },
       params: [
         ...rowWords(dims, planes, grid, range, target),

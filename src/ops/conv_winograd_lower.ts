@@ -6,6 +6,7 @@
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
+import { type Preparation, prologueOperands } from "./conv_prologue.ts";
 import type { WinogradPart } from "./conv_winograd.ts";
 import type { ImageTransform, TextureImage } from "./conv_winograd_geometry.ts";
 import { stagesBlocks, type WinogradGradPart } from "./conv_winograd_weight_grad.ts";
@@ -52,10 +53,13 @@ export function transformWindows(
   context: LowerContext,
   { rows, transform, transformed }: ImageTransform,
   images: readonly ImageView[],
+  preparation?: Preparation,
 ): TextureMemory {
   const staged = context.stageRows(images, rows);
   return viaTexture(context, "transformed", transformed, (buffer) => {
-    for (const dispatch of transform) context.dispatch(dispatch, [staged, buffer]);
+    for (const dispatch of transform) {
+      context.dispatch(dispatch, [staged, buffer, ...prologueOperands(context, preparation)]);
+    }
   });
 }
 
@@ -84,13 +88,16 @@ export function accumulateBlocks(
   windows: TextureMemory,
   inputs: readonly ImageView[],
   sums: BufferMemory,
+  preparation?: Preparation,
 ): void {
   const texture = viaTexture(context, "blocks", blocks, (buffer) => {
     transformBlocks.forEach((dispatches, i) => {
       const input = inputs[i];
       if (!input) throw new RangeError(`There is no input ${i}`);
       const memory = stagesBlocks(context.target) ? context.stageRows([input], rows) : input.memory;
-      for (const dispatch of dispatches) context.dispatch(dispatch, [memory, buffer]);
+      for (const dispatch of dispatches) {
+        context.dispatch(dispatch, [memory, buffer, ...prologueOperands(context, preparation)]);
+      }
     });
   });
   const before = context.reading("before", sums, "f32");

@@ -18,6 +18,7 @@ import finishSource from "../../shaders/conv2d_winograd_weight_grad_finish.wgsl"
   type: "text",
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { type Prologue, prologueConstants } from "./conv_prologue.ts";
 import type { TextureTarget } from "./conv_texture.ts";
 import {
   type ConvDims,
@@ -113,12 +114,14 @@ function lanesOf(inputPlanes: number, gradientPlanes: number) {
  * dW [O, I, 3, 3] from the inputs and the staged gradient of the output.
  * @param ranges the parts, where others are to share the transformed gradient
  * @param isAdded whether the sums of other images are there already
+ * @param prologue what is done to the pixels of the inputs
  */
 export function winogradWeightGrad(
   dims: ConvDims,
   target: TextureTarget,
   ranges?: readonly BlockRange[],
   isAdded = false,
+  prologue: Prologue = "none",
 ): WinogradWeightGrad {
   const { inputChannels, outputChannels } = dims;
   const { maxBindingBytes = Infinity } = target;
@@ -145,7 +148,13 @@ export function winogradWeightGrad(
         kernel: {
           name: "conv2d_winograd_weight_grad_blocks",
           source: blocksSource,
-          constants: { STAGED, GROUP: grid.group, ROWS, ...grid.constants },
+          constants: {
+            STAGED,
+            GROUP: grid.group,
+            ROWS,
+            ...prologueConstants(prologue),
+            ...grid.constants,
+          },
         },
         params: [
           ...rowWords(dims, planes, grid, range, target),
