@@ -4,7 +4,6 @@
  * serves; weights are cut to size, and sums over input channels or images are added up.
  * @module
  */
-import copySource from "../../shaders/copy_block.wgsl" with { type: "text" };
 import { c4Geometry, type ImageType, vectorBytesOf } from "../graph/layout.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
@@ -19,7 +18,7 @@ import type { Affine } from "./conv_epilogue.ts";
 import type { Preparation } from "./conv_prologue.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS } from "./conv_texture_geometry.ts";
-import { linearGrid } from "./grid.ts";
+import { copyBlock } from "./copy_block.ts";
 
 /** A convolution, or the gradient of one of its inputs, with everything it touches. */
 export interface ConvJob {
@@ -366,32 +365,6 @@ function cut(
   const row = { rows: 1, length: count, xStride: 0, yFirst: 0, yStride: 0, add: false };
   copyBlock(context, vector, part, { ...row, xFirst: first });
   return part;
-}
-
-interface Block {
-  rows: number;
-  length: number;
-  xFirst: number;
-  xStride: number;
-  yFirst: number;
-  yStride: number;
-  add: boolean;
-}
-
-function copyBlock(
-  context: LowerContext,
-  x: BufferMemory,
-  y: BufferMemory,
-  block: Block,
-  type: ImageType = "f32",
-): void {
-  const { rows, length, xFirst, xStride, yFirst, yStride, add } = block;
-  const { grid, stride } = linearGrid(rows * length);
-  context.dispatch({
-    kernel: { name: "copy_block", source: copySource, constants: { ADD: add ? 1 : 0, TYPE: type } },
-    params: [rows * length, stride, length, xFirst, xStride, yFirst, yStride],
-    grid,
-  }, [x, y]);
 }
 
 function tapsOf({ kernel: [height, width] }: ConvShape): number {
