@@ -158,6 +158,13 @@ async function selfTestRows(
           : "no shapes tuned (deno task bench tune)"),
       right: true,
     },
+    {
+      name: "large buffers",
+      text: gpu.textureReadBytes < Infinity
+        ? "read through textures, which is faster here"
+        : "read as they are",
+      right: true,
+    },
     { name: "GPU memory", text: `programs may plan ${gib(gpu.memoryBudgetBytes)}`, right: true },
   ];
 }
