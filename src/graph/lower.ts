@@ -297,9 +297,12 @@ export class LowerContext {
     return read.map((memory, i) => this.reading(names[i] ?? "", memory, dtype));
   }
 
-  /** Whether a kernel that reads all these, and nothing else of that kind, reads copies of them. */
-  copies(readings: readonly Reading[]): boolean {
-    return areCopied(readings, this.target);
+  /**
+   * Whether a kernel that reads all these, and nothing else of that kind, reads copies of them.
+   * @param textures that it binds anyway
+   */
+  copies(readings: readonly Reading[], textures = 0): boolean {
+    return areCopied(readings, this.target, textures);
   }
 
   /** A texture with a copy of a buffer. */
@@ -315,7 +318,8 @@ export class LowerContext {
    */
   dispatch(spec: DispatchSpec, operands: readonly (Tensor | Memory | Reading)[]): void {
     const readings = operands.flatMap((o) => "kind" in o && o.kind === "reading" ? o : []);
-    const copied = this.copies(readings);
+    const textures = operands.filter((o) => "kind" in o && o.kind === "texture").length;
+    const copied = this.copies(readings, textures);
     if (copied) checkInputs(spec.kernel.source, readings);
     const memories = operands.map((operand) => {
       if (!("kind" in operand)) return this.memory(operand);

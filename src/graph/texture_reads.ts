@@ -34,13 +34,17 @@ export function partBytes({ maxBindingBytes, textureReadBytes = Infinity }: Lowe
   return textureReadBytes < Infinity ? Math.min(maxBindingBytes, READ_PART_BYTES) : maxBindingBytes;
 }
 
-/** Whether what a kernel reads is copied: all of it, since that ends a pass only once. */
+/**
+ * Whether what a kernel reads is copied: all of it, since that ends a pass only once.
+ * @param textures that it binds anyway
+ */
 export function areCopied(
   readings: readonly Reading[],
   { textureReadBytes = Infinity, maxTextureDimension, maxStorageTextures = Infinity }: LowerTarget,
+  textures = 0,
 ): boolean {
   return textureReadBytes < Infinity && readings.length > 0 &&
-    readings.length <= maxStorageTextures &&
+    textures + readings.length <= maxStorageTextures &&
     bytesOf(readings) >= textureReadBytes &&
     readings.every((reading) => rowsOf(reading) <= maxTextureDimension);
 }

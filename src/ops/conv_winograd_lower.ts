@@ -101,6 +101,6 @@ export function accumulateBlocks(
     });
   });
   const before = context.reading("before", sums, "f32");
-  const copied = isAdded && context.copies([before]);
+  const copied = isAdded && context.copies([before], 2);
   context.dispatch(accumulate(copied), [windows, texture, sums, ...copied ? [before] : []]);
 }

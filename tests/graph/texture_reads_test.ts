@@ -86,6 +86,20 @@ Deno.test("texture reads: small maps and kernels with too many inputs read buffe
   assert(!areCopied([], { ...target, textureReadBytes: 1 }), "there is nothing to copy");
 });
 
+Deno.test("texture reads: kernels bind no more textures than a device allows, copies and others", () => {
+  const shape = { batch: 1, height: 96, width: 96 };
+  const { graph, outputs } = recordStep({ ...shape, mode: "train", firstLevel: 64 });
+  for (const maxStorageTextures of [4, 5]) {
+    const limits = { ...target, textureReadBytes: 1, maxStorageTextures };
+    const dispatches = planProgram(graph, outputs, limits).steps
+      .filter((step) => step.kind === "dispatch");
+    const counts = dispatches.map(({ operands }) =>
+      operands.filter(({ kind }) => kind === "texture").length
+    );
+    assertEquals(Math.max(...counts), maxStorageTextures);
+  }
+});
+
 Deno.test("texture reads: copies hold whole rows and the rest", () => {
   const copies = (vectors: number, type: "f32" | "f16") => {
     const memory = buffer(vectors * (type === "f32" ? 16 : 8));
