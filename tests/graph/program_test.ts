@@ -184,7 +184,7 @@ Deno.test("program: queued runs happen in order, at any depth", async () => {
 });
 
 Deno.test("program: a plan over the memory budget is refused with what to do", async () => {
-  using gpu = await requestGpu({ memoryBudgetBytes: 2 ** 20 });
+  using gpu = await requestGpu({ memoryBudgetBytes: 2 ** 20, textureReadBytes: Infinity });
   const error = await assertRejects(
     () => doubling(gpu, { shape: [1, 4, 254, 254], layout: "c4" }),
     InputError,
