@@ -21,6 +21,7 @@ export {
   type ConstantInput,
   Graph,
   type InputGradients,
+  type Joint,
   Node,
   type NodeSpec,
   Tensor,
@@ -61,6 +62,7 @@ export {
   type VectorWindow,
 } from "./graph/lower.ts";
 export { type HostValues } from "./graph/host_values.ts";
+export { type Reading } from "./graph/texture_reads.ts";
 export { type UnitRange } from "./graph/windows.ts";
 export { type BufferSlot, type MemoryPlan, type Slot, type TextureSlot } from "./graph/plan.ts";
 export { type ProfileEntry } from "./graph/profile.ts";

@@ -111,7 +111,7 @@ function lanesOf(inputPlanes: number, gradientPlanes: number) {
 }
 
 /**
- * dW [O, I, 3, 3] from the inputs and the staged gradient of the output.
+ * dW [O, I, 3, 3] from the inputs and the gradient of the output.
  * @param ranges the parts, where others are to share the transformed gradient
  * @param isAdded whether the sums of other images are there already
  * @param prologue what is done to the pixels of the inputs
