@@ -14,7 +14,8 @@
 //   sums      [strip of groups of blocks][position][input channel][output plane], four output
 //             channels a vec4
 // Bindings: 0 params, 1 gradient, 2 input, 3 sums; COPIED: 4 before, a copy of the sums
-// Constants: COPIED: 0 | 1, reads what is added to from the copy; OUT_PLANES, IN_PLANES of an invocation; RUN: blocks of a pass, divides 16; GROUP
+// Constants: COPIED: 0 | 1, reads what is added to from the copy; OUT_PLANES, IN_PLANES of an
+//   invocation; RUN: blocks of a pass, divides 16; GROUP
 // Grid: x = input groups fastest, then output groups; y over strips, z over positions.
 
 struct Params {

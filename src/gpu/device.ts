@@ -61,8 +61,8 @@ const WANTED_LIMITS = [
 ] as const;
 
 /** Where buffers are read so much slower than textures, kernels read textures. */
-const SLOW_READ_COST = 5;
-/** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.2 ms. */
+const SLOW_READ_COST = 4;
+/** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.1 ms or more. */
 const TEXTURE_READ_BYTES = 2 ** 18;
 
 /** Submissions that no fence follows: for about so long, but not more than so many. */
@@ -115,7 +115,8 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
 
 /** From how many bytes on reading textures is faster than reading buffers. */
 async function measuredReadBytes(device: GPUDevice): Promise<number> {
-  const cost = await bufferReadCost(device) ?? 0;
+  // A device that is lost meanwhile says so when it is used.
+  const cost = await bufferReadCost(device).catch(() => undefined) ?? 0;
   return cost > SLOW_READ_COST ? TEXTURE_READ_BYTES : Infinity;
 }
 

@@ -22,15 +22,10 @@ import multiplyFewSource from "../../shaders/conv2d_winograd_multiply_few.wgsl" 
 import outputSource from "../../shaders/conv2d_winograd_output.wgsl" with { type: "text" };
 import packSource from "../../shaders/conv2d_winograd_pack_weights.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { c4Geometry } from "../graph/layout.ts";
 import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import type { Prologue } from "./conv_prologue.ts";
-import {
-  type ConvDims,
-  inputPlanesOf,
-  planesOf,
-  segmentWords,
-  stagingOf,
-} from "./conv_texture_geometry.ts";
+import { type ConvDims, inputPlanesOf, planesOf, segmentWords } from "./conv_texture_geometry.ts";
 import type { TextureConvolution, TextureTarget } from "./conv_texture.ts";
 import {
   type BlockGrid,
@@ -121,13 +116,13 @@ export function winogradConvolution(
   ranges?: readonly BlockRange[],
   prologue: Prologue = "none",
 ): WinogradDispatches {
-  const { batch, height, width, outputChannels } = dims;
+  const { height, width, outputChannels } = dims;
   const inputPlanes = inputPlanesOf(dims);
   const outputPlanes = planesOf(outputChannels);
   const grid = blockGrid(dims);
   const { positions } = grid;
   const { outBlocks, blocksPerColumn, columns, packed } = weightsOf(dims, grid, target);
-  const stage = stagingOf(batch * inputPlanes, height, width, target);
+  const { rows, pitch } = c4Geometry([1, 1, height, width], target.images ?? "f32");
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
     ...imageTransform(dims, inputPlanes, grid, range, target, prologue),
@@ -169,8 +164,8 @@ export function winogradConvolution(
       params: [
         width,
         height,
-        stage.planeRows,
-        stage.pitch,
+        rows,
+        pitch,
         outputPlanes,
         outputChannels,
         grid.blocksX,
