@@ -25,6 +25,7 @@
  * @module
  */
 
+import { IMAGE_CONSTANTS } from "./kernel_spec.ts";
 import {
   type Expression,
   integer,
@@ -183,13 +184,13 @@ function declare(input: Input, scope: Scope): string {
   const name = renderInline(input.name, scope);
   if (!/^[A-Za-z_]\w*$/.test(name)) throw new TemplateError(`\`${name}\` is no name of an input`);
   const vector = input.type(scope);
-  if (vector !== "vec4f" && vector !== "vec4h") {
+  const image = Object.values(IMAGE_CONSTANTS).find(({ IMAGE }) => IMAGE === vector);
+  if (!image) {
     throw new TemplateError(`an input needs the type vec4f or vec4h, found \`${vector}\``);
   }
   const isTexture = String(scope.get("TEXTURES") ?? "").split(" ").includes(name);
-  const texel = vector === "vec4h" ? "rgba16float" : "rgba32float";
   const declaration = isTexture
-    ? `${place} var ${name}: texture_storage_2d<${texel}, read>;`
+    ? `${place} var ${name}: texture_storage_2d<${image.TEXEL}, read>;`
     : `${place} var<storage, read> ${name}: array<${vector}>;`;
   const value = isTexture
     ? `textureLoad(${name}, vec2u(i % ${INPUT_WIDTH}u, i / ${INPUT_WIDTH}u))`

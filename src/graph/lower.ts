@@ -18,6 +18,7 @@ import {
 import { stackPlanes, stageBands, type Staged } from "./staging.ts";
 import {
   areCopied,
+  canBeCopied,
   checkInputs,
   copiesInto,
   partBytes,
@@ -305,6 +306,16 @@ export class LowerContext {
     return areCopied(readings, this.target, textures);
   }
 
+  /**
+   * The same readings with copies that are made here, for several dispatches that copy anyway.
+   * @param textures that those bind beside
+   */
+  copied(readings: readonly Reading[], textures: number): readonly Reading[] {
+    return canBeCopied(readings, this.target, textures)
+      ? readings.map((reading) => ({ ...reading, copy: this.#copyOf(reading) }))
+      : readings;
+  }
+
   /** A texture with a copy of a buffer. */
   #copyOf(reading: Reading): TextureMemory {
     const texture = textureFor(reading);
@@ -324,7 +335,7 @@ export class LowerContext {
     const memories = operands.map((operand) => {
       if (!("kind" in operand)) return this.memory(operand);
       if (operand.kind !== "reading") return operand;
-      return copied ? this.#copyOf(operand) : operand.memory;
+      return copied ? operand.copy ?? this.#copyOf(operand) : operand.memory;
     });
     checkDispatch(this.#node, spec, memories, this.target);
     const constants = {

@@ -22,8 +22,8 @@ export interface Reading {
   readonly memory: BufferMemory;
   /** Of its numbers. */
   readonly type: ImageType;
-  /** Set where what else the kernel reads has been copied, so that no pass is ended by this. */
-  readonly followsCopies?: boolean;
+  /** A copy that several dispatches share, made already. */
+  readonly copy?: TextureMemory;
 }
 
 /** Larger ones are cut, where they can be, so that the copies stay in the processor's cache. */
@@ -40,20 +40,25 @@ export function partBytes({ maxBindingBytes, textureReadBytes = Infinity }: Lowe
  */
 export function areCopied(
   readings: readonly Reading[],
+  target: LowerTarget,
+  textures = 0,
+): boolean {
+  const { textureReadBytes = Infinity } = target;
+  // What is copied already costs nothing more.
+  const bytesOf = ({ copy, memory }: Reading) => copy ? Infinity : memory.sizeBytes;
+  return canBeCopied(readings, target, textures) &&
+    readings.reduce((sum, reading) => sum + bytesOf(reading), 0) >= textureReadBytes;
+}
+
+/** Whether copies of all these fit the device, and are read faster. */
+export function canBeCopied(
+  readings: readonly Reading[],
   { textureReadBytes = Infinity, maxTextureDimension, maxStorageTextures = Infinity }: LowerTarget,
   textures = 0,
 ): boolean {
   return textureReadBytes < Infinity && readings.length > 0 &&
     textures + readings.length <= maxStorageTextures &&
-    bytesOf(readings) >= textureReadBytes &&
     readings.every((reading) => rowsOf(reading) <= maxTextureDimension);
-}
-
-function bytesOf(readings: readonly Reading[]): number {
-  return readings.reduce(
-    (sum, { memory, followsCopies }) => sum + (followsCopies ? Infinity : memory.sizeBytes),
-    0,
-  );
 }
 
 function rowsOf({ memory, type }: Reading): number {
@@ -83,12 +88,20 @@ export function copiesInto(
   ].filter(({ width, height }) => width > 0 && height > 0);
 }
 
+/** By template: names of its inputs, which are looked for at every dispatch. */
+const declared = new Map<string, ReadonlySet<string>>();
+
 /** Throws where a template does not declare what is read as its input. */
 export function checkInputs(source: string, readings: readonly Reading[]): void {
-  for (const { name } of readings) {
+  let names = declared.get(source);
+  if (!names) {
     // Inputs that there are several of have a number, in the template an expression.
-    const base = name.replace(/\d+$/, "");
-    if (new RegExp(`//@input\\(.*\\) ${base}(\\d*|\\$\\{\\w+\\}):`).test(source)) continue;
+    const found = source.matchAll(/\/\/@input\(.*\) ([A-Za-z_]+)(?:\d+|\$\{\w+\})?:/g);
+    names = new Set([...found].map(([, name = ""]) => name));
+    declared.set(source, names);
+  }
+  for (const { name } of readings) {
+    if (names.has(name.replace(/\d+$/, ""))) continue;
     throw new RangeError(`"${name}" is read by a kernel without an input of that name`);
   }
 }

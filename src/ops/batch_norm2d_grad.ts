@@ -103,11 +103,7 @@ function lowerReduce(context: LowerContext, node: Node): void {
       context.reading("mean", mean, "f32"),
       partials,
       ...(MASK
-        ? [
-          context.reading("weight", weight, "f32"),
-          context.reading("bias", bias, "f32"),
-          context.reading("spread", spread, "f32"),
-        ]
+        ? context.readings(["weight", "bias", "spread"], [weight, bias, spread], "f32")
         : []),
     ]);
   });

@@ -49,10 +49,11 @@ export function lowerNormalize(
       grid: grid(window.count),
     }, [
       context.reading("x", window.of(x)),
-      context.reading("weight", weight, "f32"),
-      context.reading("bias", bias, "f32"),
-      context.reading("mean", mean, "f32"),
-      context.reading("spread", spread, "f32"),
+      ...context.readings(
+        ["weight", "bias", "mean", "spread"],
+        [weight, bias, mean, spread],
+        "f32",
+      ),
       window.of(output),
     ]);
   });

@@ -15,7 +15,7 @@ import {
   lowerInputGrad,
   lowerWeightGrad,
 } from "./conv_lower.ts";
-import { ownInputs, preparationOf, prepare } from "./conv_prologue.ts";
+import { firstInput, ownInputs } from "./conv_prologue.ts";
 import {
   convFlops,
   convOutputSize,
@@ -78,12 +78,10 @@ export function conv2d(
         lowerNormalizedConv(context, node, { shape, inputs, weight: w, bias: b });
         return;
       }
-      const preparation = preparationOf(context, node);
-      if (!preparation || canPrepareImages(context, shape, "forward", x, node.output)) {
-        lowerForward(context, shape, inputs, w, b, node.output, { preparation });
-      } else {
-        lowerForward(context, shape, [prepare(context, node, x)], w, b, node.output);
-      }
+      const canPrepare = canPrepareImages(context, shape, "forward", x, node.output);
+      const [first, preparation] = firstInput(context, node, x, canPrepare);
+      const sources = [first, ...inputs.slice(1)];
+      lowerForward(context, shape, sources, w, b, node.output, { preparation });
     },
     backward([dy], needs) {
       if (!dy) return [];
@@ -151,16 +149,12 @@ export function convWeightGrad(
     ...(joint ? { joint } : {}),
     takesPrologue: (_, target) => canPrepare(target, shape, "weightGrad"),
     lower(context, node) {
-      const own = ownInputs(node);
-      const [x] = own;
-      const gradient = own.at(-1);
+      const [x, ...others] = ownInputs(node);
+      const gradient = others.pop();
       if (!x || !gradient) return;
-      const preparation = preparationOf(context, node);
-      if (!preparation || canPrepareImages(context, shape, "weightGrad", x, gradient)) {
-        lowerWeightGrad(context, shape, own.slice(0, -1), gradient, node.output, preparation);
-      } else {
-        lowerWeightGrad(context, shape, [prepare(context, node, x)], gradient, node.output);
-      }
+      const canPrepare = canPrepareImages(context, shape, "weightGrad", x, gradient);
+      const [first, preparation] = firstInput(context, node, x, canPrepare);
+      lowerWeightGrad(context, shape, [first, ...others], gradient, node.output, preparation);
     },
   }).output;
 }

@@ -9,7 +9,7 @@ import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import { rangesOf, type UnitRange } from "../graph/windows.ts";
 import { clearBorder } from "./clear_border.ts";
 import { chooseConvFamily, limitsOf, textureDims } from "./conv_lower.ts";
-import { ownInputs, type Preparation, preparationOf } from "./conv_prologue.ts";
+import { ownInputs, type Preparation, preparationOf, withCopies } from "./conv_prologue.ts";
 import type { ConvShape } from "./conv_shape.ts";
 import { type ConvDims, inputGradOf } from "./conv_texture.ts";
 import { inputPlanesOf, planesOf } from "./conv_texture_geometry.ts";
@@ -204,11 +204,12 @@ function lowerImages(
     return { parts: spec.parts, packed, output: imagesOf(inputGrad.output, range) };
   });
 
+  const prepared = withCopies(context, preparation);
   blocks.forEach((some, p) => {
     const transform = imageTransform(dims, gradientPlanes, grid, some, target);
     const windows = transformWindows(context, transform, [imagesOf(gradient, range)]);
     const part = sum?.parts[p];
-    if (part && kept.sums) accumulateBlocks(context, part, windows, inputs, kept.sums, preparation);
+    if (part && kept.sums) accumulateBlocks(context, part, windows, inputs, kept.sums, prepared);
     for (const { parts, packed, output } of convolutions) {
       const part = parts[p];
       if (part) multiplyWindows(context, part, windows, packed, output.memory, []);

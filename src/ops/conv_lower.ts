@@ -19,7 +19,7 @@ import {
   type WeightGradJob,
 } from "./conv_windows.ts";
 import { type Affine, type Finish, finishOf } from "./conv_epilogue.ts";
-import type { Preparation } from "./conv_prologue.ts";
+import { type Preparation, withCopies } from "./conv_prologue.ts";
 import {
   type DirectDispatches,
   directForward,
@@ -248,9 +248,10 @@ function weightGrad(
       const prologue = preparation?.prologue;
       const spec = winogradWeightGrad(dims, context.target, undefined, false, prologue);
       const sums = context.scratch("sums", spec.sumBytes);
+      const prepared = withCopies(context, preparation);
       for (const part of spec.parts) {
         const windows = transformWindows(context, part, [gradient]);
-        accumulateBlocks(context, part, windows, inputs, sums, preparation);
+        accumulateBlocks(context, part, windows, inputs, sums, prepared);
       }
       context.dispatch(spec.finish, [context.reading("sums", sums, "f32"), output]);
       return;
@@ -351,8 +352,9 @@ function convolve(
   const prologue = preparation?.prologue;
   const spec = winogradConvolution(convolution, context.target, epilogue, undefined, prologue);
   const packed = packWeights(context, spec, weight);
+  const prepared = withCopies(context, preparation);
   for (const part of spec.parts) {
-    const windows = transformWindows(context, part, images, preparation);
+    const windows = transformWindows(context, part, images, prepared);
     multiplyWindows(context, part, windows, packed, output, operands);
   }
 }

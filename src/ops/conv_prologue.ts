@@ -6,7 +6,6 @@
 import { Tensor } from "../graph/graph.ts";
 import type { Node } from "../graph/graph.ts";
 import type { LowerContext } from "../graph/lower.ts";
-import type { BufferMemory } from "../graph/memory.ts";
 import type { Reading } from "../graph/texture_reads.ts";
 import { lowerNormalize } from "./batch_norm2d_normalize.ts";
 
@@ -16,7 +15,8 @@ export type Prologue = "none" | "normalize" | "normalize_relu";
 /** A prologue and the vectors it needs, `flat` [C] each: weight, bias, mean and invstd. */
 export interface Preparation {
   readonly prologue: Prologue;
-  readonly vectors: readonly BufferMemory[];
+  /** What a kernel binds behind everything else. */
+  readonly operands: readonly Reading[];
 }
 
 /** The attribute of a node whose last inputs are the vectors of a prologue. */
@@ -33,12 +33,35 @@ export function ownInputs({ inputs, attributes }: Node): readonly Tensor[] {
 export function preparationOf(context: LowerContext, node: Node): Preparation | undefined {
   const prologue = node.attributes[PROLOGUE];
   if (prologue !== "normalize" && prologue !== "normalize_relu") return undefined;
-  const vectors = node.inputs.slice(-NAMES.length).map((tensor) => context.memory(tensor));
-  return { prologue, vectors };
+  return {
+    prologue,
+    operands: context.readings(NAMES, node.inputs.slice(-NAMES.length), "f32"),
+  };
 }
 
-/** Emits the steps of a node's prologue, where its kernel cannot; the image that it makes. */
-export function prepare(context: LowerContext, node: Node, x: Tensor): Tensor {
+/** The same with copies of its vectors, where they are read from copies: once for all parts. */
+export function withCopies(
+  context: LowerContext,
+  preparation: Preparation | undefined,
+): Preparation | undefined {
+  if (!preparation) return undefined;
+  // Kernels bind the staged rows beside them.
+  return { ...preparation, operands: context.copied(preparation.operands, 1) };
+}
+
+/** The first input of a node with what its kernels do to it; where they cannot, what is made of it. */
+export function firstInput(
+  context: LowerContext,
+  node: Node,
+  x: Tensor,
+  canPrepare: boolean,
+): [Tensor, Preparation | undefined] {
+  const preparation = preparationOf(context, node);
+  return !preparation || canPrepare ? [x, preparation] : [prepare(context, node, x), undefined];
+}
+
+/** Emits the steps of a node's prologue; the image that they make. */
+function prepare(context: LowerContext, node: Node, x: Tensor): Tensor {
   const { graph, id, label } = x;
   const prepared = new Tensor(graph, id, `${label} (normalised)`, x);
   const relu = node.attributes[PROLOGUE] === "normalize_relu";
@@ -53,15 +76,4 @@ export function prologueConstants(prologue: Prologue): { NORMALIZE: number; PRE_
     NORMALIZE: prologue === "none" ? 0 : 1,
     PRE_RELU: prologue === "normalize_relu" ? 1 : 0,
   };
-}
-
-/** What a kernel with a prologue binds behind everything else. */
-export function prologueOperands(
-  context: LowerContext,
-  preparation: Preparation | undefined,
-): Reading[] {
-  return (preparation?.vectors ?? []).map((memory, i) => ({
-    ...context.reading(NAMES[i] ?? "", memory, "f32"),
-    followsCopies: true,
-  }));
 }

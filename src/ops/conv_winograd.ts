@@ -121,6 +121,7 @@ export function winogradConvolution(
   const outputPlanes = planesOf(outputChannels);
   const grid = blockGrid(dims);
   const { positions } = grid;
+  const tile = fewTile(inputPlanes, target);
   const { outBlocks, blocksPerColumn, columns, packed } = weightsOf(dims, grid, target);
   const { rows, pitch } = c4Geometry([1, 1, height, width], target.images ?? "f32");
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
@@ -144,12 +145,12 @@ export function winogradConvolution(
             IN_PLANES: inputPlanes,
             PACKED: OUT_PLANES,
             GROUP: grid.group,
-            ...fewTile(inputPlanes, target),
+            ...tile,
           },
         },
         params: [outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
         grid: [
-          Math.ceil(outputPlanes / fewTile(inputPlanes, target).OUT_PLANES),
+          Math.ceil(outputPlanes / tile.OUT_PLANES),
           positions,
           1,
         ],

@@ -6,7 +6,7 @@
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
-import { type Preparation, prologueOperands } from "./conv_prologue.ts";
+import type { Preparation } from "./conv_prologue.ts";
 import type { WinogradPart } from "./conv_winograd.ts";
 import type { ImageTransform, TextureImage } from "./conv_winograd_geometry.ts";
 import { stagesBlocks, type WinogradGradPart } from "./conv_winograd_weight_grad.ts";
@@ -58,7 +58,7 @@ export function transformWindows(
   const staged = context.stageRows(images, rows);
   return viaTexture(context, "transformed", transformed, (buffer) => {
     for (const dispatch of transform) {
-      context.dispatch(dispatch, [staged, buffer, ...prologueOperands(context, preparation)]);
+      context.dispatch(dispatch, [staged, buffer, ...preparation?.operands ?? []]);
     }
   });
 }
@@ -96,7 +96,7 @@ export function accumulateBlocks(
       if (!input) throw new RangeError(`There is no input ${i}`);
       const memory = stagesBlocks(context.target) ? context.stageRows([input], rows) : input.memory;
       for (const dispatch of dispatches) {
-        context.dispatch(dispatch, [memory, buffer, ...prologueOperands(context, preparation)]);
+        context.dispatch(dispatch, [memory, buffer, ...preparation?.operands ?? []]);
       }
     });
   });
