@@ -78,8 +78,8 @@ export function conv2d(
         lowerNormalizedConv(context, node, { shape, inputs, weight: w, bias: b });
         return;
       }
-      const canPrepare = canPrepareImages(context, shape, "forward", x, node.output);
-      const [first, preparation] = firstInput(context, node, x, canPrepare);
+      const isPrepared = canPrepareImages(context, shape, "forward", x, node.output);
+      const [first, preparation] = firstInput(context, node, x, isPrepared);
       const sources = [first, ...inputs.slice(1)];
       lowerForward(context, shape, sources, w, b, node.output, { preparation });
     },
@@ -152,8 +152,8 @@ export function convWeightGrad(
       const [x, ...others] = ownInputs(node);
       const gradient = others.pop();
       if (!x || !gradient) return;
-      const canPrepare = canPrepareImages(context, shape, "weightGrad", x, gradient);
-      const [first, preparation] = firstInput(context, node, x, canPrepare);
+      const isPrepared = canPrepareImages(context, shape, "weightGrad", x, gradient);
+      const [first, preparation] = firstInput(context, node, x, isPrepared);
       lowerWeightGrad(context, shape, [first, ...others], gradient, node.output, preparation);
     },
   }).output;
