@@ -15,22 +15,48 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
   const temporary = join(dirname(path), `.${basename(path)}.${Deno.pid}.tmp`);
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
-    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+    using file = await openLocked(temporary);
     for (let written = 0; written < bytes.length;) {
       written += await file.write(bytes.subarray(written));
     }
     // Without this a rename can reach the disk before the contents do.
     await file.sync();
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => undefined);
-    throw unwritable(path, error);
-  }
-  // The file is closed by now: Windows renames no open ones.
-  try {
+    // Elsewhere the lock is kept until the name is gone, but Windows renames no open files.
+    if (Deno.build.os === "windows") file.close();
     await Deno.rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => undefined);
     throw unwritable(path, error);
+  }
+}
+
+const LOCK_ATTEMPTS = 100;
+
+/**
+ * An empty file, locked as long as it is open. The system frees a lock when a process ends, however
+ * it ends, which is how {@linkcode removeStaleTemporaries} knows what nobody writes any more.
+ */
+async function openLocked(path: string): Promise<Deno.FsFile> {
+  for (let attempt = 1;; attempt++) {
+    const file = await Deno.open(path, { write: true, create: true, truncate: true });
+    try {
+      // Somebody who tidies up may have taken it for left behind before it was locked.
+      const locked = await file.tryLock(true) && await isStillAt(path, file);
+      if (locked || attempt === LOCK_ATTEMPTS) return file;
+    } catch {
+      // A file system without locks: age alone tells there.
+      return file;
+    }
+    file.close();
+  }
+}
+
+async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).ino === (await file.stat()).ino;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 
@@ -39,38 +65,38 @@ const STALE_AFTER_MS = 60 * 60 * 1000;
 
 /**
  * Removes temporary files that writes of killed programs left in a folder, as far as that is certain:
- * after an hour, or where the system shows its processes and there is none of that number.
- * @param options.shared whether programs on other machines may be writing there, too, whose processes
- *   nobody sees here: then only age counts
+ * after an hour, or where nobody holds the lock that {@linkcode writeFileAtomic} takes.
+ * @param options.shared whether programs on other machines may be writing there, too, whose locks
+ *   not every file system shows here: then only age counts
  * @param options.ending of the files that were to be written; default: of all
  */
 export async function removeStaleTemporaries(
   folder: string,
   { shared = false, ending = "" }: { shared?: boolean; ending?: string } = {},
 ): Promise<void> {
-  try {
-    for await (const { name } of Deno.readDir(folder)) {
-      const pid = /^\..+\.(\d+)\.tmp$/.exec(name)?.[1];
-      if (pid === undefined || pid === String(Deno.pid)) continue;
-      if (!name.endsWith(`${ending}.${pid}.tmp`)) continue;
-      const path = join(folder, name);
-      const age = Date.now() - ((await Deno.stat(path)).mtime?.getTime() ?? Date.now());
-      if (age > STALE_AFTER_MS || !shared && await isGone(pid)) await Deno.remove(path);
-    }
-  } catch {
-    // Somebody else's files, or gone by now: nothing that anybody waits for.
+  // What fails are somebody else's files, or gone by now: nothing that anybody waits for.
+  const names = await temporariesIn(folder).catch(() => []);
+  for (const name of names) {
+    if (!name.replace(TEMPORARY, "").endsWith(ending)) continue;
+    await removeIfStale(join(folder, name), shared).catch(() => undefined);
   }
 }
 
-/** Whether no process has this number; false where nobody can tell. */
-async function isGone(pid: string): Promise<boolean> {
-  if (Deno.build.os !== "linux") return false;
-  try {
-    await Deno.stat(`/proc/${pid}`);
-    return false;
-  } catch (error) {
-    return error instanceof Deno.errors.NotFound;
-  }
+const TEMPORARY = /\.\d+\.tmp$/;
+
+async function temporariesIn(folder: string): Promise<string[]> {
+  const entries = await Array.fromAsync(Deno.readDir(folder));
+  return entries.map(({ name }) => name).filter((name) =>
+    name.startsWith(".") && TEMPORARY.test(name)
+  );
+}
+
+async function removeIfStale(path: string, shared: boolean): Promise<void> {
+  const age = Date.now() - ((await Deno.stat(path)).mtime?.getTime() ?? Date.now());
+  if (age > STALE_AFTER_MS) return await Deno.remove(path);
+  if (shared) return;
+  using file = await Deno.open(path, { write: true });
+  if (await file.tryLock(true)) await Deno.remove(path);
 }
 
 function unwritable(path: string, error: unknown): InputError {

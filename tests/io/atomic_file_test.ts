@@ -1,0 +1,83 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { InputError } from "../../src/errors.ts";
+import { removeStaleTemporaries, writeFileAtomic } from "../../src/io/atomic_file.ts";
+import { inFolder, namesIn } from "../cli/run_command.ts";
+import { canRead, canWrite } from "../support.ts";
+
+const ignore = !canRead || !canWrite;
+const HOUR_MS = 3_600_000;
+
+async function leave(path: string, ageMs: number): Promise<void> {
+  await Deno.writeTextFile(path, "half");
+  const time = (Date.now() - ageMs) / 1000;
+  await Deno.utime(path, time, time);
+}
+
+Deno.test(
+  "temporary files that nobody writes any more are removed at once",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      // Numbers of processes that there are tell nothing: they are given again.
+      for (const pid of [1, Deno.pid, 99999999]) await leave(`${folder}/.a.npy.${pid}.tmp`, 0);
+      const others = [".a.npy.tmp", ".b.x.tmp", "a.npy.1.tmp", "last.safetensors"];
+      for (const name of others) await leave(`${folder}/${name}`, 2 * HOUR_MS);
+      using file = await Deno.open(`${folder}/.locked.7.tmp`, { write: true, create: true });
+      await file.lock(true);
+      await leave(`${folder}/.old.7.tmp`, 2 * HOUR_MS);
+      await removeStaleTemporaries(folder);
+      assertEquals(await namesIn(folder), [...others, ".locked.7.tmp"].sort());
+    }),
+);
+
+Deno.test(
+  "where other machines write, too, only age tells",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      await leave(`${folder}/.young.npy.7.tmp`, 0.9 * HOUR_MS);
+      await leave(`${folder}/.old.npy.7.tmp`, 1.1 * HOUR_MS);
+      await leave(`${folder}/.old.png.7.tmp`, 1.1 * HOUR_MS);
+      await removeStaleTemporaries(folder, { shared: true, ending: ".npy" });
+      assertEquals(await namesIn(folder), [".old.png.7.tmp", ".young.npy.7.tmp"]);
+      await removeStaleTemporaries(`${folder}/missing`);
+    }),
+);
+
+Deno.test(
+  "tidying up beside writers costs none of them its file",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      let writing = true;
+      const tidying = (async () => {
+        while (writing) await removeStaleTemporaries(folder);
+      })();
+      const names = Array.from({ length: 300 }, (_, i) => `file${String(i).padStart(3, "0")}`);
+      try {
+        for (const name of names) {
+          await writeFileAtomic(`${folder}/${name}`, new TextEncoder().encode(name));
+        }
+      } finally {
+        writing = false;
+        await tidying;
+      }
+      assertEquals(await namesIn(folder), names);
+      for (const name of names) assertEquals(await Deno.readTextFile(`${folder}/${name}`), name);
+    }),
+);
+
+Deno.test(
+  "a file that cannot be put in place leaves the old one and nothing else",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      await Deno.mkdir(`${folder}/taken/inside`, { recursive: true });
+      await assertRejects(
+        () => writeFileAtomic(`${folder}/taken`, new Uint8Array(3)),
+        InputError,
+        "cannot write",
+      );
+      assertEquals(await namesIn(folder), ["taken"]);
+    }),
+);
