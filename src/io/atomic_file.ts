@@ -84,11 +84,12 @@ export async function removeStaleTemporaries(
 
 const TEMPORARY = /\.\d+\.tmp$/;
 
+/** Names of files: opening somebody's pipe would wait for a reader. */
 async function temporariesIn(folder: string): Promise<string[]> {
   const entries = await Array.fromAsync(Deno.readDir(folder));
-  return entries.map(({ name }) => name).filter((name) =>
-    name.startsWith(".") && TEMPORARY.test(name)
-  );
+  return entries
+    .filter(({ name, isFile }) => isFile && name.startsWith(".") && TEMPORARY.test(name))
+    .map(({ name }) => name);
 }
 
 async function removeIfStale(path: string, shared: boolean): Promise<void> {

@@ -25,8 +25,9 @@ Deno.test(
       using file = await Deno.open(`${folder}/.locked.7.tmp`, { write: true, create: true });
       await file.lock(true);
       await leave(`${folder}/.old.7.tmp`, 2 * HOUR_MS);
+      await Deno.mkdir(`${folder}/.folder.7.tmp`);
       await removeStaleTemporaries(folder);
-      assertEquals(await namesIn(folder), [...others, ".locked.7.tmp"].sort());
+      assertEquals(await namesIn(folder), [...others, ".folder.7.tmp", ".locked.7.tmp"].sort());
     }),
 );
 
