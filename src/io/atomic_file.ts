@@ -12,40 +12,44 @@ import { InputError } from "../errors.ts";
  * @throws {InputError} naming the file; what was there before is untouched then.
  */
 export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${Deno.pid}.tmp`);
+  let temporary: string | undefined;
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
-    using file = await openLocked(temporary);
+    const opened = await openTemporary(path);
+    using file = opened.file;
+    temporary = opened.temporary;
     for (let written = 0; written < bytes.length;) {
       written += await file.write(bytes.subarray(written));
     }
     // Without this a rename can reach the disk before the contents do.
     await file.sync();
-    // Elsewhere the lock is kept until the name is gone, but Windows renames no open files.
+    // Elsewhere the lock is kept until the name is gone, but Windows may rename no open files.
     if (Deno.build.os === "windows") file.close();
     await Deno.rename(temporary, path);
   } catch (error) {
-    await Deno.remove(temporary).catch(() => undefined);
+    if (temporary !== undefined) await Deno.remove(temporary).catch(() => undefined);
     throw unwritable(path, error);
   }
 }
 
-const LOCK_ATTEMPTS = 100;
+const ATTEMPTS = 100;
 
 /**
- * An empty file, locked as long as it is open. The system frees a lock when a process ends, however
- * it ends, which is how {@linkcode removeStaleTemporaries} knows what nobody writes any more.
+ * A new file beside `path`, of a name that nobody else has, locked as long as it is open. The system
+ * frees a lock when a process ends, however it ends, which is how {@linkcode removeStaleTemporaries}
+ * knows what nobody writes any more.
  */
-async function openLocked(path: string): Promise<Deno.FsFile> {
+async function openTemporary(path: string): Promise<{ temporary: string; file: Deno.FsFile }> {
   for (let attempt = 1;; attempt++) {
-    const file = await Deno.open(path, { write: true, create: true, truncate: true });
-    try {
-      // Somebody who tidies up may have taken it for left behind before it was locked.
-      const locked = await file.tryLock(true) && await isStillAt(path, file);
-      if (locked || attempt === LOCK_ATTEMPTS) return file;
-    } catch {
-      // A file system without locks: age alone tells there.
-      return file;
+    // No process id: containers and machines that share a folder have the same ones.
+    const [number] = crypto.getRandomValues(new Uint32Array(1));
+    const temporary = join(dirname(path), `.${basename(path)}.${number}.tmp`);
+    const file = await Deno.open(temporary, { write: true, createNew: true });
+    // Where a file system has no locks age alone tells.
+    const isLocked = await file.tryLock(true).catch(() => true);
+    // Somebody who tidies up may have taken it for left behind before it was locked.
+    if (isLocked && await isStillAt(temporary, file) || attempt === ATTEMPTS) {
+      return { temporary, file };
     }
     file.close();
   }
@@ -55,8 +59,7 @@ async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
   try {
     return (await Deno.stat(path)).ino === (await file.stat()).ino;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+    return !(error instanceof Deno.errors.NotFound);
   }
 }
 
@@ -65,7 +68,8 @@ const STALE_AFTER_MS = 60 * 60 * 1000;
 
 /**
  * Removes temporary files that writes of killed programs left in a folder, as far as that is certain:
- * after an hour, or where nobody holds the lock that {@linkcode writeFileAtomic} takes.
+ * where nobody holds the lock that {@linkcode writeFileAtomic} takes, or, where that cannot be told,
+ * after an hour.
  * @param options.shared whether programs on other machines may be writing there, too, whose locks
  *   not every file system shows here: then only age counts
  * @param options.ending of the files that were to be written; default: of all
@@ -93,11 +97,18 @@ async function temporariesIn(folder: string): Promise<string[]> {
 }
 
 async function removeIfStale(path: string, shared: boolean): Promise<void> {
+  const isFree = shared ? undefined : await removeUnlocked(path).catch(() => undefined);
+  if (isFree !== undefined) return;
   const age = Date.now() - ((await Deno.stat(path)).mtime?.getTime() ?? Date.now());
-  if (age > STALE_AFTER_MS) return await Deno.remove(path);
-  if (shared) return;
+  if (age > STALE_AFTER_MS) await Deno.remove(path);
+}
+
+/** Removes a file that nobody has locked; whether it did. @throws where that cannot be told. */
+async function removeUnlocked(path: string): Promise<boolean> {
   using file = await Deno.open(path, { write: true });
-  if (await file.tryLock(true)) await Deno.remove(path);
+  const isFree = await file.tryLock(true) && await isStillAt(path, file);
+  if (isFree) await Deno.remove(path);
+  return isFree;
 }
 
 function unwritable(path: string, error: unknown): InputError {

@@ -25,6 +25,8 @@ export class NpyFile {
     await npy.#trying(async () => {
       await Deno.mkdir(dirname(path), { recursive: true });
       npy.#file = await Deno.open(npy.#temporary, { write: true, create: true, truncate: true });
+      // `removeStaleTemporaries` leaves it alone then; file systems without locks tell by age.
+      await npy.#file.tryLock(true).catch(() => false);
       await npy.#writeAt(0, npyHeader(shape));
     });
     return npy;
