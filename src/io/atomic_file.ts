@@ -39,7 +39,9 @@ const ATTEMPTS = 100;
  * frees a lock when a process ends, however it ends, which is how {@linkcode removeStaleTemporaries}
  * knows what nobody writes any more.
  */
-async function openTemporary(path: string): Promise<{ temporary: string; file: Deno.FsFile }> {
+export async function openTemporary(
+  path: string,
+): Promise<{ temporary: string; file: Deno.FsFile }> {
   for (let attempt = 1;; attempt++) {
     // No process id: containers and machines that share a folder have the same ones.
     const [number] = crypto.getRandomValues(new Uint32Array(1));

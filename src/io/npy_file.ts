@@ -4,29 +4,28 @@
  * Source: NEP 1, a simple file format for NumPy arrays (version 1.0).
  * @module
  */
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { shownPath } from "../data/files.ts";
 import { InputError } from "../errors.ts";
+import { openTemporary } from "./atomic_file.ts";
 
 const HEADER_BYTES = 128;
 
 /** A float16 array [planes, rows, columns], row-major, that appears when it is complete. */
 export class NpyFile {
-  readonly #temporary: string;
+  #temporary = "";
   #file: Deno.FsFile | undefined;
 
-  private constructor(readonly path: string, readonly shape: readonly [number, number, number]) {
-    this.#temporary = join(dirname(path), `.${basename(path)}.${Deno.pid}.tmp`);
-  }
+  private constructor(readonly path: string, readonly shape: readonly [number, number, number]) {}
 
   /** Starts a file under a temporary name. @throws {InputError} naming it. */
   static async create(path: string, shape: readonly [number, number, number]): Promise<NpyFile> {
     const npy = new NpyFile(path, shape);
     await npy.#trying(async () => {
       await Deno.mkdir(dirname(path), { recursive: true });
-      npy.#file = await Deno.open(npy.#temporary, { write: true, create: true, truncate: true });
-      // `removeStaleTemporaries` leaves it alone then; file systems without locks tell by age.
-      await npy.#file.tryLock(true).catch(() => false);
+      const { temporary, file } = await openTemporary(path);
+      npy.#temporary = temporary;
+      npy.#file = file;
       await npy.#writeAt(0, npyHeader(shape));
     });
     return npy;
@@ -68,7 +67,7 @@ export class NpyFile {
   /** Removes what there is of it. */
   async abandon(): Promise<void> {
     this.#close();
-    await Deno.remove(this.#temporary).catch(() => undefined);
+    if (this.#temporary) await Deno.remove(this.#temporary).catch(() => undefined);
   }
 
   #close(): void {
