@@ -7,10 +7,10 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Graph, Node, Tensor } from "../graph/graph.ts";
 import { PAUSE } from "../graph/profile.ts";
 import { compile, type Program } from "../graph/program.ts";
-import { lowerTarget } from "../graph/program_plan.ts";
-import { rewrite } from "../graph/rewrite.ts";
+import { lowerTarget, nodesToLower } from "../graph/program_plan.ts";
 import type { ParameterStore } from "../graph/store.ts";
 import { Stream } from "../nn/random.ts";
+import { PROLOGUE } from "../ops/conv_prologue.ts";
 import { type OpProgram, RMSPROP } from "./op_programs.ts";
 import type { Peaks } from "./peaks.ts";
 import type { Values } from "./spot_arrays.ts";
@@ -65,7 +65,8 @@ export async function benchOps(
   { graph, outputs, inputs, store }: OpProgram,
   { steps, peaks }: OpsOptions,
 ): Promise<OpResult[]> {
-  const groups = groupNodes(rewrite(graph, outputs));
+  const planned = { ...lowerTarget(gpu), ...AS_RECORDED, images: graph.images };
+  const groups = groupNodes(nodesToLower(graph, outputs, planned));
   const kept = new Set(outputs);
   for (const [node] of groups.values()) {
     for (const tensor of [...node.inputs, ...node.outputs]) kept.add(tensor);
@@ -93,7 +94,7 @@ export async function benchOps(
   return [...groups.values()].map((nodes) => {
     const [node] = nodes;
     const timeMs = nodes.reduce((sum, n) => sum + (times.get(n.id) ?? 0), 0) / nodes.length;
-    const flops = node.spec.flops ?? 0;
+    const flops = membersOf(node).reduce((sum, { spec }) => sum + (spec.flops ?? 0), 0);
     const bytes = [...node.inputs, ...node.outputs].reduce((sum, t) => sum + t.sizeBytes, 0);
     const computeMs = flops / peaks.gflops / 1e6;
     const memoryMs = bytes / peaks.gigabytesPerSecond / 1e6;
@@ -107,11 +108,14 @@ export async function benchOps(
       bytes,
       peakShare: timeMs > 0 ? Math.max(computeMs, memoryMs) / timeMs : 0,
       bound: computeMs > memoryMs ? "compute" : "memory",
-      error: isUpdate ? updated ?? null : spotError(node, values),
+      error: isUpdate ? updated ?? null : errorOf(node, values),
       allowed: /grad|optimizer/.test(node.op) ? GRADIENT_ERROR : FORWARD_ERROR,
     };
   });
 }
+
+/** The nodes whose results it makes. */
+const membersOf = (node: Node): readonly Node[] => node.spec.members ?? [node];
 
 const nameOf = (tensor: Tensor): string => `t${tensor.id}`;
 
@@ -119,7 +123,8 @@ const nameOf = (tensor: Tensor): string => `t${tensor.id}`;
 function groupNodes(nodes: readonly Node[]): Map<string, [Node, ...Node[]]> {
   const groups = new Map<string, [Node, ...Node[]]>();
   for (const node of nodes) {
-    const key = `${node.op} ${shapeOf(node)} ${JSON.stringify(node.attributes)}`;
+    const settings = membersOf(node).map(({ attributes }) => attributes);
+    const key = `${node.op} ${shapeOf(node)} ${JSON.stringify(settings)}`;
     const group = groups.get(key);
     if (group) group.push(node);
     else groups.set(key, [node]);
@@ -132,10 +137,12 @@ function shapeOf(node: Node): string {
   const join = (tensors: readonly Tensor[]) =>
     tensors.filter((t) => t.layout === "c4").map((t) => t.shape.join("x")).join("+");
   const flat = node.outputs.map((t) => t.shape.join("x")).join("+");
-  const { kernel, segment } = node.attributes;
+  const { kernel, segment } = (node.spec.members?.[0] ?? node).attributes;
+  const isPrepared = membersOf(node).some(({ attributes }) => attributes[PROLOGUE] !== undefined);
   return `${join(node.inputs) || node.inputs[0]?.shape.join("x")} > ${join(node.outputs) || flat}` +
     (kernel === undefined ? "" : `, ${kernel}`) +
-    (segment === undefined || segment === 0 ? "" : `, input ${Number(segment) + 1}`);
+    (segment === undefined || segment === 0 ? "" : `, input ${Number(segment) + 1}`) +
+    (isPrepared ? ", normalised as it is read" : "");
 }
 
 async function read(program: Program, tensor: Tensor): Promise<Values> {
@@ -164,6 +171,12 @@ async function timeNodes(
     if (id !== undefined) times.set(id, (times.get(id) ?? 0) + timeMs);
   }
   return times;
+}
+
+/** The largest error of all that a node makes; null where there is no formula for some of it. */
+function errorOf(node: Node, values: ReadonlyMap<Tensor, Values>): number | null {
+  const errors = membersOf(node).map((member) => spotError(member, values));
+  return errors.reduce((a, b) => a === null || b === null ? null : Math.max(a, b));
 }
 
 /** The largest relative error of a node's outputs at sampled elements; null without a formula. */

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Node } from "../graph/graph.ts";
+import { ownInputs, PROLOGUE } from "../ops/conv_prologue.ts";
 import {
   at,
   type Exact,
@@ -57,8 +58,11 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   ],
   conv2d: (inputs, node) => {
     const isNormalized = node.attributes.normalize === true;
-    const { image, weight, bias } = convolution(isNormalized ? inputs.slice(0, -4) : inputs);
-    const sums = convolve(image, weight, bias, node);
+    const [own, vectors] = withoutPrologue(isNormalized ? inputs.slice(0, -4) : inputs, node);
+    const bias = own.at(-1)?.shape.length === 1 ? own.at(-1) : undefined;
+    const rest = bias ? own.slice(0, -1) : own;
+    const image = imageOf(rest.slice(0, -1), vectors, node);
+    const sums = convolve(image, rest.at(-1), bias, node);
     return [isNormalized ? normalizedAndRectified(sums, inputs.slice(-4), node) : sums];
   },
   conv2d_input_grad: ([dy, weight], node) => {
@@ -68,8 +72,9 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     return [scatter(dy, weight, undefined, node, node.attributes.segment === 0 ? 0 : all - own)];
   },
   conv2d_weight_grad: (inputs, node) => {
-    const image = concatenated(inputs.slice(0, -1));
-    const dy = inputs.at(-1);
+    const [own, vectors] = withoutPrologue(inputs, node);
+    const image = imageOf(own.slice(0, -1), vectors, node);
+    const dy = own.at(-1);
     return [
       ([o = 0, c = 0, u = 0, v = 0]) =>
         sumOver(dy, (n, i, j) => at(dy, n, o, i, j) * image(n, c, ...source(node, i, j, u, v))),
@@ -196,11 +201,25 @@ function concatenated(parts: readonly Values[]): Image {
   };
 }
 
-function convolution(inputs: readonly Values[]) {
-  const last = inputs.at(-1);
-  const bias = last?.shape.length === 1 ? last : undefined;
-  const rest = bias ? inputs.slice(0, -1) : inputs;
-  return { image: concatenated(rest.slice(0, -1)), weight: rest.at(-1), bias };
+/** A node's own inputs, and the vectors of its prologue, none without one. */
+function withoutPrologue(inputs: readonly Values[], node: Node): [Values[], Values[]] {
+  const count = node.inputs.length - ownInputs(node).length;
+  return [inputs.slice(0, inputs.length - count), inputs.slice(inputs.length - count)];
+}
+
+/** What a convolution reads: images joined along channels, the first normalised by a prologue. */
+function imageOf(parts: readonly Values[], vectors: readonly Values[], node: Node): Image {
+  const whole = concatenated(parts);
+  if (vectors.length === 0) return whole;
+  const [first] = parts;
+  const [, own = 0] = first?.shape ?? [];
+  const y = normalized((i) => at(first, ...i), vectors, { attributes: { training: true } });
+  const isRectified = node.attributes[PROLOGUE] === "normalize_relu";
+  return (n, c, i, j) => {
+    if (c >= own) return whole(n, c, i, j);
+    if (!inside(first, i, j)) return 0;
+    return isRectified ? Math.max(0, y([n, c, i, j])) : y([n, c, i, j]);
+  };
 }
 
 function convolve(
@@ -269,7 +288,7 @@ function normalizedAndRectified(x: Exact, state: readonly Values[], node: Node):
 function normalized(
   x: Exact,
   [weight, bias, mean, spread]: readonly Values[],
-  node: Node,
+  node: Pick<Node, "attributes">,
 ): Exact {
   const deviation = inverseDeviation(spread, node);
   return (i) => {
@@ -278,8 +297,10 @@ function normalized(
   };
 }
 
-function inverseDeviation(spread: Values | undefined, node: Node): (c: number) => number {
-  const { training, eps } = node.attributes;
+function inverseDeviation(
+  spread: Values | undefined,
+  { attributes: { training, eps } }: Pick<Node, "attributes">,
+): (c: number) => number {
   return (c) => training === true ? at(spread, c) : 1 / Math.sqrt(at(spread, c) + Number(eps));
 }
 

@@ -6,9 +6,7 @@
  */
 import type { Graph, Node } from "../graph/graph.ts";
 import { LowerContext, type LowerTarget, type Step } from "../graph/lower.ts";
-import type { ProgramPlan } from "../graph/program_plan.ts";
-import { recompute } from "../graph/recompute.ts";
-import { rewrite } from "../graph/rewrite.ts";
+import { nodesToLower, type ProgramPlan } from "../graph/program_plan.ts";
 import { lastUsesOf } from "../graph/readers.ts";
 
 /** The node behind some steps. */
@@ -30,8 +28,7 @@ export function stepOwners(
 ): StepOwner[] {
   const tensors = [...outputs.values()].map(({ tensor }) => tensor);
   const planned: LowerTarget = { ...target, images: graph.images };
-  const recorded = rewrite(graph, tensors);
-  const nodes = target.recompute === false ? recorded : recompute(recorded, tensors, planned);
+  const nodes = nodesToLower(graph, tensors, planned);
   const context = new LowerContext(planned, lastUsesOf(nodes, tensors));
   const owners: StepOwner[] = [];
   for (const node of nodes) {

@@ -93,6 +93,8 @@ export interface NodeSpec {
   isCheap?: boolean;
   /** Set for nodes that some devices compute together. */
   joint?: Joint;
+  /** Set for a node that stands for several: these, in order. */
+  members?: readonly Node[];
   /**
    * Whether a device can apply a batch normalisation and a ReLU to the first input as it is read: what
    * `rewrite_conv_input.ts` asks.

@@ -38,6 +38,7 @@ function together(joint: Joint, lot: readonly Node[], first: Node): Node {
     op,
     inputs: [...new Set(lot.flatMap((node) => node.inputs))],
     outputs: [],
+    members: lot,
     lower: (context) => joint.lower(context, lot),
   } satisfies Node["spec"];
   return new Node(first.id, label, spec, lot.flatMap((node) => node.outputs));

@@ -5,7 +5,7 @@
  */
 import { InputError, ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { Graph, Tensor } from "./graph.ts";
+import type { Graph, Node, Tensor } from "./graph.ts";
 import { type DType, elementCount, vectorBytesOf } from "./layout.ts";
 import { LowerContext, type LowerTarget, type Step } from "./lower.ts";
 import { type BufferMemory, mib, type PersistentBuffer } from "./memory.ts";
@@ -87,9 +87,7 @@ export function planProgram(
     }
   }
   const target = { ...device, images: graph.images };
-  const recorded = moveNormalizations(rewrite(graph, tensors), tensors, target);
-  const kept = target.recompute === false ? recorded : recompute(recorded, tensors, target);
-  const lowered = join(kept, target);
+  const lowered = nodesToLower(graph, tensors, target);
   const context = new LowerContext(target, lastUsesOf(lowered, tensors));
   const nodes = lowered.map((node): PlannedNode => {
     context.lower(node);
@@ -124,6 +122,17 @@ export function planProgram(
     plannedBytes: memory.slotBytes + persistentBytes + params.byteLength,
     dispatches: steps.filter((s) => s.kind === "dispatch").length,
   };
+}
+
+/** The nodes that a device runs for the outputs, in order: those recorded, rewritten for it. */
+export function nodesToLower(
+  graph: Graph,
+  outputs: readonly Tensor[],
+  target: LowerTarget,
+): readonly Node[] {
+  const recorded = moveNormalizations(rewrite(graph, outputs), outputs, target);
+  const kept = target.recompute === false ? recorded : recompute(recorded, outputs, target);
+  return join(kept, target);
 }
 
 /** The buffers that outlive a run and that its steps read or write. */

@@ -5,8 +5,9 @@ import { measurePeaks } from "../../src/bench/peaks.ts";
 import type { Values } from "../../src/bench/spot_arrays.ts";
 import { exactOutputs } from "../../src/bench/spot_values.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
+import { backpropagate } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
-import { rewrite } from "../../src/graph/rewrite.ts";
+import { lowerTarget, nodesToLower } from "../../src/graph/program_plan.ts";
 import { Stream } from "../../src/nn/random.ts";
 import { batchNorm2d } from "../../src/ops/batch_norm2d.ts";
 import { conv2d } from "../../src/ops/conv2d.ts";
@@ -26,7 +27,8 @@ for (const kernels of ["cpu", "gpu"] as const) {
     ];
     for (const program of programs) {
       const rows = await benchOps(gpu, program, { steps: 1, peaks: PEAKS });
-      const nodes = rewrite(program.graph, program.outputs);
+      const target = { ...lowerTarget(gpu), recompute: false };
+      const nodes = nodesToLower(program.graph, program.outputs, target);
       assertEquals(rows.reduce((sum, { count }) => sum + count, 0), nodes.length);
       for (const { op, shape, error, allowed, timeMs, bytes, peakShare } of rows) {
         const what = `${op} ${shape}`;
@@ -60,6 +62,46 @@ function recordNormalizing(): OpProgram {
   }
   return { graph, outputs, inputs };
 }
+
+/** Two convolutions of as many channels as Winograd's algorithms want, and what lies between. */
+function recordWide(): OpProgram {
+  const graph = new Graph();
+  const image = (label: string) => graph.input(label, { shape: [1, 64, 48, 64], layout: "c4" });
+  const weight = (label: string) => graph.input(label, { shape: [64, 64, 3, 3] });
+  const vector = (label: string) => graph.input(label, { shape: [64] });
+  const [x, first, second] = [image("x"), weight("first"), weight("second")];
+  const state = {
+    weight: vector("gamma"),
+    bias: vector("beta"),
+    runningMean: vector("mean"),
+    runningVar: vector("variance"),
+  };
+  const y = conv2d(x, first, undefined, { padding: 1 });
+  const between = relu(batchNorm2d(y, state, { training: true }));
+  const z = conv2d(between, second, undefined, { padding: 1 });
+  const gradients = backpropagate(z, image("dz"), [x, first, second]);
+  const stream = new Stream(1);
+  const inputs: Record<string, Float32Array> = {};
+  for (const [label, { shape }] of graph.inputs) {
+    inputs[label] = stream.uniform(shape.reduce((a, b) => a * b, 1), 1);
+  }
+  return { graph, outputs: [z, ...gradients.values()], inputs };
+}
+
+Deno.test("bench ops: what is computed together, and normalised as it is read, is one op", async () => {
+  using gpu = await requestGpu({ kernels: "cpu" });
+  const rows = await benchOps(gpu, recordWide(), { steps: 1, peaks: PEAKS });
+  for (const { op, shape, error, allowed, timeMs, flops } of rows) {
+    const what = `${op} ${shape}`;
+    assert(error !== null && error <= allowed, `${what}: error ${error}, allowed ${allowed}`);
+    assert(timeMs > 0 && flops > 0, what);
+  }
+  const joined = rows.filter(({ op }) => op === "conv2d_weight_grad+conv2d_input_grad");
+  const alone = rows.find(({ op }) => op === "conv2d");
+  assertEquals(joined.map(({ flops }) => flops), [2, 2].map((k) => k * (alone?.flops ?? NaN)));
+  const normalised = rows.filter(({ shape }) => shape.endsWith(", normalised as it is read"));
+  assertEquals(normalised.map(({ op }) => op), ["conv2d", "conv2d_weight_grad+conv2d_input_grad"]);
+});
 
 /** A convolution with inputs of ones, as a node and the values around it. */
 function ones(): { output: Tensor; values: Map<Tensor, Values> } {

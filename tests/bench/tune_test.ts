@@ -160,6 +160,18 @@ for (const kernelFamily of ["cpu", "gpu"] as const) {
   });
 }
 
+Deno.test("tuning: nodes that are joined, or normalise what they read, have their steps, too", () => {
+  for (const textureReadBytes of [Infinity, 2 ** 16]) {
+    const device: LowerTarget = { ...TARGET, kernelFamily: "cpu", textureReadBytes };
+    const size = { height: 128, width: 192, firstLevel: 64 };
+    const { graph, outputs } = recordStep({ ...STEP, ...size, model: "unet-small" });
+    const plan = planProgram(graph, outputs, device);
+    const nodes = stepOwners(plan, graph, device).map(({ node }) => node);
+    assert(nodes.some(({ spec }) => spec.members?.length === 2), "something is joined");
+    assert(nodes.some(({ attributes }) => attributes.prologue === "normalize_relu"));
+  }
+});
+
 Deno.test("tuning: candidates take turns where memory does not hold all of them", async () => {
   const size = { height: 32, width: 48 };
   const network = { classes: 3, width: 8 };
