@@ -7,7 +7,7 @@
 //   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
 // Layout
 //   weights  PyTorch's [O, I, 3, 3], flat
-//   packed   the image of a texture in columns of 4*OUT_PLANES texels; texel
+//   packed   rows of a texture, from those of block firstBlock of each column on, in columns of 4*OUT_PLANES texels; texel
 //            input lane*OUT_PLANES + output plane of column block / blocksPerColumn, row
 //            ((block % blocksPerColumn)*N*N + position)*inputPlanes + input plane, holds four output
 //            channels. Lanes that are no channel are zero.
@@ -15,8 +15,8 @@
 // Bindings: 0 params, 1 weights, 2 packed
 // Constants: OUT_PLANES, TRANSPOSED, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs,
 //   POINT_2
-// Grid: x over columns, a workgroup for the texels of a row; y over input planes of blocks of a
-//   column.
+// Grid: x over columns, a workgroup for the texels of a row; y over input planes of some blocks
+//   of a column.
 
 //@let pitch = 4 * OUT_PLANES
 //@let N = SIDE + 2
@@ -35,6 +35,7 @@ struct Params {
   blocks: u32,
   blocksPerColumn: u32,
   columns: u32,
+  firstBlock: u32, // of every column
   segments: array<Segment, 4>,
 }
 
@@ -81,8 +82,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let params = params;
   let rowTexels = params.columns * ${pitch}u;
   let inputPlane = id.y % params.inputPlanes;
-  let blockOfColumn = id.y / params.inputPlanes;
-  let block = id.x / ${pitch}u * params.blocksPerColumn + blockOfColumn;
+  let blockOfPiece = id.y / params.inputPlanes;
+  let block = id.x / ${pitch}u * params.blocksPerColumn + params.firstBlock + blockOfPiece;
   let texel = id.x % ${pitch}u;
   let outputPlane = texel % ${OUT_PLANES}u;
   let inputLane = texel / ${OUT_PLANES}u;
@@ -125,7 +126,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   //@end
   //@end
   let step = params.inputPlanes * rowTexels;
-  let first = (blockOfColumn * ${N * N}u * params.inputPlanes + inputPlane) * rowTexels + id.x;
+  let first = (blockOfPiece * ${N * N}u * params.inputPlanes + inputPlane) * rowTexels + id.x;
   //@for y in 0..N
   {
     let at = first + ${N * y}u * step;

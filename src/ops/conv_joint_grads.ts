@@ -199,7 +199,8 @@ function lowerImages(
     const adjoint = adjoints[i];
     if (!adjoint) throw new RangeError(`There is no gradient ${i}`);
     const spec = winogradConvolution(adjoint, target, "none", blocks);
-    const packed = kept.packed.get(inputGrad) ?? packWeights(context, spec, inputGrad.weight);
+    const packed = kept.packed.get(inputGrad) ??
+      packWeights(context, spec.packed, inputGrad.weight);
     kept.packed.set(inputGrad, packed);
     return { parts: spec.parts, packed, output: imagesOf(inputGrad.output, range) };
   });

@@ -46,6 +46,7 @@ import {
   transformWindows,
 } from "./conv_winograd_lower.ts";
 import { suitsWinogradWeightGrad, winogradWeightGrad } from "./conv_winograd_weight_grad.ts";
+import { wholeTexture } from "./pieced_texture.ts";
 
 /** Kernels of one kind of adapter. */
 export type ConvFamily = "texture" | "direct" | "gemm";
@@ -345,13 +346,13 @@ function convolve(
   if (!suitsWinograd(convolution.dims, context.target)) {
     if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
     const spec = textureConvolution(convolution, context.target, epilogue);
-    const packed = packWeights(context, spec, weight);
+    const packed = packWeights(context, wholeTexture(spec.packed, spec.pack), weight);
     context.dispatch(spec.convolve, [context.stage(images), packed, output, ...operands]);
     return;
   }
   const prologue = preparation?.prologue;
   const spec = winogradConvolution(convolution, context.target, epilogue, undefined, prologue);
-  const packed = packWeights(context, spec, weight);
+  const packed = packWeights(context, spec.packed, weight);
   const prepared = withCopies(context, preparation);
   for (const part of spec.parts) {
     const windows = transformWindows(context, part, images, prepared);

@@ -3,8 +3,8 @@
  * of the multiplications, paid for with transformed copies of images and weights. Everything here is
  * plain data; the caller owns buffers, textures and copies.
  *
- * Pack the weights, copy them to a texture; then, for each part: transform the staged images, copy
- * those to a texture, multiply, transform the products back.
+ * Pack the weights into a texture; then, for each part: transform the staged images into another,
+ * multiply, transform the products back.
  *
  * Rounding errors of a block are relative to the largest pixel that it sees: beside one that is 10^4
  * times as large as its neighbours, results that do not depend on it are right to three digits only.
@@ -39,9 +39,8 @@ import {
   MIN_PLANES,
   suitsBlocks,
   TEXEL_BYTES,
-  type TextureImage,
-  textureImage,
 } from "./conv_winograd_geometry.ts";
+import { PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
 
 /** Planes of four output channels whose weights lie side by side. */
 const OUT_PLANES = 4;
@@ -65,9 +64,8 @@ export interface WinogradPart extends ImageTransform {
 
 /** A convolution: packing the weights, then its parts. */
 export interface WinogradDispatches {
-  /** Bindings: 0 params, 1 weights [O, I, 3, 3] (flat f32), 2 packed (`packed.bytes`). */
-  readonly pack: DispatchSpec;
-  readonly packed: TextureImage;
+  /** Bindings: 0 params, 1 weights [O, I, 3, 3] (flat f32), 2 the buffer of packed weights. */
+  readonly packed: PiecedTexture<DispatchSpec>;
   readonly parts: readonly WinogradPart[];
 }
 
@@ -81,8 +79,9 @@ function weightsOf(
   const outBlocks = Math.ceil(planesOf(dims.outputChannels) / OUT_PLANES);
   const blocksPerColumn = Math.min(outBlocks, Math.floor(maxTextureDimension / rows));
   const columns = Math.ceil(outBlocks / blocksPerColumn);
-  const packed = textureImage(columns * WEIGHT_PITCH, blocksPerColumn * rows);
-  return { outBlocks, blocksPerColumn, columns, packed };
+  const width = columns * WEIGHT_PITCH;
+  const height = blocksPerColumn * rows;
+  return { outBlocks, blocksPerColumn, columns, rows, width, height };
 }
 
 /** A tile of the kernel for few input planes. */
@@ -100,9 +99,9 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
   if (dims.kernel !== 3 || Math.min(inputPlanes, outputPlanes) < MIN_PLANES) return false;
   const grid = blockGrid(dims);
   if (!suitsBlocks(grid, Math.max(inputPlanes, outputPlanes), target)) return false;
-  const { packed } = weightsOf(dims, grid, target);
-  return packed.width <= maxTextureDimension &&
-    packed.bytes <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
+  const { width, height } = weightsOf(dims, grid, target);
+  return width <= maxTextureDimension &&
+    width * height * TEXEL_BYTES <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
 
 /**
@@ -122,7 +121,7 @@ export function winogradConvolution(
   const grid = blockGrid(dims);
   const { positions } = grid;
   const tile = fewTile(inputPlanes, target);
-  const { outBlocks, blocksPerColumn, columns, packed } = weightsOf(dims, grid, target);
+  const { outBlocks, blocksPerColumn } = weightsOf(dims, grid, target);
   const { rows, pitch } = c4Geometry([1, 1, height, width], target.images ?? "f32");
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
@@ -177,26 +176,53 @@ export function winogradConvolution(
       grid: [Math.ceil(range.count / LANES), outputPlanes, 1],
     },
   }));
-  return {
-    pack: {
-      kernel: {
-        name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
-        source: packSource,
-        constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...grid.constants },
+  return { packed: packedWeights({ dims, weights }, grid, target), parts };
+}
+
+/** Packing the weights, some blocks of output channels a piece. */
+function packedWeights(
+  { dims, weights }: TextureConvolution,
+  grid: BlockGrid,
+  target: TextureTarget,
+): PiecedTexture<DispatchSpec> {
+  const inputPlanes = inputPlanesOf(dims);
+  const { outBlocks, blocksPerColumn, columns, rows, width, height } = weightsOf(
+    dims,
+    grid,
+    target,
+  );
+  const bytesPerRow = width * TEXEL_BYTES;
+  const most = Math.max(1, Math.floor(PIECE_BYTES / (rows * bytesPerRow)));
+  const pieces: PiecedTexture<DispatchSpec>["pieces"][number][] = [];
+  for (let first = 0; first < blocksPerColumn; first += most) {
+    const count = Math.min(most, blocksPerColumn - first);
+    pieces.push({
+      dispatches: {
+        kernel: {
+          name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
+          source: packSource,
+          constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...grid.constants },
+        },
+        params: [
+          dims.outputChannels,
+          weights.firstOutput,
+          weights.rowChannels,
+          inputPlanes,
+          outBlocks,
+          blocksPerColumn,
+          columns,
+          first,
+          ...segmentWords(dims.inputChannels),
+        ],
+        grid: [columns, count * inputPlanes, 1],
       },
-      params: [
-        outputChannels,
-        weights.firstOutput,
-        weights.rowChannels,
-        inputPlanes,
-        outBlocks,
-        blocksPerColumn,
-        columns,
-        ...segmentWords(dims.inputChannels),
-      ],
-      grid: [columns, blocksPerColumn * inputPlanes, 1],
-    },
-    packed,
-    parts,
+      copy: { bytesPerRow, x: 0, y: first * rows, width, height: count * rows },
+    });
+  }
+  return {
+    width,
+    height,
+    bufferBytes: Math.min(most, blocksPerColumn) * rows * bytesPerRow,
+    pieces,
   };
 }

@@ -12,6 +12,7 @@ import type { UnitRange } from "../graph/windows.ts";
 import { type Prologue, prologueConstants } from "./conv_prologue.ts";
 import type { TextureTarget } from "./conv_texture.ts";
 import { type ConvDims, inputPlanesOf, type StagingTarget } from "./conv_texture_geometry.ts";
+import { PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
 
 /** Blocks of pixels that an invocation multiplies: more read the weights more seldom. */
 const MANY_BLOCKS = 12;
@@ -21,6 +22,8 @@ export const LANES = 16;
 export const TEXEL_BYTES = 16;
 /** Transformed images and products are made in parts of at most this size, where that can be. */
 const PART_BYTES = 8 * 2 ** 20;
+/** Blocks that may be transformed at once. */
+const PIECE_BLOCKS = [192, 128, 96, 64, 32];
 /** Transformed weights, four or seven times the weights' size, lie in memory twice while copied. */
 export const MAX_WEIGHT_BYTES = 64 * 2 ** 20;
 /** Planes of channels, of input and output, that pay for the transforms of images. */
@@ -63,20 +66,6 @@ const ALGORITHMS = [
   algorithm(6, ["0.55", "1.0", "1.8"], ["outer", "inner"], 32),
   algorithm(4, ["0.625", "1.5"], ["all"], Infinity),
 ];
-
-/** A buffer that is the image of a texture. */
-export interface TextureImage {
-  readonly width: number;
-  readonly height: number;
-  readonly bytesPerRow: number;
-  readonly bytes: number;
-}
-
-/** The image of a texture of `width` x `height` texels. */
-export function textureImage(width: number, height: number): TextureImage {
-  const bytesPerRow = width * TEXEL_BYTES;
-  return { width, height, bytesPerRow, bytes: bytesPerRow * height };
-}
 
 /** The blocks of a batch of images, in groups. */
 export interface BlockGrid extends Algorithm {
@@ -163,16 +152,52 @@ export function blockRanges(grid: BlockGrid, planes: number, target: TextureTarg
   return ranges;
 }
 
+/**
+ * The texture of a range's transformed blocks, of images of `planes` planes in all, in pieces of some
+ * blocks of a group.
+ * @param dispatchesOf what makes `count` blocks from `first` on, as rows of `rowBlocks`
+ */
+export function blockTexture<Dispatches>(
+  { group, positions }: BlockGrid,
+  planes: number,
+  range: BlockRange,
+  dispatchesOf: (piece: { first: number; count: number; rowBlocks: number }) => Dispatches,
+): PiecedTexture<Dispatches> {
+  const height = positions * planes;
+  const most = PIECE_BYTES / (height * TEXEL_BYTES);
+  // Rows that are copied consist of 256 bytes, 16 blocks.
+  const rowBlocks = PIECE_BLOCKS.find((blocks) => group % blocks === 0 && blocks <= most) ?? 16;
+  const pieces: PiecedTexture<Dispatches>["pieces"][number][] = [];
+  for (let from = 0; from < range.count; from += rowBlocks) {
+    const count = Math.min(rowBlocks, range.count - from);
+    pieces.push({
+      dispatches: dispatchesOf({ first: range.first + from, count, rowBlocks }),
+      copy: {
+        bytesPerRow: rowBlocks * TEXEL_BYTES,
+        x: from % group,
+        y: Math.floor(from / group) * height,
+        width: rowBlocks,
+        height,
+      },
+    });
+  }
+  return {
+    width: group,
+    height: range.groups * height,
+    bufferBytes: rowBlocks * height * TEXEL_BYTES,
+    pieces,
+  };
+}
+
 /** The transform of some rows of images. */
 export interface ImageTransform {
   /** The rows that it sees, to be staged as `bandGeometry` says. */
   readonly rows: UnitRange;
   /**
-   * Any order. Bindings: 0 params, 1 those rows (texture), 2 transformed (`transformed.bytes`), 3
-   * what the prologue needs.
+   * Bindings: 0 params, 1 those rows (texture), 2 the buffer of transformed blocks, 3 what the
+   * prologue needs.
    */
-  readonly transform: readonly DispatchSpec[];
-  readonly transformed: TextureImage;
+  readonly transformed: PiecedTexture<readonly DispatchSpec[]>;
 }
 
 /** The rows, counted through all images of a batch, that the windows of some blocks cover. */
@@ -213,25 +238,29 @@ export function imageTransform(
   target: TextureTarget,
   prologue: Prologue = "none",
 ): ImageTransform {
-  const { blocksX, blocksPerImage, group, positions, constants, rows } = grid;
-  const { first, count, groups } = range;
+  const { blocksX, blocksPerImage, constants, rows } = grid;
+  const words = rowWords(dims, planes, grid, range, target);
   return {
     rows: rowsOf(dims, grid, range),
-    transform: rows.map((ROWS) => ({
-      kernel: {
-        name: "conv2d_winograd_input",
-        source: inputSource,
-        constants: { GROUP: group, ROWS, ...prologueConstants(prologue), ...constants },
-      },
-      params: [
-        ...rowWords(dims, planes, grid, range, target),
-        blocksX,
-        blocksPerImage,
-        first,
-        count,
-      ],
-      grid: [Math.ceil(count / LANES), planes, 1],
-    })),
-    transformed: textureImage(group, groups * positions * planes),
+    transformed: blockTexture(
+      grid,
+      planes,
+      range,
+      ({ first, count, rowBlocks }) =>
+        rows.map((ROWS) => ({
+          kernel: {
+            name: "conv2d_winograd_input",
+            source: inputSource,
+            constants: {
+              ROW_BLOCKS: rowBlocks,
+              ROWS,
+              ...prologueConstants(prologue),
+              ...constants,
+            },
+          },
+          params: [...words, blocksX, blocksPerImage, first, count],
+          grid: [Math.ceil(count / LANES), planes, 1],
+        })),
+    ),
   };
 }

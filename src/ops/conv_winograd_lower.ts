@@ -8,56 +8,33 @@ import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import type { Preparation } from "./conv_prologue.ts";
 import type { WinogradPart } from "./conv_winograd.ts";
-import type { ImageTransform, TextureImage } from "./conv_winograd_geometry.ts";
+import type { ImageTransform } from "./conv_winograd_geometry.ts";
 import { stagesBlocks, type WinogradGradPart } from "./conv_winograd_weight_grad.ts";
-
-/** A texture with what `fill` writes to a buffer. */
-function viaTexture(
-  context: LowerContext,
-  label: string,
-  { bytes, bytesPerRow, width, height }: TextureImage,
-  fill: (buffer: BufferMemory) => void,
-): TextureMemory {
-  const source = context.scratch(label, bytes);
-  const target = context.scratchTexture(label, width, height);
-  fill(source);
-  context.copyToTexture({
-    source,
-    offsetBytes: 0,
-    bytesPerRow,
-    target,
-    x: 0,
-    y: 0,
-    width,
-    height,
-  });
-  return target;
-}
+import { fillTexture, type PiecedTexture } from "./pieced_texture.ts";
 
 /** The texture of packed weights; the texture family's other kernels pack theirs alike. */
 export function packWeights(
   context: LowerContext,
-  { pack, packed }: { pack: DispatchSpec; packed: TextureImage },
+  packed: PiecedTexture<DispatchSpec>,
   weight: BufferMemory,
 ): TextureMemory {
-  return viaTexture(
-    context,
-    "packed",
-    packed,
-    (buffer) => context.dispatch(pack, [context.reading("weights", weight, "f32"), buffer]),
-  );
+  const reading = context.reading("weights", weight, "f32");
+  const [copy] = context.copies([reading]) ? context.copied([reading], 0) : [];
+  return fillTexture(context, "packed", packed, (pack, buffer) => {
+    context.dispatch(pack, [copy ?? reading, buffer]);
+  });
 }
 
 /** The texture of a part's transformed windows of images. */
 export function transformWindows(
   context: LowerContext,
-  { rows, transform, transformed }: ImageTransform,
+  { rows, transformed }: ImageTransform,
   images: readonly ImageView[],
   preparation?: Preparation,
 ): TextureMemory {
   const staged = context.stageRows(images, rows);
-  return viaTexture(context, "transformed", transformed, (buffer) => {
-    for (const dispatch of transform) {
+  return fillTexture(context, "transformed", transformed, (dispatches, buffer) => {
+    for (const dispatch of dispatches) {
       context.dispatch(dispatch, [staged, buffer, ...preparation?.operands ?? []]);
     }
   });
@@ -84,21 +61,21 @@ export function multiplyWindows(
 /** A part of a weight gradient from the transformed windows of the output's gradient. */
 export function accumulateBlocks(
   context: LowerContext,
-  { rows, transformBlocks, blocks, accumulate, isAdded }: WinogradGradPart,
+  { rows, blocks, accumulate, isAdded }: WinogradGradPart,
   windows: TextureMemory,
   inputs: readonly ImageView[],
   sums: BufferMemory,
   preparation?: Preparation,
 ): void {
-  const texture = viaTexture(context, "blocks", blocks, (buffer) => {
-    transformBlocks.forEach((dispatches, i) => {
-      const input = inputs[i];
-      if (!input) throw new RangeError(`There is no input ${i}`);
-      const memory = stagesBlocks(context.target) ? context.stageRows([input], rows) : input.memory;
-      for (const dispatch of dispatches) {
+  const memories = inputs.map((input) =>
+    stagesBlocks(context.target) ? context.stageRows([input], rows) : input.memory
+  );
+  const texture = fillTexture(context, "blocks", blocks, (dispatches, buffer) => {
+    for (const [i, memory] of memories.entries()) {
+      for (const dispatch of dispatches[i] ?? []) {
         context.dispatch(dispatch, [memory, buffer, ...preparation?.operands ?? []]);
       }
-    });
+    }
   });
   const before = context.reading("before", sums, "f32");
   const copied = isAdded && context.copies([before], 2);

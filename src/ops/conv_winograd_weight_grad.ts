@@ -31,6 +31,7 @@ import {
   type BlockGrid,
   type BlockRange,
   blockRanges,
+  blockTexture,
   gradientBlockGrid,
   type ImageTransform,
   imageTransform,
@@ -40,9 +41,8 @@ import {
   rowWords,
   suitsBlocks,
   TEXEL_BYTES,
-  type TextureImage,
-  textureImage,
 } from "./conv_winograd_geometry.ts";
+import type { PiecedTexture } from "./pieced_texture.ts";
 
 /** Planes of the output's gradient and of the input that an invocation multiplies. */
 const OUT_PLANES = 4;
@@ -55,11 +55,11 @@ const BUSY_GROUPS = 128;
 /** Some blocks of the images of a weight gradient. */
 export interface WinogradGradPart extends ImageTransform {
   /**
-   * For every input, any order. Bindings: 0 params, 1 input (c4), or where {@linkcode stagesBlocks}
-   * says so the same rows of it as of the gradient (texture), 2 blocks (`blocks.bytes`).
+   * Dispatches for every input. Bindings: 0 params, 1 input (c4), or where {@linkcode stagesBlocks}
+   * says so the same rows of it as of the gradient (texture), 2 the buffer of blocks, 3 what the
+   * prologue needs.
    */
-  readonly transformBlocks: readonly (readonly DispatchSpec[])[];
-  readonly blocks: TextureImage;
+  readonly blocks: PiecedTexture<readonly (readonly DispatchSpec[])[]>;
   /**
    * Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums, and where
    * `copied` 4 a copy of these.
@@ -139,39 +139,36 @@ export function winogradWeightGrad(
   const stripsOf = (groups: number) => Math.ceil(groups / groupsPerStrip);
   const STAGED = stagesBlocks(target) ? 1 : 0;
   const parts = ranges.map((range, part): WinogradGradPart => {
-    let firstPlane = 0;
-    const transformBlocks = inputChannels.map((channels) => {
-      const planes = planesOf(channels);
-      const before = firstPlane;
-      firstPlane += planes;
-      return grid.rows.map((ROWS): DispatchSpec => ({
-        kernel: {
-          name: "conv2d_winograd_weight_grad_blocks",
-          source: blocksSource,
-          constants: {
-            STAGED,
-            GROUP: grid.group,
-            ROWS,
-            ...prologueConstants(prologue),
-            ...grid.constants,
-          },
-        },
-        params: [
-          ...rowWords(dims, planes, grid, range, target),
-          before,
-          inputPlanes,
-          grid.blocksX,
-          grid.blocksPerImage,
-          range.first,
-          range.count,
-        ],
-        grid: [Math.ceil(range.count / LANES), planes, 1],
-      }));
-    });
+    const words = inputChannels.map((channels, i) => [
+      ...rowWords(dims, planesOf(channels), grid, range, target),
+      inputPlanesOf({ ...dims, inputChannels: inputChannels.slice(0, i) }),
+      inputPlanes,
+    ]);
     return {
       ...imageTransform(dims, gradientPlanes, grid, range, target),
-      transformBlocks,
-      blocks: textureImage(grid.group, range.groups * positions * inputPlanes),
+      blocks: blockTexture(
+        grid,
+        inputPlanes,
+        range,
+        ({ first, count, rowBlocks }) =>
+          inputChannels.map((channels, i) =>
+            grid.rows.map((ROWS) => ({
+              kernel: {
+                name: "conv2d_winograd_weight_grad_blocks",
+                source: blocksSource,
+                constants: {
+                  STAGED,
+                  ROW_BLOCKS: rowBlocks,
+                  ROWS,
+                  ...prologueConstants(prologue),
+                  ...grid.constants,
+                },
+              },
+              params: [...words[i] ?? [], grid.blocksX, grid.blocksPerImage, first, count],
+              grid: [Math.ceil(count / LANES), planesOf(channels), 1],
+            }))
+          ),
+      ),
       isAdded: part > 0 || isAdded,
       accumulate: (copied) => ({
         kernel: {

@@ -34,10 +34,11 @@ function stepsOf(channels: number[], size: number, limits: Partial<LowerTarget> 
 
 function summary(steps: ReturnType<typeof stepsOf>) {
   const labels = [...new Set(steps.map(({ label }) => label.replace("grad.", "")))];
+  // How often the first block is made.
   const transforms =
     steps.filter((step) =>
       step.kind === "dispatch" && step.spec.kernel.name === "conv2d_winograd_input" &&
-      step.spec.kernel.constants?.ROWS !== "inner"
+      step.spec.kernel.constants?.ROWS !== "inner" && step.spec.params.at(-2) === 0
     ).length;
   return { labels, transforms };
 }

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+
 import { ShapeError } from "../../src/errors.ts";
+import type { DispatchSpec } from "../../src/gpu/kernel_spec.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import { add } from "../../src/ops/elementwise.ts";
@@ -11,6 +13,7 @@ import {
   suitsWinogradWeightGrad,
   winogradWeightGrad,
 } from "../../src/ops/conv_winograd_weight_grad.ts";
+import { PIECE_BYTES, type PiecedTexture } from "../../src/ops/pieced_texture.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
@@ -262,6 +265,32 @@ Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {
   assert(!suits({}, { ...limits, maxTextureDimension: 512 }));
 });
 
+/** That pieces cover all blocks of a range, one after the other, where the texture has them. */
+function checkPieces(
+  { width, height, bufferBytes, pieces }: PiecedTexture<readonly DispatchSpec[]>,
+  rows: number,
+  first: number,
+  count: number,
+): void {
+  assertEquals(height, Math.ceil(count / width) * rows);
+  let done = 0;
+  for (const { dispatches, copy } of pieces) {
+    assertEquals([copy.x, copy.y], [done % width, Math.floor(done / width) * rows]);
+    assertEquals([copy.bytesPerRow, copy.height], [copy.width * 16, rows]);
+    assertEquals(copy.bytesPerRow % 256, 0);
+    assert(copy.x + copy.width <= width);
+    const size = Math.min(copy.width, count - done);
+    for (const { params, grid, kernel } of dispatches) {
+      assertEquals(params.slice(-2), [first + done, size]);
+      assertEquals([grid[0], kernel.constants?.ROW_BLOCKS], [Math.ceil(size / 16), copy.width]);
+    }
+    assert(copy.width * 16 * rows <= bufferBytes);
+    assert(bufferBytes <= PIECE_BYTES || copy.width === 16, "large only where it cannot be small");
+    done += size;
+  }
+  assertEquals(done, count);
+}
+
 Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes every channel", () => {
   const limits = { maxTextureDimension: 16384, maxBindingBytes: 2 ** 27 };
   for (
@@ -288,16 +317,19 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
     const outputPlanes = Math.ceil(outputs / 4);
     let first = 0;
     let strips = 0;
-    parts.forEach(({ transform, transformBlocks, blocks: image, accumulate }, part) => {
+    parts.forEach(({ transformed, blocks: inputBlocks, accumulate }, part) => {
       const [planes, inPlanes, lanesIn = 0, inputGroups = 0, count = 0, perStrip = 0, isAdded] =
         accumulate(false).params;
       assertEquals([planes, inPlanes], [outputPlanes, inputPlanes]);
       assertEquals(isAdded, part > 0 ? 1 : 0);
-      for (const { params } of [...transform, ...transformBlocks.flat()]) {
-        assertEquals(params.slice(-2), [first, count]);
-      }
-      assertEquals(transformBlocks.length, inputs.length);
-      const group = image.width;
+      const numbers = (side + 2) ** 2;
+      checkPieces(transformed, numbers * outputPlanes, first, count);
+      const ofInputs = inputBlocks.pieces.map(({ dispatches, copy }) => {
+        assertEquals(dispatches.length, inputs.length);
+        return { dispatches: dispatches.flat(), copy };
+      });
+      checkPieces({ ...inputBlocks, pieces: ofInputs }, numbers * inputPlanes, first, count);
+      const group = inputBlocks.width;
       const [workgroups, partStrips, positions] = accumulate(false).grid;
       assertEquals(positions, isSix ? 64 : 36);
       assertEquals(partStrips, Math.ceil(Math.ceil(count / group) / perStrip));
