@@ -3,9 +3,9 @@
 // Formula   y = (x - mean) * invstd * weight + bias, then max(y, 0) with RELU
 // Layout    x, y: c4; the rest flat [C], read as vec4s, zero past C
 // Bindings  0 params, 1 x, 2 weight, 3 bias, 4 mean, 5 invstd (RUNNING: the variance), 6 y
-// Constants RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; ROWS: rows of
-//           an invocation; GROUP_ROWS: chunks of rows of a workgroup
-// Grid      pitch in x, chunks of rows in y, planes in z
+// Constants RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; LANES, ROWS,
+//           GROUP_ROWS: see MapGrid in src/ops/channel_chunks.ts
+// Grid      see there
 // Source    Ioffe and Szegedy, "Batch Normalization", 2015
 
 struct Params {
@@ -16,6 +16,7 @@ struct Params {
   pitch: u32,
   eps: f32,
   firstPlane: u32, // of the window that is bound
+  rows: u32,       // of a workgroup that walks
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -26,7 +27,22 @@ struct Params {
 //@input(5) spread: 'vec4f'
 @group(0) @binding(6) var<storage, read_write> y: array<${IMAGE}>;
 
-@compute @workgroup_size(16, ${GROUP_ROWS})
+struct Channels {
+  center: vec4f,
+  scale: vec4f,
+  shift: vec4f,
+}
+
+fn normalized(at: u32, c: Channels) -> vec4f {
+  let value = fma(x_at(at) - c.center, c.scale, c.shift);
+//@if RELU
+  return max(value, vec4f());
+//@else
+  return value;
+//@end
+}
+
+@compute @workgroup_size(${LANES}, ${GROUP_ROWS})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
@@ -38,29 +54,36 @@ fn main(
   let invstd = spread_at(block);
 //@end
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
-  let column = group.x * 16u + local.x;
-  let inside = channel & vec4<bool>(column - 1u < params.width);
-  // Outside the image x is zero, and so is y with these.
-  let scale = select(vec4f(), invstd * weight_at(block), inside);
-  let shift = select(vec4f(), bias_at(block), inside);
-  let center = mean_at(block);
+  var channels = Channels(mean_at(block), invstd * weight_at(block), bias_at(block));
   let pitch = params.pitch;
+  let width = params.width;
   let height = params.height;
-  //@if GROUP_ROWS > 1
-  let top = (group.y * ${GROUP_ROWS}u + local.y) * ${ROWS}u;
+  let plane = group.z * (height + 2u) * pitch;
+//@if ROWS == 0
+  channels.scale = select(vec4f(), channels.scale, channel);
+  channels.shift = select(vec4f(), channels.shift, channel);
+  let top = group.y * params.rows;
+  let end = min(top + params.rows, height + 2u);
+  for (var row = top; row < end; row++) {
+    let isInside = row - 1u < height;
+    for (var column = local.x; column < pitch; column += ${LANES}u) {
+      let at = plane + row * pitch + column;
+      let value = normalized(at, channels);
+      y[at] = ${IMAGE}(select(vec4f(), value, isInside && column - 1u < width));
+    }
+  }
 //@else
-  let top = group.y * ${ROWS}u;
-//@end
-  let base = group.z * (height + 2u) * pitch + column;
+  let column = group.x * ${LANES}u + local.x;
+  let inside = channel & vec4<bool>(column - 1u < width);
+  // Outside the image x is zero, and so is y with these.
+  channels.scale = select(vec4f(), channels.scale, inside);
+  channels.shift = select(vec4f(), channels.shift, inside);
+  let top = (group.y * ${GROUP_ROWS}u + local.y) * ${ROWS}u;
 //@for k in 0..ROWS
   // The last rows are computed again where there are no more: cheaper than a branch.
   let row${k} = min(top + ${k}u, height + 1u);
-  let at${k} = base + row${k} * pitch;
-  let value${k} = fma(x_at(at${k}) - center, scale, shift);
-//@if RELU
-  y[at${k}] = ${IMAGE}(select(vec4f(), max(value${k}, vec4f()), row${k} - 1u < height));
-//@else
-  y[at${k}] = ${IMAGE}(select(vec4f(), value${k}, row${k} - 1u < height));
+  let at${k} = plane + row${k} * pitch + column;
+  y[at${k}] = ${IMAGE}(select(vec4f(), normalized(at${k}, channels), row${k} - 1u < height));
 //@end
 //@end
 }

@@ -7,9 +7,11 @@
 // Layout
 //   transformed  see conv2d_winograd_input.wgsl
 //   weights      see conv2d_winograd_pack_weights.wgsl
-//   products     vec4 (plane*positions + position)*blocks + block holds four output channels
+//   products     in runs of RUN_BLOCKS blocks, so that what is read together lies together: vec4
+//                ((plane*runs + block / RUN_BLOCKS)*positions + position)*RUN_BLOCKS
+//                + block % RUN_BLOCKS holds four output channels
 // Bindings: 0 params, 1 transformed, 2 weights, 3 products
-// Constants: OUT_PLANES, BLOCKS of an invocation
+// Constants: OUT_PLANES, BLOCKS of an invocation; RUN_BLOCKS divides 16 * BLOCKS
 // Grid: x over blocks of output channels, y over groups of 16 * BLOCKS blocks of pixels,
 //   z over positions.
 
@@ -54,14 +56,16 @@ fn main(
     weightRow += 1u;
   }
   let first = group.y * ${16 * BLOCKS}u;
+  let runs = (params.blocks + ${RUN_BLOCKS - 1}u) / ${RUN_BLOCKS}u;
+  $each(b in 0..BLOCKS){ let run${b} = (first + x${b}) / ${RUN_BLOCKS}u * params.positions * ${RUN_BLOCKS}u; }
   //@for k in 0..OUT_PLANES
   {
     let plane = group.x * ${OUT_PLANES}u + ${k}u;
     if (plane < params.outputPlanes) {
-      let at = (plane * params.positions + position) * params.blocks + first;
+      let at = (plane * runs * params.positions + position) * ${RUN_BLOCKS}u;
       //@for b in 0..BLOCKS
       if (first + x${b} < params.blocks) {
-        products[at + x${b}] = sum${k}_${b};
+        products[at + run${b} + (first + x${b}) % ${RUN_BLOCKS}u] = sum${k}_${b};
       }
       //@end
     }

@@ -8,11 +8,11 @@
 // Layout
 //   transformed  see conv2d_winograd_input.wgsl
 //   weights      see conv2d_winograd_pack_weights.wgsl, in blocks of PACKED planes
-//   products     vec4 (plane*positions + position)*blocks + block holds four output channels
+//   products     see conv2d_winograd_multiply.wgsl
 // Bindings: 0 params, 1 transformed, 2 weights, 3 products
 // Constants: IN_PLANES, all of them; OUT_PLANES of an invocation, divides PACKED; LANES: invocations
 //   of a workgroup, as many as the processor's vectors have lanes; GROUP: blocks of a row of
-//   `transformed`
+//   `transformed`; RUN_BLOCKS: of a run of `products`
 // Grid: x over tiles of OUT_PLANES output planes, y over positions.
 
 //@let tiles = PACKED / OUT_PLANES
@@ -46,11 +46,13 @@ fn main(
   $each(k in 0..OUT_PLANES, c in 0..4){ let w${k}_${c}_${p} = textureLoad(weights, vec2<u32>(weightX + ${c * PACKED + k}u, weightRow + ${p}u)); }
   //@end
   let plane = group.x * ${OUT_PLANES}u;
-  let step = params.positions * params.blocks;
-  let first = plane * step + position * params.blocks;
+  let runs = (params.blocks + ${RUN_BLOCKS - 1}u) / ${RUN_BLOCKS}u;
+  let step = runs * params.positions * ${RUN_BLOCKS}u;
+  let first = plane * step + position * ${RUN_BLOCKS}u;
   for (var x = lane; x < params.blocks; x += ${LANES}u) {
     let row = (x / ${GROUP}u * params.positions + position) * ${IN_PLANES}u;
     let column = x % ${GROUP}u;
+    let at = first + x / ${RUN_BLOCKS}u * params.positions * ${RUN_BLOCKS}u + x % ${RUN_BLOCKS}u;
     $each(k in 0..OUT_PLANES){ var sum${k} = vec4<f32>(); }
     //@for p in 0..IN_PLANES
     let v${p} = textureLoad(transformed, vec2<u32>(column, row + ${p}u));
@@ -59,7 +61,7 @@ fn main(
     //@end
     //@for k in 0..OUT_PLANES
     if (plane + ${k}u < params.outputPlanes) {
-      products[first + ${k}u * step + x] = sum${k};
+      products[at + ${k}u * step] = sum${k};
     }
     //@end
   }

@@ -7,8 +7,8 @@
 //   products  see conv2d_winograd_multiply.wgsl
 //   output    c4 planes; only pixels of the image are written
 // Bindings: 0 params, 1 products, 2 output, 3 bias [O] or affine as batch_norm2d_fold leaves it
-// Constants: EPILOGUE none | bias | affine; RELU 0 | 1; SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and,
-//   with three pairs, POINT_2
+// Constants: EPILOGUE none | bias | affine; RELU 0 | 1; RUN_BLOCKS of products; SIDE, PAIRS = SIDE / 2,
+//   POINT_0, POINT_1 and, with three pairs, POINT_2
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
 
 //@let N = SIDE + 2
@@ -60,10 +60,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let blockOfImage = (params.firstBlock + id.x) % params.blocksPerImage;
   let x0 = blockOfImage % params.blocksX * ${SIDE}u;
   let y0 = blockOfImage / params.blocksX * ${SIDE}u;
-  let first = plane * ${N * N}u * params.blocks + id.x;
+  let runs = (params.blocks + ${RUN_BLOCKS - 1}u) / ${RUN_BLOCKS}u;
+  let first = (plane * runs + id.x / ${RUN_BLOCKS}u) * ${N * N * RUN_BLOCKS}u + id.x % ${RUN_BLOCKS}u;
   // z${row}_${column}: A^T M
   //@for x in 0..N
-  $each(y in 0..N){ let m${y}_${x} = products_at(first + ${N * y + x}u * params.blocks); }
+  $each(y in 0..N){ let m${y}_${x} = products_at(first + ${(N * y + x) * RUN_BLOCKS}u); }
   //@for p in 0..PAIRS
   let even${p}_${x} = m${2 * p + 1}_${x} + m${2 * p + 2}_${x};
   let odd${p}_${x} = m${2 * p + 1}_${x} - m${2 * p + 2}_${x};

@@ -1,6 +1,7 @@
-// Bilinear resizing. An invocation walks down ROWS output rows of one column and keeps the two
-// source rows, already blended along x, in registers: a source row is loaded once for all of the
-// output rows that need it.
+// Bilinear resizing. On a GPU an invocation walks down ROWS output rows of one column and keeps the
+// two source rows, already blended along x, in registers: a source row is loaded once for all of the
+// output rows that need it. On the processor, which executes both sides of branches, a workgroup is
+// one vector that walks along ROWS rows: it writes memory in order.
 //
 // Formula   y[i, j] = (1 - v) * top + v * bottom, with
 //           top = (1 - u) * x[r, c] + u * x[r, c + 1] and bottom = the same of row r + 1;
@@ -8,8 +9,9 @@
 // Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
 //           row, computed by the host in double precision
 // Bindings  0 params, 1 x, 2 y
-// Constants ROWS
-// Grid      x pitch, y chunks of ROWS rows, z planes of the output; the border is written, too
+// Constants ROWS; LANES: of a workgroup that walks along rows, or 0
+// Grid      LANES 0: x pitch, y chunks of ROWS rows; else y chunks of ROWS rows, border included; z
+//           planes of the output; the border is written, too
 
 struct Params {
   width: u32, // of the output
@@ -27,6 +29,42 @@ struct Params {
 //@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
+//@if LANES
+@compute @workgroup_size(${LANES})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let width = params.width;
+  let height = params.height;
+  let pitch = params.pitch;
+  let inPitch = params.inPitch;
+  let plane = group.z * params.inPlaneSize;
+  //@for k in 0..ROWS
+  // The last rows are computed again where there are no more.
+  let row${k} = min(group.y * ${ROWS}u + ${k}u, height + 1u);
+  let isInside${k} = row${k} - 1u < height;
+  // Coordinates of the border wrap or pass the end: any others will do.
+  let down${k} = params.taps[width + min(row${k} - 1u, height - 1u)];
+  let v${k} = bitcast<f32>(down${k}.y);
+  let from${k} = plane + (down${k}.x + 1u) * inPitch;
+  let to${k} = group.z * params.planeSize + row${k} * pitch;
+  //@end
+  for (var column = lane; column < pitch; column += ${LANES}u) {
+    let isColumn = column - 1u < width;
+    let across = params.taps[min(column - 1u, width - 1u)];
+    let u = bitcast<f32>(across.y);
+    let left = across.x + 1u;
+    //@for k in 0..ROWS
+    let at${k} = from${k} + left;
+    let top${k} = (1f - u) * x_at(at${k}) + u * x_at(at${k} + 1u);
+    let bottom${k} = (1f - u) * x_at(at${k} + inPitch) + u * x_at(at${k} + inPitch + 1u);
+    let value${k} = (1f - v${k}) * top${k} + v${k} * bottom${k};
+    y[to${k} + column] = ${IMAGE}(select(vec4f(), value${k}, isColumn && isInside${k}));
+    //@end
+  }
+}
+//@else
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   // Read once: inside a branch llvmpipe reads lane by lane.
@@ -81,3 +119,4 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     out += pitch;
   }
 }
+//@end

@@ -130,7 +130,7 @@ function lowerInput(context: LowerContext, node: Node): void {
   const { dy, x, weight, bias, mean, spread } = operands(node);
   const { MASK, RUNNING } = variant(node);
   const g = c4Geometry(x.shape, x.dtype);
-  const { grid, constants } = mapGrid(g, context.target.kernelFamily);
+  const { grid, constants, rows } = mapGrid(g, context.target);
   const vector = (name: string, tensor: Tensor) => context.reading(name, tensor, "f32");
   const statistics = RUNNING
     ? [vector("variance", spread), vector("weight", weight)]
@@ -160,6 +160,7 @@ function lowerInput(context: LowerContext, node: Node): void {
         g.pitch,
         f32Bits(Number(node.attributes.eps)),
         window.first,
+        rows,
       ],
       grid: grid(window.count),
     }, [...(IN_PLACE ? [] : [gradient]), window.of(node.output), ...others]);

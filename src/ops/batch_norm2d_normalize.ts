@@ -25,7 +25,7 @@ export function lowerNormalize(
     throw new Error(`Normalising to ${output.label} lacks inputs`);
   }
   const g = c4Geometry(x.shape, x.dtype);
-  const { grid, constants } = mapGrid(g, context.target.kernelFamily);
+  const { grid, constants, rows } = mapGrid(g, context.target);
   context.split(g.planes, [x, output], (window) => {
     context.dispatch({
       kernel: {
@@ -45,6 +45,7 @@ export function lowerNormalize(
         g.pitch,
         f32Bits(Number(eps)),
         window.first,
+        rows,
       ],
       grid: grid(window.count),
     }, [

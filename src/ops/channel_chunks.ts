@@ -51,14 +51,8 @@ const FINISH: Record<Family, FinishConstants> = {
   cpu: { LANES: 1, GROUP_BLOCKS: 64 },
 };
 
-/**
- * Rows that an invocation of a map takes, and such chunks of rows in a workgroup. On the processor
- * addresses are cheap only where the row is the same for the whole workgroup.
- */
-const MAP_ROWS: Record<Family, { ROWS: number; GROUP_ROWS: number }> = {
-  gpu: { ROWS: 4, GROUP_ROWS: 4 },
-  cpu: { ROWS: 8, GROUP_ROWS: 1 },
-};
+/** vec4s of the rows that a workgroup of a map walks along, about: it costs as much as ten to start. */
+const WALK_VECTORS = 2048;
 
 /** The second level of a sum for `blocks` blocks of four channels. */
 export function finishGrid(
@@ -127,16 +121,33 @@ function cut(count: number, chunkSize: number, family: Family): PlaneChunks {
   };
 }
 
-/** The grid of a map: pitch in x, chunks of rows in y, planes in z. */
+/** How a map, which writes whole planes, border included, is cut into workgroups. */
 export interface MapGrid {
+  /** Columns in x, where ROWS is not 0, chunks of rows in y, planes in z. */
   grid(planes: number): [number, number, number];
-  /** Template constants that go with the grid. */
-  constants: { ROWS: number; GROUP_ROWS: number };
+  /**
+   * Template constants: LANES neighbours in a row, each of which takes ROWS rows of its column, and
+   * GROUP_ROWS such chunks of rows in a workgroup. ROWS 0: a workgroup's LANES walk along `rows` rows.
+   */
+  constants: { LANES: number; ROWS: number; GROUP_ROWS: number };
+  /** Rows of a workgroup that walks. */
+  rows: number;
 }
 
-/** Cuts whole planes, border included, into columns of a few rows. */
-export function mapGrid(g: C4Geometry, family: Family): MapGrid {
-  const constants = MAP_ROWS[family];
+/**
+ * On a GPU an invocation takes a few rows of a column. On the processor a workgroup is one vector that
+ * walks along whole rows: it reads and writes memory in order, twice as fast.
+ */
+export function mapGrid(
+  g: C4Geometry,
+  { kernelFamily, vectorBits = 256 }: { kernelFamily: Family; vectorBits?: number },
+): MapGrid {
+  if (kernelFamily === "cpu") {
+    const rows = Math.max(1, Math.round(WALK_VECTORS / g.pitch));
+    const constants = { LANES: vectorBits / 32, ROWS: 0, GROUP_ROWS: 1 };
+    return { grid: (planes) => [1, Math.ceil(g.rows / rows), planes], constants, rows };
+  }
+  const constants = { LANES: 16, ROWS: 4, GROUP_ROWS: 4 };
   const groups = Math.ceil(g.rows / (constants.ROWS * constants.GROUP_ROWS));
-  return { grid: (planes) => [g.pitch / 16, groups, planes], constants };
+  return { grid: (planes) => [g.pitch / 16, groups, planes], constants, rows: 0 };
 }

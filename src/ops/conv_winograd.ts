@@ -47,6 +47,11 @@ const OUT_PLANES = 4;
 /** As many input planes are few; their weights for some output planes fit a processor's first cache. */
 const FEW_PLANES = 16;
 const WEIGHT_CACHE_BYTES = 32 * 2 ** 10;
+/**
+ * Blocks whose products for all positions lie together: read 64 positions apart by one block each, they
+ * cost caches twice as much from all over memory. Fewer would make the writes jump.
+ */
+const RUN_BLOCKS = 32;
 /** Texels of a row of packed weights of one block of output channels. */
 const WEIGHT_PITCH = 4 * OUT_PLANES;
 
@@ -131,7 +136,7 @@ export function winogradConvolution(
         kernel: {
           name: "conv2d_winograd_multiply",
           source: multiplySource,
-          constants: { OUT_PLANES, BLOCKS: grid.laneBlocks },
+          constants: { OUT_PLANES, BLOCKS: grid.laneBlocks, RUN_BLOCKS },
         },
         params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
         grid: [outBlocks, range.groups, positions],
@@ -144,6 +149,7 @@ export function winogradConvolution(
             IN_PLANES: inputPlanes,
             PACKED: OUT_PLANES,
             GROUP: grid.group,
+            RUN_BLOCKS,
             ...tile,
           },
         },
@@ -154,12 +160,13 @@ export function winogradConvolution(
           1,
         ],
       },
-    productBytes: outputPlanes * positions * range.count * TEXEL_BYTES,
+    productBytes: outputPlanes * positions * Math.ceil(range.count / RUN_BLOCKS) * RUN_BLOCKS *
+      TEXEL_BYTES,
     finish: {
       kernel: {
         name: "conv2d_winograd_output",
         source: outputSource,
-        constants: { ...epilogueConstants(epilogue), ...grid.constants },
+        constants: { ...epilogueConstants(epilogue), RUN_BLOCKS, ...grid.constants },
       },
       params: [
         width,

@@ -23,6 +23,9 @@ export interface UpsampleBilinear2dOptions {
 /** Output rows (forward) or input rows (backward) of an invocation. */
 const ROWS = 8;
 
+/** Output rows that a vector of a processor walks along. */
+const WALKED_ROWS = 4;
+
 /** Column weights that the backward kernel holds in registers; more are read in a loop. */
 const MAX_HELD_TAPS = 12;
 
@@ -112,11 +115,16 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     flops: 6 * elementCount(shape),
     lower(context, node) {
       const operands = [...node.inputs, node.output];
+      const { kernelFamily, vectorBits = 256 } = context.target;
+      const walks = kernelFamily === "cpu";
+      const constants = walks ? { LANES: vectorBits / 32, ROWS: WALKED_ROWS } : { LANES: 0, ROWS };
+      const across = walks ? 1 : output.pitch / 16;
+      const down = walks ? Math.ceil(output.rows / WALKED_ROWS) : Math.ceil(chunks / 4);
       context.split(output.planes, operands, (window) => {
         context.dispatch({
-          kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants: { ROWS } },
+          kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants },
           params,
-          grid: [output.pitch / 16, Math.ceil(chunks / 4), window.count],
+          grid: [across, down, window.count],
         }, [...context.readings(["x"], node.inputs.map(window.of)), window.of(node.output)]);
       });
     },
