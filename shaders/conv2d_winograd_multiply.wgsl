@@ -39,7 +39,7 @@ fn main(
   let inputPlanes = params.inputPlanes;
   let position = group.z;
   let weightX = group.x / params.blocksPerWeightColumn * params.weightPitch;
-  var weightRow = (group.x % params.blocksPerWeightColumn * params.positions + position) * inputPlanes;
+  var weightRow = group.x % params.blocksPerWeightColumn * params.positions * inputPlanes + position;
   var row = (group.y * params.positions + position) * inputPlanes;
   $each(b in 0..BLOCKS){ let x${b} = lane + ${16 * b}u; }
   //@for k in 0..OUT_PLANES
@@ -53,7 +53,7 @@ fn main(
     $each(b in 0..BLOCKS){ sum${k}_${b} += (v${b}.x * w${k}_0 + v${b}.y * w${k}_1) + (v${b}.z * w${k}_2 + v${b}.w * w${k}_3); }
     //@end
     row += 1u;
-    weightRow += 1u;
+    weightRow += params.positions;
   }
   let first = group.y * ${16 * BLOCKS}u;
   let runs = (params.blocks + ${RUN_BLOCKS - 1}u) / ${RUN_BLOCKS}u;

@@ -40,10 +40,10 @@ fn main(
   let position = group.y;
   let block = group.x / ${tiles}u;
   let weightX = block / params.blocksPerWeightColumn * params.weightPitch + group.x % ${tiles}u * ${OUT_PLANES}u;
-  let weightRow = (block % params.blocksPerWeightColumn * params.positions + position) * ${IN_PLANES}u;
+  let weightRow = block % params.blocksPerWeightColumn * params.positions * ${IN_PLANES}u + position;
   // w${output plane}_${input lane}_${input plane}, four output channels a vec4
   //@for p in 0..IN_PLANES
-  $each(k in 0..OUT_PLANES, c in 0..4){ let w${k}_${c}_${p} = textureLoad(weights, vec2<u32>(weightX + ${c * PACKED + k}u, weightRow + ${p}u)); }
+  $each(k in 0..OUT_PLANES, c in 0..4){ let w${k}_${c}_${p} = textureLoad(weights, vec2<u32>(weightX + ${c * PACKED + k}u, weightRow + ${p}u * params.positions)); }
   //@end
   let plane = group.x * ${OUT_PLANES}u;
   let runs = (params.blocks + ${RUN_BLOCKS - 1}u) / ${RUN_BLOCKS}u;

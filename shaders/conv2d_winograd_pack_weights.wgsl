@@ -7,10 +7,11 @@
 //   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
 // Layout
 //   weights  PyTorch's [O, I, 3, 3], flat
-//   packed   rows of a texture, from those of block firstBlock of each column on, in columns of 4*OUT_PLANES texels; texel
-//            input lane*OUT_PLANES + output plane of column block / blocksPerColumn, row
-//            ((block % blocksPerColumn)*N*N + position)*inputPlanes + input plane, holds four output
-//            channels. Lanes that are no channel are zero.
+//   packed   rows of a texture, from those of block firstBlock of each column on, in columns of
+//            4*OUT_PLANES texels; texel input lane*OUT_PLANES + output plane of column
+//            block / blocksPerColumn, row
+//            ((block % blocksPerColumn)*inputPlanes + input plane)*N*N + position, holds four output
+//            channels. What an invocation writes lies together. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
 // Constants: OUT_PLANES, TRANSPOSED, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs,
@@ -125,8 +126,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let h${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
   //@end
   //@end
-  let step = params.inputPlanes * rowTexels;
-  let first = (blockOfPiece * ${N * N}u * params.inputPlanes + inputPlane) * rowTexels + id.x;
+  let step = rowTexels;
+  let first = (blockOfPiece * params.inputPlanes + inputPlane) * ${N * N}u * rowTexels + id.x;
   //@for y in 0..N
   {
     let at = first + ${N * y}u * step;
