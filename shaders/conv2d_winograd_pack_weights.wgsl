@@ -126,19 +126,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let h${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
   //@end
   //@end
-  let step = rowTexels;
   let first = (blockOfPiece * params.inputPlanes + inputPlane) * ${N * N}u * rowTexels + id.x;
   //@for y in 0..N
   {
-    let at = first + ${N * y}u * step;
+    let at = first + ${N * y}u * rowTexels;
     packed[at] = scale * h${y}_0;
     //@for p in 0..PAIRS
     let even${p} = scale${p} * (h${y}_0 + s${p} * h${y}_2);
     let odd${p} = scale${p} * p${p} * h${y}_1;
-    packed[at + ${2 * p + 1}u * step] = even${p} + odd${p};
-    packed[at + ${2 * p + 2}u * step] = even${p} - odd${p};
+    packed[at + ${2 * p + 1}u * rowTexels] = even${p} + odd${p};
+    packed[at + ${2 * p + 2}u * rowTexels] = even${p} - odd${p};
     //@end
-    packed[at + ${N - 1}u * step] = h${y}_2;
+    packed[at + ${N - 1}u * rowTexels] = h${y}_2;
   }
   //@end
 }

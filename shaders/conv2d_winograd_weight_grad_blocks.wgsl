@@ -6,10 +6,11 @@
 // Layout
 //   input   c4 planes of an input, border and padding are zero; STAGED rows of them in a texture, in
 //           bands as src/graph/staging.ts says
-//   blocks  as conv2d_winograd_input leaves them, with the planes of all inputs; blocks behind the last, up to a multiple of 16, become zero
+//   blocks  as conv2d_winograd_input leaves them, with the planes of all inputs; blocks behind the
+//           last, up to a multiple of 16, become zero
 // Bindings: 0 params, 1 input, 2 blocks; NORMALIZE: 3 weight, 4 bias, 5 mean, 6 spread
-// Constants: STAGED: 0 | 1; NORMALIZE, PRE_RELU, ROW_BLOCKS, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and,
-//   with three pairs, POINT_2; ROWS all | outer | inner: see conv2d_winograd_input.wgsl
+// Constants: STAGED: 0 | 1; NORMALIZE, PRE_RELU, ROW_BLOCKS, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1
+//   and, with three pairs, POINT_2; ROWS all | outer | inner: see conv2d_winograd_input.wgsl
 // Grid: x over blocks in workgroups of 16, y over planes of an image of the input.
 
 //@let N = SIDE + 2

@@ -4,11 +4,10 @@
  * @module
  */
 import type { C4Geometry } from "../graph/layout.ts";
+import { MAX_WORKGROUPS } from "./grid.ts";
 
 /** Which kind of adapter the kernels run on. */
 export type Family = "gpu" | "cpu";
-
-const MAX_WORKGROUPS = 65535;
 
 /** Template constants of the first level of a sum. */
 export interface ChunkConstants {
@@ -51,7 +50,7 @@ const FINISH: Record<Family, FinishConstants> = {
   cpu: { LANES: 1, GROUP_BLOCKS: 64 },
 };
 
-/** vec4s of the rows that a workgroup of a map walks along, about: it costs as much as ten to start. */
+/** vec4s that a workgroup of a map walks along, about: beside them it costs little to start one. */
 const WALK_VECTORS = 2048;
 
 /** The second level of a sum for `blocks` blocks of four channels. */
@@ -143,7 +142,8 @@ export function mapGrid(
   { kernelFamily, vectorBits = 256 }: { kernelFamily: Family; vectorBits?: number },
 ): MapGrid {
   if (kernelFamily === "cpu") {
-    const rows = Math.max(1, Math.round(WALK_VECTORS / g.pitch));
+    const fewest = Math.ceil(g.rows / MAX_WORKGROUPS);
+    const rows = Math.max(1, fewest, Math.round(WALK_VECTORS / g.pitch));
     const constants = { LANES: vectorBits / 32, ROWS: 0, GROUP_ROWS: 1 };
     return { grid: (planes) => [1, Math.ceil(g.rows / rows), planes], constants, rows };
   }

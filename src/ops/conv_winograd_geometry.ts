@@ -24,7 +24,7 @@ export const TEXEL_BYTES = 16;
 const PART_BYTES = 8 * 2 ** 20;
 /** Blocks that may be transformed at once. */
 const PIECE_BLOCKS = [192, 128, 96, 64, 32];
-/** Transformed weights, four or seven times the weights' size, lie in memory twice while copied. */
+/** Transformed weights take four or seven times what weights do. */
 export const MAX_WEIGHT_BYTES = 64 * 2 ** 20;
 /** Planes of channels, of input and output, that pay for the transforms of images. */
 export const MIN_PLANES = 16;

@@ -3,7 +3,7 @@
  * @module
  */
 
-const MAX_WORKGROUPS = 65535;
+export const MAX_WORKGROUPS = 65535;
 
 /** A grid for `count` independent invocations, and the invocations in one grid row. */
 export interface LinearGrid {

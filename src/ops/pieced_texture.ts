@@ -15,7 +15,7 @@ import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 export const PIECE_BYTES = 2 ** 21;
 
 /** From the start of a buffer to a rectangle of a texture. */
-export type TexelCopy = Pick<
+type TexelCopy = Pick<
   TextureCopyStep,
   "bytesPerRow" | "x" | "y" | "width" | "height"
 >;

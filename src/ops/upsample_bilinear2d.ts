@@ -9,6 +9,7 @@ import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
+import { MAX_WORKGROUPS } from "./grid.ts";
 
 /** Options of {@linkcode upsampleBilinear2d}; exactly one of `size` and `scaleFactor` is given. */
 export interface UpsampleBilinear2dOptions {
@@ -116,10 +117,11 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     lower(context, node) {
       const operands = [...node.inputs, node.output];
       const { kernelFamily, vectorBits = 256 } = context.target;
-      const walks = kernelFamily === "cpu";
+      const walked = Math.ceil(output.rows / WALKED_ROWS);
+      const walks = kernelFamily === "cpu" && walked <= MAX_WORKGROUPS;
       const constants = walks ? { LANES: vectorBits / 32, ROWS: WALKED_ROWS } : { LANES: 0, ROWS };
       const across = walks ? 1 : output.pitch / 16;
-      const down = walks ? Math.ceil(output.rows / WALKED_ROWS) : Math.ceil(chunks / 4);
+      const down = walks ? walked : Math.ceil(chunks / 4);
       context.split(output.planes, operands, (window) => {
         context.dispatch({
           kernel: { name: "upsample_bilinear2d_forward", source: forwardCode, constants },

@@ -1,6 +1,7 @@
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { ShapeError } from "../../src/errors.ts";
 import { Graph } from "../../src/graph/graph.ts";
+import { planProgram } from "../../src/graph/program_plan.ts";
 import {
   upsampleBilinear2d,
   type UpsampleBilinear2dOptions,
@@ -60,4 +61,14 @@ Deno.test("upsampleBilinear2d wants either a size or a factor", () => {
     ShapeError,
     "[1,3,0,0]",
   );
+});
+
+Deno.test("upsampleBilinear2d takes images of more rows than four for each workgroup of a grid", () => {
+  const graph = new Graph();
+  const x = graph.input("x", { shape: [1, 4, 131072, 5], layout: "c4" });
+  const y = upsampleBilinear2d(x, { scaleFactor: 2, alignCorners: true });
+  const target = { maxTextureDimension: 16384, maxBindingBytes: 2 ** 27 };
+  for (const kernelFamily of ["cpu", "gpu"] as const) {
+    assertEquals(planProgram(graph, { y }, { ...target, kernelFamily }).dispatches, 1);
+  }
 });
