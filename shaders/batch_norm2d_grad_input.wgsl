@@ -10,7 +10,7 @@
 //           running statistics: 3 variance, 4 weight, MASK: 5 x, 6 mean, 7 bias; with IN_PLACE dx
 //           holds dy and everything moves up by one
 // Constants MASK: 0 | 1; RUNNING: 1 for running statistics; IN_PLACE: 1 writes dx over dy;
-//           LANES, ROWS, GROUP_ROWS: see MapGrid in src/ops/channel_chunks.ts
+//           WALK, LANES, ROWS, GROUP_ROWS: see MapGrid in src/ops/channel_chunks.ts
 // Grid      see there
 
 struct Params {
@@ -100,7 +100,7 @@ fn main(
   let height = params.height;
   let plane = group.z * (height + 2u) * pitch;
   // Outside the image dy is zero but its mean is not: there everything counts nothing.
-//@if ROWS == 0
+//@if WALK
   let top = group.y * params.rows;
   let end = min(top + params.rows, height + 2u);
   for (var row = top; row < end; row++) {

@@ -3,8 +3,8 @@
 // Formula   y = (x - mean) * invstd * weight + bias, then max(y, 0) with RELU
 // Layout    x, y: c4; the rest flat [C], read as vec4s, zero past C
 // Bindings  0 params, 1 x, 2 weight, 3 bias, 4 mean, 5 invstd (RUNNING: the variance), 6 y
-// Constants RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; LANES, ROWS,
-//           GROUP_ROWS: see MapGrid in src/ops/channel_chunks.ts
+// Constants RELU: 0 | 1; RUNNING: 1 computes invstd = 1 / sqrt(variance + eps) here; WALK, LANES,
+//           ROWS, GROUP_ROWS: see MapGrid in src/ops/channel_chunks.ts
 // Grid      see there
 // Source    Ioffe and Szegedy, "Batch Normalization", 2015
 
@@ -54,36 +54,32 @@ fn main(
   let invstd = spread_at(block);
 //@end
   let channel = block * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
-  var channels = Channels(mean_at(block), invstd * weight_at(block), bias_at(block));
+  let channels = Channels(mean_at(block), invstd * weight_at(block), bias_at(block));
   let pitch = params.pitch;
   let width = params.width;
   let height = params.height;
   let plane = group.z * (height + 2u) * pitch;
-//@if ROWS == 0
-  channels.scale = select(vec4f(), channels.scale, channel);
-  channels.shift = select(vec4f(), channels.shift, channel);
+//@if WALK
   let top = group.y * params.rows;
   let end = min(top + params.rows, height + 2u);
   for (var row = top; row < end; row++) {
     let isInside = row - 1u < height;
     for (var column = local.x; column < pitch; column += ${LANES}u) {
       let at = plane + row * pitch + column;
-      let value = normalized(at, channels);
-      y[at] = ${IMAGE}(select(vec4f(), value, isInside && column - 1u < width));
+      let inside = channel & vec4<bool>(isInside && column - 1u < width);
+      y[at] = ${IMAGE}(select(vec4f(), normalized(at, channels), inside));
     }
   }
 //@else
   let column = group.x * ${LANES}u + local.x;
   let inside = channel & vec4<bool>(column - 1u < width);
-  // Outside the image x is zero, and so is y with these.
-  channels.scale = select(vec4f(), channels.scale, inside);
-  channels.shift = select(vec4f(), channels.shift, inside);
   let top = (group.y * ${GROUP_ROWS}u + local.y) * ${ROWS}u;
 //@for k in 0..ROWS
   // The last rows are computed again where there are no more: cheaper than a branch.
   let row${k} = min(top + ${k}u, height + 1u);
   let at${k} = plane + row${k} * pitch + column;
-  y[at${k}] = ${IMAGE}(select(vec4f(), normalized(at${k}, channels), row${k} - 1u < height));
+  let value${k} = select(vec4f(), normalized(at${k}, channels), inside);
+  y[at${k}] = ${IMAGE}(select(vec4f(), value${k}, row${k} - 1u < height));
 //@end
 //@end
 }

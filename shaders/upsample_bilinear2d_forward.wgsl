@@ -9,8 +9,8 @@
 // Layout    x, y c4; taps: (c, bits of u) for every output column, then (r, bits of v) for every
 //           row, computed by the host in double precision
 // Bindings  0 params, 1 x, 2 y
-// Constants ROWS; LANES: of a workgroup that walks along rows, or 0
-// Grid      LANES 0: x pitch, y chunks of ROWS rows; else y chunks of ROWS rows, border included; z
+// Constants WALK: 0 | 1, along rows; LANES: neighbours in a row that a workgroup takes; ROWS
+// Grid      WALK 0: x pitch, y chunks of ROWS rows; 1: y chunks of ROWS rows, border included; z
 //           planes of the output; the border is written, too
 
 struct Params {
@@ -29,7 +29,7 @@ struct Params {
 //@input(1) x: IMAGE
 @group(0) @binding(2) var<storage, read_write> y: array<${IMAGE}>;
 
-//@if LANES
+//@if WALK
 @compute @workgroup_size(${LANES})
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -65,7 +65,7 @@ fn main(
   }
 }
 //@else
-@compute @workgroup_size(16, 4)
+@compute @workgroup_size(${LANES}, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   // Read once: inside a branch llvmpipe reads lane by lane.
   let width = params.width;

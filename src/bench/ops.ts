@@ -137,8 +137,9 @@ function shapeOf(node: Node): string {
   const join = (tensors: readonly Tensor[]) =>
     tensors.filter((t) => t.layout === "c4").map((t) => t.shape.join("x")).join("+");
   const flat = node.outputs.map((t) => t.shape.join("x")).join("+");
-  const { kernel, segment } = (node.spec.members?.[0] ?? node).attributes;
-  const isPrepared = membersOf(node).some(({ attributes }) => attributes[PROLOGUE] !== undefined);
+  const settings = membersOf(node).map(({ attributes }) => attributes);
+  const { kernel, segment } = settings[0] ?? {};
+  const isPrepared = settings.some((attributes) => attributes[PROLOGUE] !== undefined);
   return `${join(node.inputs) || node.inputs[0]?.shape.join("x")} > ${join(node.outputs) || flat}` +
     (kernel === undefined ? "" : `, ${kernel}`) +
     (segment === undefined || segment === 0 ? "" : `, input ${Number(segment) + 1}`) +

@@ -4,7 +4,7 @@
  * @module
  */
 import type { C4Geometry } from "../graph/layout.ts";
-import { MAX_WORKGROUPS } from "./grid.ts";
+import { MAX_WORKGROUPS, vectorLanes } from "./grid.ts";
 
 /** Which kind of adapter the kernels run on. */
 export type Family = "gpu" | "cpu";
@@ -122,13 +122,13 @@ function cut(count: number, chunkSize: number, family: Family): PlaneChunks {
 
 /** How a map, which writes whole planes, border included, is cut into workgroups. */
 export interface MapGrid {
-  /** Columns in x, where ROWS is not 0, chunks of rows in y, planes in z. */
+  /** Columns in x, where none walks, chunks of rows in y, planes in z. */
   grid(planes: number): [number, number, number];
   /**
-   * Template constants: LANES neighbours in a row, each of which takes ROWS rows of its column, and
-   * GROUP_ROWS such chunks of rows in a workgroup. ROWS 0: a workgroup's LANES walk along `rows` rows.
+   * Template constants. WALK 0: LANES neighbours in a row, each of which takes ROWS rows of its column,
+   * and GROUP_ROWS such chunks of rows in a workgroup; 1: a workgroup's LANES walk along `rows` rows.
    */
-  constants: { LANES: number; ROWS: number; GROUP_ROWS: number };
+  constants: { WALK: number; LANES: number; ROWS: number; GROUP_ROWS: number };
   /** Rows of a workgroup that walks. */
   rows: number;
 }
@@ -139,15 +139,15 @@ export interface MapGrid {
  */
 export function mapGrid(
   g: C4Geometry,
-  { kernelFamily, vectorBits = 256 }: { kernelFamily: Family; vectorBits?: number },
+  target: { kernelFamily: Family; vectorBits?: number },
 ): MapGrid {
-  if (kernelFamily === "cpu") {
+  if (target.kernelFamily === "cpu") {
     const fewest = Math.ceil(g.rows / MAX_WORKGROUPS);
     const rows = Math.max(1, fewest, Math.round(WALK_VECTORS / g.pitch));
-    const constants = { LANES: vectorBits / 32, ROWS: 0, GROUP_ROWS: 1 };
+    const constants = { WALK: 1, LANES: vectorLanes(target), ROWS: 0, GROUP_ROWS: 1 };
     return { grid: (planes) => [1, Math.ceil(g.rows / rows), planes], constants, rows };
   }
-  const constants = { LANES: 16, ROWS: 4, GROUP_ROWS: 4 };
+  const constants = { WALK: 0, LANES: 16, ROWS: 4, GROUP_ROWS: 4 };
   const groups = Math.ceil(g.rows / (constants.ROWS * constants.GROUP_ROWS));
   return { grid: (planes) => [g.pitch / 16, groups, planes], constants, rows: 0 };
 }

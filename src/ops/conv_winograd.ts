@@ -23,6 +23,7 @@ import outputSource from "../../shaders/conv2d_winograd_output.wgsl" with { type
 import packSource from "../../shaders/conv2d_winograd_pack_weights.wgsl" with { type: "text" };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { c4Geometry } from "../graph/layout.ts";
+import { rangesOf, type UnitRange } from "../graph/windows.ts";
 import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import type { Prologue } from "./conv_prologue.ts";
 import { type ConvDims, inputPlanesOf, planesOf, segmentWords } from "./conv_texture_geometry.ts";
@@ -40,7 +41,8 @@ import {
   suitsBlocks,
   TEXEL_BYTES,
 } from "./conv_winograd_geometry.ts";
-import { PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
+import { vectorLanes } from "./grid.ts";
+import { type Piece, PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
 
 /** Planes of four output channels whose weights lie side by side. */
 const OUT_PLANES = 4;
@@ -90,10 +92,10 @@ function weightsOf(
 }
 
 /** A tile of the kernel for few input planes. */
-function fewTile(inputPlanes: number, { vectorBits = 256 }: TextureTarget) {
-  const bytes = inputPlanes * 16 * vectorBits / 8;
-  const most = Math.floor(WEIGHT_CACHE_BYTES / bytes);
-  return { LANES: vectorBits / 32, OUT_PLANES: most >= 4 ? 4 : most >= 2 ? 2 : 1 };
+function fewTile(inputPlanes: number, target: TextureTarget) {
+  const lanes = vectorLanes(target);
+  const most = Math.floor(WEIGHT_CACHE_BYTES / (inputPlanes * 16 * lanes * 4));
+  return { LANES: lanes, OUT_PLANES: most >= 4 ? 4 : most >= 2 ? 2 : 1 };
 }
 
 /** Whether this way suits a convolution: it fits, and enough of both pay for the transforms. */
@@ -199,37 +201,28 @@ function packedWeights(
     target,
   );
   const bytesPerRow = width * TEXEL_BYTES;
-  const most = Math.max(1, Math.floor(PIECE_BYTES / (rows * bytesPerRow)));
-  const pieces: PiecedTexture<DispatchSpec>["pieces"][number][] = [];
-  for (let first = 0; first < blocksPerColumn; first += most) {
-    const count = Math.min(most, blocksPerColumn - first);
-    pieces.push({
-      dispatches: {
-        kernel: {
-          name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
-          source: packSource,
-          constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...grid.constants },
-        },
-        params: [
-          dims.outputChannels,
-          weights.firstOutput,
-          weights.rowChannels,
-          inputPlanes,
-          outBlocks,
-          blocksPerColumn,
-          columns,
-          first,
-          ...segmentWords(dims.inputChannels),
-        ],
-        grid: [columns, count * inputPlanes, 1],
+  const most = Math.floor(PIECE_BYTES / (rows * bytesPerRow));
+  const pieceOf = ({ first, count }: UnitRange): Piece<DispatchSpec> => ({
+    dispatches: {
+      kernel: {
+        name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
+        source: packSource,
+        constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...grid.constants },
       },
-      copy: { bytesPerRow, x: 0, y: first * rows, width, height: count * rows },
-    });
-  }
-  return {
-    width,
-    height,
-    bufferBytes: Math.min(most, blocksPerColumn) * rows * bytesPerRow,
-    pieces,
-  };
+      params: [
+        dims.outputChannels,
+        weights.firstOutput,
+        weights.rowChannels,
+        inputPlanes,
+        outBlocks,
+        blocksPerColumn,
+        columns,
+        first,
+        ...segmentWords(dims.inputChannels),
+      ],
+      grid: [columns, count * inputPlanes, 1],
+    },
+    copy: { bytesPerRow, x: 0, y: first * rows, width, height: count * rows },
+  });
+  return { width, height, pieces: () => rangesOf(blocksPerColumn, most).map(pieceOf) };
 }

@@ -12,7 +12,7 @@ import type { UnitRange } from "../graph/windows.ts";
 import { type Prologue, prologueConstants } from "./conv_prologue.ts";
 import type { TextureTarget } from "./conv_texture.ts";
 import { type ConvDims, inputPlanesOf, type StagingTarget } from "./conv_texture_geometry.ts";
-import { PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
+import { type Piece, PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
 
 /** Blocks of pixels that an invocation multiplies: more read the weights more seldom. */
 const MANY_BLOCKS = 12;
@@ -167,10 +167,9 @@ export function blockTexture<Dispatches>(
   const most = PIECE_BYTES / (height * TEXEL_BYTES);
   // Rows that are copied consist of 256 bytes, 16 blocks.
   const rowBlocks = PIECE_BLOCKS.find((blocks) => group % blocks === 0 && blocks <= most) ?? 16;
-  const pieces: PiecedTexture<Dispatches>["pieces"][number][] = [];
-  for (let from = 0; from < range.count; from += rowBlocks) {
+  const pieceOf = (from: number): Piece<Dispatches> => {
     const count = Math.min(rowBlocks, range.count - from);
-    pieces.push({
+    return {
       dispatches: dispatchesOf({ first: range.first + from, count, rowBlocks }),
       copy: {
         bytesPerRow: rowBlocks * TEXEL_BYTES,
@@ -179,13 +178,16 @@ export function blockTexture<Dispatches>(
         width: rowBlocks,
         height,
       },
-    });
-  }
+    };
+  };
   return {
     width: group,
     height: range.groups * height,
-    bufferBytes: rowBlocks * height * TEXEL_BYTES,
-    pieces,
+    pieces: () =>
+      Array.from(
+        { length: Math.ceil(range.count / rowBlocks) },
+        (_, i) => pieceOf(i * rowBlocks),
+      ),
   };
 }
 

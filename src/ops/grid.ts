@@ -1,9 +1,15 @@
 /**
- * Dispatch grids within WebGPU's 65535 workgroups a dimension.
+ * Dispatch grids within WebGPU's 65535 workgroups a dimension, and workgroups of one vector.
  * @module
  */
 
+/** Workgroups of a grid in one direction, WebGPU's default limit. */
 export const MAX_WORKGROUPS = 65535;
+
+/** Invocations that a software adapter runs at once: numbers in a vector of the processor. */
+export function vectorLanes({ vectorBits = 256 }: { vectorBits?: number }): number {
+  return vectorBits / 32;
+}
 
 /** A grid for `count` independent invocations, and the invocations in one grid row. */
 export interface LinearGrid {

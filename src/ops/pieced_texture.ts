@@ -20,15 +20,19 @@ type TexelCopy = Pick<
   "bytesPerRow" | "x" | "y" | "width" | "height"
 >;
 
+/** Some of a texture: all dispatches, any order, then the copy. */
+export interface Piece<Dispatches> {
+  readonly dispatches: Dispatches;
+  readonly copy: TexelCopy;
+}
+
 /** A texture, and what fills it. */
 export interface PiecedTexture<Dispatches> {
   /** In texels. */
   readonly width: number;
   readonly height: number;
-  /** What the largest piece takes. */
-  readonly bufferBytes: number;
-  /** One after the other: all dispatches of a piece, any order, then its copy. */
-  readonly pieces: readonly { readonly dispatches: Dispatches; readonly copy: TexelCopy }[];
+  /** One after the other; made only to fill it: gradients that share a texture all plan it. */
+  pieces(): readonly Piece<Dispatches>[];
 }
 
 /** A texture that is filled at once. */
@@ -37,7 +41,7 @@ export function wholeTexture<Dispatches>(
   dispatches: Dispatches,
 ): PiecedTexture<Dispatches> {
   const copy = { bytesPerRow, x: 0, y: 0, width, height };
-  return { width, height, bufferBytes: bytesPerRow * height, pieces: [{ dispatches, copy }] };
+  return { width, height, pieces: () => [{ dispatches, copy }] };
 }
 
 /**
@@ -47,11 +51,13 @@ export function wholeTexture<Dispatches>(
 export function fillTexture<Dispatches>(
   context: LowerContext,
   label: string,
-  { width, height, bufferBytes, pieces }: PiecedTexture<Dispatches>,
+  texture: PiecedTexture<Dispatches>,
   fill: (dispatches: Dispatches, buffer: BufferMemory) => void,
 ): TextureMemory {
-  const source = context.scratch(label, bufferBytes);
-  const target = context.scratchTexture(label, width, height);
+  const pieces = texture.pieces();
+  const bytes = pieces.map(({ copy }) => copy.bytesPerRow * copy.height);
+  const source = context.scratch(label, Math.max(...bytes));
+  const target = context.scratchTexture(label, texture.width, texture.height);
   for (const { dispatches, copy } of pieces) {
     fill(dispatches, source);
     context.copyToTexture({ source, offsetBytes: 0, target, ...copy });

@@ -9,7 +9,7 @@ import { ShapeError } from "../errors.ts";
 import { f32Bits } from "../gpu/kernel_spec.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { c4Geometry, elementCount } from "../graph/layout.ts";
-import { MAX_WORKGROUPS } from "./grid.ts";
+import { MAX_WORKGROUPS, vectorLanes } from "./grid.ts";
 
 /** Options of {@linkcode upsampleBilinear2d}; exactly one of `size` and `scaleFactor` is given. */
 export interface UpsampleBilinear2dOptions {
@@ -116,10 +116,11 @@ export function upsampleBilinear2d(x: Tensor, options: UpsampleBilinear2dOptions
     flops: 6 * elementCount(shape),
     lower(context, node) {
       const operands = [...node.inputs, node.output];
-      const { kernelFamily, vectorBits = 256 } = context.target;
       const walked = Math.ceil(output.rows / WALKED_ROWS);
-      const walks = kernelFamily === "cpu" && walked <= MAX_WORKGROUPS;
-      const constants = walks ? { LANES: vectorBits / 32, ROWS: WALKED_ROWS } : { LANES: 0, ROWS };
+      const walks = context.target.kernelFamily === "cpu" && walked <= MAX_WORKGROUPS;
+      const constants = walks
+        ? { WALK: 1, LANES: vectorLanes(context.target), ROWS: WALKED_ROWS }
+        : { WALK: 0, LANES: 16, ROWS };
       const across = walks ? 1 : output.pitch / 16;
       const down = walks ? walked : Math.ceil(chunks / 4);
       context.split(output.planes, operands, (window) => {

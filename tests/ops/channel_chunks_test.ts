@@ -8,9 +8,9 @@ Deno.test("maps: grids cover every row of a plane once, within what a device run
       const g = c4Geometry([2, 5, height ?? 0, width ?? 0], "f32");
       const { grid, constants, rows } = mapGrid(g, { kernelFamily, vectorBits: 512 });
       const [across, down, planes] = grid(3);
-      const { LANES, ROWS, GROUP_ROWS } = constants;
-      assertEquals([planes, across * (ROWS === 0 ? g.pitch : LANES)], [3, g.pitch]);
-      const each = ROWS === 0 ? rows : ROWS * GROUP_ROWS;
+      const { WALK, LANES, ROWS, GROUP_ROWS } = constants;
+      assertEquals([planes, across * (WALK ? g.pitch : LANES)], [3, g.pitch]);
+      const each = WALK ? rows : ROWS * GROUP_ROWS;
       assert(down * each >= g.rows && (down - 1) * each < g.rows, `${down} chunks of ${each} rows`);
       assert(down <= 65535, `${down} chunks`);
     }
