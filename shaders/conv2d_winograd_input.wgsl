@@ -8,14 +8,14 @@
 // Layout
 //   input        rows of planes of 4 channels with a border of one zero pixel, in bands as
 //                src/graph/staging.ts says
-//   transformed  ROW_BLOCKS blocks: texel block of row position*inputPlanes + plane; up to a multiple
+//   transformed  rowBlocks blocks: texel block of row position*inputPlanes + plane; up to a multiple
 //                of 16 the last block stands for those behind it. Rows of the texture that this is
 //                copied to hold the blocks of a group that is multiplied together: texel
 //                block % group of row ((block / group)*N*N + position)*inputPlanes + plane
 // Bindings: 0 params, 1 input, 2 transformed; NORMALIZE: 3 weight, 4 bias, 5 mean, 6 spread
 // Constants: NORMALIZE: 1 makes (x - mean) * spread * weight + bias of what it reads, 0 outside of the
-//   image, and with PRE_RELU what is below 0; ROW_BLOCKS; SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1
-//   and, with three pairs, POINT_2; ROWS all, or half of the rows of V: outer for the first, the last
+//   image, and with PRE_RELU what is below 0; SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with
+//   three pairs, POINT_2; ROWS all, or half of the rows of V: outer for the first, the last
 //   and those of the first point, inner for the others (64 vec4s at once leave the processor's caches
 //   of code and registers)
 // Grid: x over blocks in workgroups of 16, y over planes of an image.
@@ -35,6 +35,7 @@ struct Params {
   blocksPerImage: u32,
   firstBlock: u32,
   blocks: u32,
+  rowBlocks: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -123,8 +124,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let t${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
   //@end
   //@end
-  let step = params.inputPlanes * ${ROW_BLOCKS}u;
-  let first = id.y * ${ROW_BLOCKS}u + id.x;
+  let step = params.inputPlanes * params.rowBlocks;
+  let first = id.y * params.rowBlocks + id.x;
   //@for y in 0..N
   //@let pair = (y + 1) / 2 - 1
   //@if y == 0 || y == N - 1 ? ROWS != 'inner' : pair >= firstPair && pair < endPair

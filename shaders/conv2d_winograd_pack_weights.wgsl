@@ -3,10 +3,10 @@
 // Formula: U = G g G^T of every 3 x 3 kernel g (Winograd's F(4x4,3x3) or F(6x6,3x3), see
 //   conv2d_winograd_input.wgsl). Rows of G: (1, 0, 0) / Q(0), (1, +-p, p^2) / (2 p^2 R(p)) for every
 //   point p, R(x) = Q(x) / (x^2 - p^2), and (0, 0, 1)
-//   forward    g[o][i][tap] = w[o][i][tap]
-//   TRANSPOSED g[o][i][tap] = w[i][firstOutput + o][8 - tap]   (for the input gradient)
+//   g[o][i][tap] = w[firstKernel + o*outputStride + i*inputStride][tap], or with isTurned [8 - tap]:
+//   by that the same kernel packs for the input gradient
 // Layout
-//   weights  PyTorch's [O, I, 3, 3], flat
+//   weights  PyTorch's [O, I, 3, 3], flat: 3 x 3 kernels, one after the other
 //   packed   rows of a texture, from those of block firstBlock of each column on, in columns of
 //            4*OUT_PLANES texels; texel input lane*OUT_PLANES + output plane of column
 //            block / blocksPerColumn, row
@@ -14,8 +14,7 @@
 //            channels. What an invocation writes lies together. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
-// Constants: OUT_PLANES, TRANSPOSED, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs,
-//   POINT_2
+// Constants: OUT_PLANES, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2
 // Grid: x over columns, a workgroup for the texels of a row; y over input planes of some blocks
 //   of a column.
 
@@ -30,8 +29,10 @@ struct Segment {
 
 struct Params {
   outputChannels: u32,
-  firstOutput: u32,
-  rowChannels: u32,
+  firstKernel: u32,
+  outputStride: u32,
+  inputStride: u32,
+  isTurned: u32,
   inputPlanes: u32,
   blocks: u32,
   blocksPerColumn: u32,
@@ -104,15 +105,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   //@end
   //@for c in 0..4
   if (used && output + ${c}u < params.outputChannels) {
-    //@if TRANSPOSED
-    let at = (input * params.rowChannels + params.firstOutput + output + ${c}u) * 9u;
-    let kernel = kernelAt(at);
-    $each(t in 0..9){ g${t}.${lane(c)} = kernel[${8 - t}]; }
-    //@else
-    let at = ((output + ${c}u) * params.rowChannels + input) * 9u;
-    let kernel = kernelAt(at);
-    $each(t in 0..9){ g${t}.${lane(c)} = kernel[${t}]; }
-    //@end
+    let at = params.firstKernel + (output + ${c}u) * params.outputStride + input * params.inputStride;
+    let kernel = kernelAt(at * 9u);
+    $each(t in 0..9){ g${t}.${lane(c)} = select(kernel[${t}], kernel[${8 - t}], params.isTurned == 1u); }
   }
   //@end
   // h${row}_${column}: G g

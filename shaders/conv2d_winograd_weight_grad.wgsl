@@ -15,7 +15,7 @@
 //             channels a vec4
 // Bindings: 0 params, 1 gradient, 2 input, 3 sums; COPIED: 4 before, a copy of the sums
 // Constants: COPIED: 0 | 1, reads what is added to from the copy; OUT_PLANES, IN_PLANES of an
-//   invocation; RUN: blocks of a pass, divides 16; GROUP
+//   invocation; RUN: blocks of a pass, divides 16
 // Grid: x = input groups fastest, then output groups; y over strips, z over positions.
 
 struct Params {
@@ -27,6 +27,7 @@ struct Params {
   groupsPerStrip: u32,
   isAdded: u32, // 1 adds to the sums of earlier blocks
   positions: u32,
+  groupBlocks: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -56,14 +57,14 @@ fn main(
   $each(r in 0..IN_PLANES, c in 0..4){ var total${q}_${r}_${c} = vec4<f32>(); }
   //@end
   let firstGroup = group.y * params.groupsPerStrip;
-  let endGroup = min(firstGroup + params.groupsPerStrip, (params.blocks + ${GROUP - 1}u) / ${GROUP}u);
+  let endGroup = min(firstGroup + params.groupsPerStrip, (params.blocks + params.groupBlocks - 1u) / params.groupBlocks);
   for (var g = firstGroup; g < endGroup; g++) {
     let gradientRow = (g * params.positions + group.z) * params.gradientPlanes;
     let inputRow = (g * params.positions + group.z) * params.inputPlanes;
     //@for q in 0..OUT_PLANES
     $each(r in 0..IN_PLANES, c in 0..4){ var sum${q}_${r}_${c} = vec4<f32>(); }
     //@end
-    let end = min(${GROUP}u, params.blocks - g * ${GROUP}u);
+    let end = min(params.groupBlocks, params.blocks - g * params.groupBlocks);
     for (var x = 0u; x < end; x += ${RUN}u) {
       //@for n in 0..RUN
       $each(q in 0..OUT_PLANES){ let v${n}_${q} = textureLoad(gradient, vec2<u32>(x + ${n}u, gradientRow + output${q})); }

@@ -9,7 +9,7 @@
 //   blocks  as conv2d_winograd_input leaves them, with the planes of all inputs; blocks behind the
 //           last, up to a multiple of 16, become zero
 // Bindings: 0 params, 1 input, 2 blocks; NORMALIZE: 3 weight, 4 bias, 5 mean, 6 spread
-// Constants: STAGED: 0 | 1; NORMALIZE, PRE_RELU, ROW_BLOCKS, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1
+// Constants: STAGED: 0 | 1; NORMALIZE, PRE_RELU, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1
 //   and, with three pairs, POINT_2; ROWS all | outer | inner: see conv2d_winograd_input.wgsl
 // Grid: x over blocks in workgroups of 16, y over planes of an image of the input.
 
@@ -30,6 +30,7 @@ struct Params {
   blocksPerImage: u32,
   firstBlock: u32,
   blocks: u32,
+  rowBlocks: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -116,8 +117,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let t${2 * p + 2}_${x} = even${p}_${x} - odd${p}_${x};
   //@end
   //@end
-  let step = params.allPlanes * ${ROW_BLOCKS}u;
-  let first = (params.firstPlane + id.y) * ${ROW_BLOCKS}u + id.x;
+  let step = params.allPlanes * params.rowBlocks;
+  let first = (params.firstPlane + id.y) * params.rowBlocks + id.x;
   //@for y in 0..N
   //@let pair = (y + 1) / 2 - 1
   //@if y == 0 || y == N - 1 ? ROWS != 'inner' : pair >= firstPair && pair < endPair

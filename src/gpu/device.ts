@@ -7,6 +7,7 @@ import type { KernelSpec } from "./kernel_spec.ts";
 import { compileKernel } from "./pipeline.ts";
 import { bufferReadCost } from "./read_speed.ts";
 import type { Tuning } from "./tuning.ts";
+import { warmUp } from "./warm_up.ts";
 
 /** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
 export type AdapterChoice = "high" | "low" | "software";
@@ -65,6 +66,10 @@ const SLOW_READ_COST = 4;
 /** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.1 ms or more. */
 const TEXTURE_READ_BYTES = 2 ** 18;
 
+/** So many kernels at once are prepared together, and at most so many devices help with it. */
+const MANY_KERNELS = 8;
+const MOST_HELPERS = 8;
+
 /** Submissions that no fence follows: for about so long, but not more than so many. */
 const FENCE_MS = 100;
 const MOST_UNFENCED = 8;
@@ -87,22 +92,16 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const choice = options.adapter ?? "high";
-  const adapter = await navigator.gpu.requestAdapter(ADAPTER_REQUESTS[choice]);
+  const adapter = await findAdapter(choice);
   if (!adapter) {
     throw new DeviceError(
       `Asked for a GPU adapter (${choice}), but the system offers none; install a Vulkan driver ` +
         "(on Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers libvulkan1).",
     );
   }
-  const requiredLimits: Record<string, number> = {};
-  for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures: GPUFeatureName[] = [];
-  for (const feature of ["timestamp-query", "shader-f16"] as const) {
-    if (adapter.features.has(feature)) requiredFeatures.push(feature);
-  }
   let device: GPUDevice;
   try {
-    device = await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "unet" });
+    device = await openDevice(adapter);
   } catch (error) {
     throw new DeviceError(
       `Opening a device on adapter "${describe(adapter.info)}" failed: ${message(error)}.`,
@@ -111,6 +110,20 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   const textureReadBytes = options.textureReadBytes ??
     (familyOf(adapter.info, options) === "cpu" ? await measuredReadBytes(device) : Infinity);
   return new Gpu(device, adapter.info, { ...options, textureReadBytes });
+}
+
+function findAdapter(choice: AdapterChoice): Promise<GPUAdapter | null> {
+  return navigator.gpu.requestAdapter(ADAPTER_REQUESTS[choice]);
+}
+
+function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  const requiredLimits: Record<string, number> = {};
+  for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
+  const requiredFeatures: GPUFeatureName[] = [];
+  for (const feature of ["timestamp-query", "shader-f16"] as const) {
+    if (adapter.features.has(feature)) requiredFeatures.push(feature);
+  }
+  return adapter.requestDevice({ requiredLimits, requiredFeatures, label: "unet" });
 }
 
 /** From how many bytes on reading textures is faster than reading buffers. */
@@ -139,7 +152,10 @@ export class Gpu {
   /** Programs that plan more than this are refused. */
   readonly memoryBudgetBytes: number;
 
-  #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #adapter: AdapterChoice;
+  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** Templates by number, as part of pipelines' keys. */
+  readonly #sources = new Map<string, number>();
   #firstError: string | undefined;
   #lost: string | undefined;
   #destroyed = false;
@@ -153,6 +169,7 @@ export class Gpu {
   /** Use {@linkcode requestGpu}. */
   constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
     this.device = device;
+    this.#adapter = options.adapter ?? "high";
     this.description = describe(info);
     this.isSoftware = isSoftwareAdapter(info);
     this.vectorBits = vectorBits(this.description);
@@ -189,14 +206,46 @@ export class Gpu {
   /** The compiled pipeline of a kernel; equal specs share one. */
   pipeline(spec: KernelSpec): Promise<GPUComputePipeline> {
     this.check();
-    // By code, not by name: two ops may well choose the same name.
-    const key = `${JSON.stringify(spec.constants)} ${spec.source}`;
+    const key = this.#keyOf(spec);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = compileKernel(this.device, spec);
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
+  }
+
+  /** The same of several kernels, by spec; a driver that works ahead is made to. */
+  async pipelines(specs: readonly KernelSpec[]): Promise<Map<KernelSpec, GPUComputePipeline>> {
+    this.check();
+    const fresh = new Map(
+      specs.map((spec) => [this.#keyOf(spec), spec] as const)
+        .filter(([key]) => !this.#pipelines.has(key)),
+    );
+    if (fresh.size >= MANY_KERNELS && /^llvmpipe/.test(this.description)) {
+      await warmUp([...fresh.values()], {
+        device: this.device,
+        build: (spec) => this.pipeline(spec),
+        buildFor: compileKernel,
+        openHelper: async () => {
+          const adapter = await findAdapter(this.#adapter);
+          return adapter ? await openDevice(adapter).catch(() => undefined) : undefined;
+        },
+        mostHelpers: navigator.hardwareConcurrency > 1
+          ? Math.min(navigator.hardwareConcurrency, MOST_HELPERS)
+          : 0,
+      });
+    }
+    return new Map(
+      await Promise.all(specs.map(async (spec) => [spec, await this.pipeline(spec)] as const)),
+    );
+  }
+
+  /** By code, not by name: two ops may well choose the same name. */
+  #keyOf({ constants, source }: KernelSpec): string {
+    const number = this.#sources.get(source) ?? this.#sources.size;
+    this.#sources.set(source, number);
+    return `${number} ${JSON.stringify(constants)}`;
   }
 
   /**

@@ -5,6 +5,7 @@
  */
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { KernelSpec } from "../gpu/kernel_spec.ts";
 import type { Command } from "./commands.ts";
 import type { Step } from "./lower.ts";
 import { type BufferMemory, type Memory, wholeOf } from "./memory.ts";
@@ -31,7 +32,11 @@ export class Bindings {
   }
 
   /** The command of step number `index`. */
-  command(step: Step, index: number, pipeline: GPUComputePipeline | undefined): Command {
+  command(
+    step: Step,
+    index: number,
+    pipelines: ReadonlyMap<KernelSpec, GPUComputePipeline>,
+  ): Command {
     if (step.kind === "copy-to-texture") {
       const { buffer, offset } = this.range(step.source);
       return {
@@ -41,6 +46,7 @@ export class Bindings {
         size: [step.width, step.height, 1],
       };
     }
+    const pipeline = pipelines.get(step.spec.kernel);
     if (!pipeline) throw new Error(`Step ${step.label} has no pipeline`);
     const size = Math.max(64, Math.ceil(step.spec.params.length / 64) * 64) * 4;
     const entries: GPUBindGroupEntry[] = [

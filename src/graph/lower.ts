@@ -13,6 +13,7 @@ import {
   type Memory,
   type PersistentBuffer,
   type TextureMemory,
+  textureMemory,
   wholeOf,
 } from "./memory.ts";
 import { stackPlanes, stageBands, type Staged } from "./staging.ts";
@@ -205,7 +206,8 @@ export class LowerContext {
     height: number,
     type: ImageType = "f32",
   ): TextureMemory {
-    return { kind: "texture", label: `${this.#node}.${label}`, width, height, type };
+    const name = `${this.#node}.${label}`;
+    return textureMemory({ label: name, width, height, type }, this.target.maxTextureDimension);
   }
 
   /** A tensor as a view. */
@@ -318,7 +320,7 @@ export class LowerContext {
 
   /** A texture with a copy of a buffer. */
   #copyOf(reading: Reading): TextureMemory {
-    const texture = textureFor(reading);
+    const texture = textureFor(reading, this.target.maxTextureDimension);
     for (const copy of copiesInto(texture, reading)) this.copyToTexture(copy);
     return texture;
   }

@@ -152,6 +152,22 @@ export interface TextureMemory {
   readonly type: ImageType;
 }
 
+/**
+ * A texture for `width` x `height` texels. Where they can be longer its sides are no powers of two:
+ * llvmpipe compiles a kernel once more for textures that differ from others in that.
+ */
+export function textureMemory(
+  { label, width, height, type }: Omit<TextureMemory, "kind">,
+  maxTextureDimension: number,
+): TextureMemory {
+  const sideFor = (texels: number) => {
+    let side = texels;
+    while (Number.isInteger(Math.log2(side)) && side < maxTextureDimension) side++;
+    return side;
+  };
+  return { kind: "texture", label, width: sideFor(width), height: sideFor(height), type };
+}
+
 /** Anything a step touches. */
 export type Memory = BufferMemory | TextureMemory;
 

@@ -5,6 +5,7 @@
  */
 import { DeviceError, InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { KernelSpec } from "../gpu/kernel_spec.ts";
 import { Bindings } from "./bindings.ts";
 import { type Command, encodeCommands, encodeCopy, encodeDispatch } from "./commands.ts";
 import type { Graph, Tensor } from "./graph.ts";
@@ -66,9 +67,8 @@ export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): 
         `${mib(gpu.memoryBudgetBytes)}; use a smaller batch, scale or width.`,
     );
   }
-  const pipelines = await Promise.all(
-    plan.steps.map((s) => s.kind === "dispatch" ? gpu.pipeline(s.spec.kernel) : undefined),
-  );
+  const dispatches = plan.steps.filter((step) => step.kind === "dispatch");
+  const pipelines = await gpu.pipelines(dispatches.map(({ spec }) => spec.kernel));
   const { device } = gpu;
   device.pushErrorScope("out-of-memory");
   let program: Program | undefined;
@@ -120,7 +120,7 @@ export class Program {
     gpu: Gpu,
     graph: Graph,
     plan: ProgramPlan,
-    pipelines: readonly (GPUComputePipeline | undefined)[],
+    pipelines: ReadonlyMap<KernelSpec, GPUComputePipeline>,
     options: CompileOptions,
   ) {
     this.plan = plan;
@@ -145,7 +145,7 @@ export class Program {
     try {
       const bindings = new Bindings(gpu, plan, this.#pool.take(plan.memory.slots), this.#params);
       this.#bindings = bindings;
-      this.#commands = plan.steps.map((step, i) => bindings.command(step, i, pipelines[i]));
+      this.#commands = plan.steps.map((step, i) => bindings.command(step, i, pipelines));
       for (const { tensor, values } of graph.constants) this.#writeRaw(tensor, values);
     } catch (error) {
       this.destroy();

@@ -10,7 +10,7 @@
 import { INPUT_WIDTH } from "../gpu/template.ts";
 import { type ImageType, vectorBytesOf } from "./layout.ts";
 import type { LowerTarget, TextureCopyStep } from "./lower.ts";
-import type { BufferMemory, TextureMemory } from "./memory.ts";
+import { type BufferMemory, type TextureMemory, textureMemory } from "./memory.ts";
 
 /** A buffer of vec4s as the `//@input` of that name of a kernel's template. */
 export interface Reading {
@@ -66,9 +66,10 @@ function rowsOf({ memory, type }: Reading): number {
 }
 
 /** The texture for a buffer. */
-export function textureFor(reading: Reading): TextureMemory {
+export function textureFor(reading: Reading, maxTextureDimension: number): TextureMemory {
   const { name: label, type } = reading;
-  return { kind: "texture", label, width: INPUT_WIDTH, height: rowsOf(reading), type };
+  const size = { label, width: INPUT_WIDTH, height: rowsOf(reading), type };
+  return textureMemory(size, maxTextureDimension);
 }
 
 /** The copies that fill it: of whole rows, and of what is left. */

@@ -84,8 +84,8 @@ function weightsOf(
 ) {
   const rows = positions * inputPlanesOf(dims);
   const outBlocks = Math.ceil(planesOf(dims.outputChannels) / OUT_PLANES);
-  const blocksPerColumn = Math.min(outBlocks, Math.floor(maxTextureDimension / rows));
-  const columns = Math.ceil(outBlocks / blocksPerColumn);
+  const columns = Math.ceil(outBlocks / Math.floor(maxTextureDimension / rows));
+  const blocksPerColumn = Math.ceil(outBlocks / columns);
   const width = columns * WEIGHT_PITCH;
   const height = blocksPerColumn * rows;
   return { outBlocks, blocksPerColumn, columns, rows, width, height };
@@ -207,12 +207,13 @@ function packedWeights(
       kernel: {
         name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
         source: packSource,
-        constants: { OUT_PLANES, TRANSPOSED: weights.transposed, ...grid.constants },
+        constants: { OUT_PLANES, ...grid.constants },
       },
       params: [
         dims.outputChannels,
-        weights.firstOutput,
-        weights.rowChannels,
+        ...weights.transposed
+          ? [weights.firstOutput, 1, weights.rowChannels, 1]
+          : [0, weights.rowChannels, 1, 0],
         inputPlanes,
         outBlocks,
         blocksPerColumn,

@@ -18,10 +18,10 @@ export function packWeights(
   packed: PiecedTexture<DispatchSpec>,
   weight: BufferMemory,
 ): TextureMemory {
-  const reading = context.reading("weights", weight, "f32");
-  const [copy] = context.copies([reading]) ? context.copied([reading], 0) : [];
+  // Small weights, too, where large ones are copied: else there were two kernels to compile.
+  const readings = context.copied([context.reading("weights", weight, "f32")], 0);
   return fillTexture(context, "packed", packed, (pack, buffer) => {
-    context.dispatch(pack, [copy ?? reading, buffer]);
+    context.dispatch(pack, [...readings, buffer]);
   });
 }
 
@@ -77,7 +77,9 @@ export function accumulateBlocks(
       }
     }
   });
-  const before = context.reading("before", sums, "f32");
-  const copied = isAdded && context.copies([before], 2);
+  const reading = context.reading("before", sums, "f32");
+  const copied = context.copies([reading], 2);
+  // Where no sums precede any texture will do: else there were two large kernels to compile.
+  const before = isAdded ? reading : { ...reading, copy: windows };
   context.dispatch(accumulate(copied), [windows, texture, sums, ...copied ? [before] : []]);
 }

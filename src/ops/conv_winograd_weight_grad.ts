@@ -158,13 +158,19 @@ export function winogradWeightGrad(
                 source: blocksSource,
                 constants: {
                   STAGED,
-                  ROW_BLOCKS: rowBlocks,
                   ROWS,
                   ...prologueConstants(prologue),
                   ...grid.constants,
                 },
               },
-              params: [...words[i] ?? [], grid.blocksX, grid.blocksPerImage, first, count],
+              params: [
+                ...words[i] ?? [],
+                grid.blocksX,
+                grid.blocksPerImage,
+                first,
+                count,
+                rowBlocks,
+              ],
               grid: [Math.ceil(count / LANES), planesOf(channels), 1],
             }))
           ),
@@ -174,7 +180,7 @@ export function winogradWeightGrad(
         kernel: {
           name: "conv2d_winograd_weight_grad",
           source: accumulateSource,
-          constants: { COPIED: copied ? 1 : 0, OUT_PLANES, IN_PLANES, RUN, GROUP: grid.group },
+          constants: { COPIED: copied ? 1 : 0, OUT_PLANES, IN_PLANES, RUN },
         },
         params: [
           gradientPlanes,
@@ -185,6 +191,7 @@ export function winogradWeightGrad(
           groupsPerStrip,
           part > 0 || isAdded ? 1 : 0,
           positions,
+          grid.group,
         ],
         grid: [workgroups, stripsOf(range.groups), positions],
       }),

@@ -280,9 +280,9 @@ function checkPieces(
     assertEquals(copy.bytesPerRow % 256, 0);
     assert(copy.x + copy.width <= width);
     const size = Math.min(copy.width, count - done);
-    for (const { params, grid, kernel } of dispatches) {
-      assertEquals(params.slice(-2), [first + done, size]);
-      assertEquals([grid[0], kernel.constants?.ROW_BLOCKS], [Math.ceil(size / 16), copy.width]);
+    for (const { params, grid } of dispatches) {
+      assertEquals(params.slice(-3), [first + done, size, copy.width]);
+      assertEquals(grid[0], Math.ceil(size / 16));
     }
     const isSmall = copy.bytesPerRow * rows <= PIECE_BYTES;
     assert(isSmall || copy.width === 16, "large only where it cannot be small");

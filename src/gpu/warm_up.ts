@@ -1,0 +1,139 @@
+/**
+ * What llvmpipe leaves to a kernel's first dispatch, done when the kernel is built: translating it to
+ * the processor's code, which takes half a second for a large one and is remembered on disk. A device
+ * translates one kernel at a time. Where many are missing others help: they fill the cache on disk,
+ * from which the device that is to run the kernels reads them then.
+ * @module
+ */
+import { EmptyDispatch } from "./empty_dispatch.ts";
+import type { KernelSpec } from "./kernel_spec.ts";
+import { kernelCode } from "./pipeline.ts";
+
+/** The devices, and how a kernel is built for them. */
+export interface WarmUpTools {
+  /** The device that is to run the kernels. */
+  readonly device: GPUDevice;
+  /** Builds a kernel for it. */
+  build(kernel: KernelSpec): Promise<GPUComputePipeline>;
+  /** Builds a kernel for a helper. */
+  buildFor(helper: GPUDevice, kernel: KernelSpec): Promise<GPUComputePipeline>;
+  /** Opens another device of the same adapter; `undefined` where that fails. */
+  openHelper(): Promise<GPUDevice | undefined>;
+  /** Helpers that the machine can keep busy. */
+  readonly mostHelpers: number;
+}
+
+/** What was found and done. */
+export interface WarmUp {
+  /** Whether a kernel of middling size was missing in the cache. */
+  readonly isCold: boolean;
+  /** Devices that helped. */
+  readonly helpers: number;
+}
+
+/** Translating takes 10 to 40 times as long as building, reading a translation about as long. */
+const COLD_RATIO = 5;
+/** Work that pays for opening a helper and building kernels once more. */
+const HELPER_MS = 500;
+
+/** A kernel whose work is guessed by the length of its code. */
+interface Sized {
+  readonly kernel: KernelSpec;
+  readonly code: string;
+}
+
+/**
+ * Builds `kernels` and has them translated.
+ * @throws {DeviceError} where one does not compile
+ */
+export async function warmUp(kernels: readonly KernelSpec[], tools: WarmUpTools): Promise<WarmUp> {
+  // The largest first, so that all devices end at about the same time.
+  const sized = kernels.map((kernel): Sized => ({ kernel, code: kernelCode(kernel) }))
+    .sort((a, b) => b.code.length - a.code.length);
+  const [probe] = sized.splice(Math.floor(sized.length / 2), 1);
+  if (!probe) return { isCold: false, helpers: 0 };
+  using main = new Translator(tools.device, tools.build);
+  const { isCold, translateMs } = await main.probe(probe);
+  const helpers = isCold ? await openHelpers(probe, translateMs, sized, tools) : [];
+  try {
+    for (const kernel of sized) {
+      await [main, ...helpers].reduce((a, b) => b.load < a.load ? b : a).translate(kernel);
+    }
+    for (const helper of helpers) await helper.idle();
+  } finally {
+    for (const helper of helpers) helper.close();
+  }
+  for (const kernel of sized) await main.translate(kernel);
+  return { isCold, helpers: helpers.length };
+}
+
+/** As many helpers as the rest of the work pays for; none where they share no cache. */
+async function openHelpers(
+  probe: Sized,
+  translateMs: number,
+  rest: readonly Sized[],
+  { openHelper, buildFor, mostHelpers }: WarmUpTools,
+): Promise<Translator[]> {
+  const length = rest.reduce((sum, { code }) => sum + code.length, 0);
+  const work = translateMs / probe.code.length * length;
+  const count = Math.min(mostHelpers, Math.floor(work / HELPER_MS));
+  const helpers: Translator[] = [];
+  while (helpers.length < count) {
+    const device = await openHelper();
+    if (!device) break;
+    const helper = new Translator(device, (kernel) => buildFor(device, kernel));
+    helpers.push(helper);
+    if (helpers.length > 1 || !(await helper.probe(probe)).isCold) continue;
+    helper.close();
+    return [];
+  }
+  return helpers;
+}
+
+/** A device that translates kernels. */
+class Translator {
+  readonly #device: GPUDevice;
+  readonly #build: (kernel: KernelSpec) => Promise<GPUComputePipeline>;
+  readonly #dispatch: EmptyDispatch;
+  readonly #done = new Set<Sized>();
+  /** Length of the code that it was given. */
+  load = 0;
+
+  constructor(device: GPUDevice, build: (kernel: KernelSpec) => Promise<GPUComputePipeline>) {
+    this.#device = device;
+    this.#build = build;
+    this.#dispatch = new EmptyDispatch(device);
+  }
+
+  /** Begins to translate a kernel, once; in Deno waits first for the one before it. */
+  async translate(sized: Sized): Promise<void> {
+    if (this.#done.has(sized)) return;
+    this.#done.add(sized);
+    this.load += sized.code.length;
+    const pipeline = await this.#build(sized.kernel);
+    await this.#dispatch.submit(pipeline, sized.code);
+  }
+
+  /** Translates a kernel and says whether it was in no cache. */
+  async probe(sized: Sized): Promise<{ isCold: boolean; translateMs: number }> {
+    const started = performance.now();
+    await this.#build(sized.kernel);
+    const built = performance.now();
+    await this.translate(sized);
+    await this.idle();
+    const translateMs = performance.now() - built;
+    return { isCold: translateMs > COLD_RATIO * (built - started), translateMs };
+  }
+
+  async idle(): Promise<void> {
+    await this.#device.queue.onSubmittedWorkDone();
+  }
+
+  close(): void {
+    this.#device.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.#dispatch.destroy();
+  }
+}
