@@ -6,10 +6,18 @@ import { DeviceError } from "../errors.ts";
 import { IMAGE_CONSTANTS, type KernelSpec } from "./kernel_spec.ts";
 import { expandTemplate } from "./template.ts";
 
+/** Each kernel's code is needed to guess its work, to build it and to dispatch it. */
+const codes = new WeakMap<KernelSpec, string>();
+
 /** The WGSL of a kernel. */
-export function kernelCode({ source, constants }: KernelSpec): string {
-  const body = expandTemplate(source, { ...IMAGE_CONSTANTS.f32, ...constants });
-  return /\b(vec4h|f16)\b/.test(body) ? `enable f16;\n${body}` : body;
+export function kernelCode(spec: KernelSpec): string {
+  let code = codes.get(spec);
+  if (code === undefined) {
+    const body = expandTemplate(spec.source, { ...IMAGE_CONSTANTS.f32, ...spec.constants });
+    code = /\b(vec4h|f16)\b/.test(body) ? `enable f16;\n${body}` : body;
+    codes.set(spec, code);
+  }
+  return code;
 }
 
 /**

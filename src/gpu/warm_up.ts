@@ -25,7 +25,7 @@ export interface WarmUpTools {
 
 /** What was found and done. */
 export interface WarmUp {
-  /** Whether a kernel of middling size was missing in the cache. */
+  /** Whether the kernel that was tried first was missing in the cache. */
   readonly isCold: boolean;
   /** Devices that helped. */
   readonly helpers: number;
@@ -50,7 +50,7 @@ export async function warmUp(kernels: readonly KernelSpec[], tools: WarmUpTools)
   // The largest first, so that all devices end at about the same time.
   const sized = kernels.map((kernel): Sized => ({ kernel, code: kernelCode(kernel) }))
     .sort((a, b) => b.code.length - a.code.length);
-  const [probe] = sized.splice(Math.floor(sized.length / 2), 1);
+  const [probe] = sized.splice(middleOf(sized), 1);
   if (!probe) return { isCold: false, helpers: 0 };
   using main = new Translator(tools.device, tools.build);
   const { isCold, translateMs } = await main.probe(probe);
@@ -67,6 +67,16 @@ export async function warmUp(kernels: readonly KernelSpec[], tools: WarmUpTools)
   return { isCold, helpers: helpers.length };
 }
 
+/** The kernel half way through all code: one that takes long enough to tell translating from reading. */
+function middleOf(kernels: readonly Sized[]): number {
+  let left = lengthOf(kernels) / 2;
+  return kernels.findIndex(({ code }) => (left -= code.length) <= 0);
+}
+
+function lengthOf(kernels: readonly Sized[]): number {
+  return kernels.reduce((sum, { code }) => sum + code.length, 0);
+}
+
 /** As many helpers as the rest of the work pays for; none where they share no cache. */
 async function openHelpers(
   probe: Sized,
@@ -74,14 +84,15 @@ async function openHelpers(
   rest: readonly Sized[],
   { openHelper, buildFor, mostHelpers }: WarmUpTools,
 ): Promise<Translator[]> {
-  const length = rest.reduce((sum, { code }) => sum + code.length, 0);
-  const work = translateMs / probe.code.length * length;
+  const work = translateMs / probe.code.length * lengthOf(rest);
   const count = Math.min(mostHelpers, Math.floor(work / HELPER_MS));
   const helpers: Translator[] = [];
   while (helpers.length < count) {
     const device = await openHelper();
     if (!device) break;
-    const helper = new Translator(device, (kernel) => buildFor(device, kernel));
+    // What fails here the main device will do, or fail at and say so.
+    const build = (kernel: KernelSpec) => buildFor(device, kernel).catch(() => undefined);
+    const helper = new Translator(device, build);
     helpers.push(helper);
     if (helpers.length > 1 || !(await helper.probe(probe)).isCold) continue;
     helper.close();
@@ -93,13 +104,16 @@ async function openHelpers(
 /** A device that translates kernels. */
 class Translator {
   readonly #device: GPUDevice;
-  readonly #build: (kernel: KernelSpec) => Promise<GPUComputePipeline>;
+  readonly #build: (kernel: KernelSpec) => Promise<GPUComputePipeline | undefined>;
   readonly #dispatch: EmptyDispatch;
   readonly #done = new Set<Sized>();
   /** Length of the code that it was given. */
   load = 0;
 
-  constructor(device: GPUDevice, build: (kernel: KernelSpec) => Promise<GPUComputePipeline>) {
+  constructor(
+    device: GPUDevice,
+    build: (kernel: KernelSpec) => Promise<GPUComputePipeline | undefined>,
+  ) {
     this.#device = device;
     this.#build = build;
     this.#dispatch = new EmptyDispatch(device);
@@ -111,7 +125,7 @@ class Translator {
     this.#done.add(sized);
     this.load += sized.code.length;
     const pipeline = await this.#build(sized.kernel);
-    await this.#dispatch.submit(pipeline, sized.code);
+    if (pipeline) await this.#dispatch.submit(pipeline, sized.code);
   }
 
   /** Translates a kernel and says whether it was in no cache. */
