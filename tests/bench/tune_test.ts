@@ -184,7 +184,8 @@ Deno.test("tuning: candidates take turns where memory does not hold all of them"
     plans.push(planProgram(graph, outputs, { ...device, tuning: Object.fromEntries(names) }));
   }
   const memoryBudgetBytes = Math.max(...plans.map(({ plannedBytes }) => plannedBytes));
-  using gpu = await requestGpu({ kernels: "cpu", memoryBudgetBytes });
+  const asPlanned = { kernels: "cpu", textureReadBytes: Infinity } as const;
+  using gpu = await requestGpu({ ...asPlanned, memoryBudgetBytes });
   const { shapes } = await tuneStep(gpu, { ...STEP, ...size, network, candidates: 3 });
   for (const { key, candidates } of shapes) {
     for (const { timeMs } of candidates) assert(timeMs < Infinity, key);

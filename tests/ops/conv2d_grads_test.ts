@@ -38,7 +38,7 @@ function summary(steps: ReturnType<typeof stepsOf>) {
   const transforms =
     steps.filter((step) =>
       step.kind === "dispatch" && step.spec.kernel.name === "conv2d_winograd_input" &&
-      step.spec.kernel.constants?.ROWS !== "inner" && step.spec.params.at(-2) === 0
+      step.spec.kernel.constants?.ROWS !== "inner" && step.spec.params.at(-3) === 0
     ).length;
   return { labels, transforms };
 }
