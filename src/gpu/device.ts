@@ -66,8 +66,7 @@ const SLOW_READ_COST = 4;
 /** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.1 ms or more. */
 const TEXTURE_READ_BYTES = 2 ** 18;
 
-/** So many kernels at once are prepared together, and at most so many devices help with it. */
-const MANY_KERNELS = 8;
+/** Devices that help to translate kernels, at most. */
 const MOST_HELPERS = 8;
 
 /** Submissions that no fence follows: for about so long, but not more than so many. */
@@ -222,7 +221,7 @@ export class Gpu {
       specs.map((spec) => [this.#keyOf(spec), spec] as const)
         .filter(([key]) => !this.#pipelines.has(key)),
     );
-    if (fresh.size >= MANY_KERNELS && /^llvmpipe/.test(this.description)) {
+    if (/^llvmpipe/.test(this.description)) {
       await warmUp([...fresh.values()], {
         device: this.device,
         build: (spec) => this.pipeline(spec),

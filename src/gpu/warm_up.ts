@@ -25,12 +25,14 @@ export interface WarmUpTools {
 
 /** What was found and done. */
 export interface WarmUp {
-  /** Whether the kernel that was tried first was missing in the cache. */
+  /** Whether there are many kernels, and the one that was tried first was missing in the cache. */
   readonly isCold: boolean;
   /** Devices that helped. */
   readonly helpers: number;
 }
 
+/** As many kernels may be worth helpers. */
+const MANY_KERNELS = 8;
 /** Translating takes 10 to 40 times as long as building, reading a translation about as long. */
 const COLD_RATIO = 5;
 /** Work that pays for opening a helper and building kernels once more. */
@@ -50,11 +52,9 @@ export async function warmUp(kernels: readonly KernelSpec[], tools: WarmUpTools)
   // The largest first, so that all devices end at about the same time.
   const sized = kernels.map((kernel): Sized => ({ kernel, code: kernelCode(kernel) }))
     .sort((a, b) => b.code.length - a.code.length);
-  const [probe] = sized.splice(middleOf(sized), 1);
-  if (!probe) return { isCold: false, helpers: 0 };
   using main = new Translator(tools.device, tools.build);
-  const { isCold, translateMs } = await main.probe(probe);
-  const helpers = isCold ? await openHelpers(probe, translateMs, sized, tools) : [];
+  const work = sized.length < MANY_KERNELS ? 0 : await missingMs(sized, main);
+  const helpers = await openHelpers(sized, work, tools);
   try {
     for (const kernel of sized) {
       await [main, ...helpers].reduce((a, b) => b.load < a.load ? b : a).translate(kernel);
@@ -64,27 +64,22 @@ export async function warmUp(kernels: readonly KernelSpec[], tools: WarmUpTools)
     for (const helper of helpers) helper.close();
   }
   for (const kernel of sized) await main.translate(kernel);
-  return { isCold, helpers: helpers.length };
+  return { isCold: work > 0, helpers: helpers.length };
 }
 
-/** The kernel half way through all code: one that takes long enough to tell translating from reading. */
-function middleOf(kernels: readonly Sized[]): number {
-  let left = lengthOf(kernels) / 2;
-  return kernels.findIndex(({ code }) => (left -= code.length) <= 0);
+/** How long translating all kernels would take, as far as one of them tells; 0 where that is cached. */
+async function missingMs(kernels: readonly Sized[], main: Translator): Promise<number> {
+  const probe = probeOf(kernels);
+  const { isCold, translateMs } = await main.probe(probe);
+  return isCold ? translateMs / probe.code.length * lengthOf(kernels) : 0;
 }
 
-function lengthOf(kernels: readonly Sized[]): number {
-  return kernels.reduce((sum, { code }) => sum + code.length, 0);
-}
-
-/** As many helpers as the rest of the work pays for; none where they share no cache. */
+/** As many helpers as the work pays for; none where they share no cache with the main device. */
 async function openHelpers(
-  probe: Sized,
-  translateMs: number,
-  rest: readonly Sized[],
+  kernels: readonly Sized[],
+  work: number,
   { openHelper, buildFor, mostHelpers }: WarmUpTools,
 ): Promise<Translator[]> {
-  const work = translateMs / probe.code.length * lengthOf(rest);
   const count = Math.min(mostHelpers, Math.floor(work / HELPER_MS));
   const helpers: Translator[] = [];
   while (helpers.length < count) {
@@ -94,11 +89,23 @@ async function openHelpers(
     const build = (kernel: KernelSpec) => buildFor(device, kernel).catch(() => undefined);
     const helper = new Translator(device, build);
     helpers.push(helper);
-    if (helpers.length > 1 || !(await helper.probe(probe)).isCold) continue;
+    if (helpers.length > 1 || !(await helper.probe(probeOf(kernels))).isCold) continue;
     helper.close();
     return [];
   }
   return helpers;
+}
+
+/** The kernel half way through all code: one that takes long enough to tell translating from reading. */
+function probeOf(kernels: readonly Sized[]): Sized {
+  let left = lengthOf(kernels) / 2;
+  const probe = kernels.find(({ code }) => (left -= code.length) <= 0);
+  if (!probe) throw new RangeError("There is no kernel to translate");
+  return probe;
+}
+
+function lengthOf(kernels: readonly Sized[]): number {
+  return kernels.reduce((sum, { code }) => sum + code.length, 0);
 }
 
 /** A device that translates kernels. */
@@ -119,24 +126,27 @@ class Translator {
     this.#dispatch = new EmptyDispatch(device);
   }
 
-  /** Begins to translate a kernel, once; in Deno waits first for the one before it. */
-  async translate(sized: Sized): Promise<void> {
-    if (this.#done.has(sized)) return;
+  /**
+   * Builds a kernel and begins to translate it, once; in Deno waits first for the one before it.
+   * @returns when it was built
+   */
+  async translate(sized: Sized): Promise<number> {
+    if (this.#done.has(sized)) return performance.now();
     this.#done.add(sized);
     this.load += sized.code.length;
     const pipeline = await this.#build(sized.kernel);
+    const builtMs = performance.now();
     if (pipeline) await this.#dispatch.submit(pipeline, sized.code);
+    return builtMs;
   }
 
   /** Translates a kernel and says whether it was in no cache. */
   async probe(sized: Sized): Promise<{ isCold: boolean; translateMs: number }> {
-    const started = performance.now();
-    await this.#build(sized.kernel);
-    const built = performance.now();
-    await this.translate(sized);
+    const startMs = performance.now();
+    const builtMs = await this.translate(sized);
     await this.idle();
-    const translateMs = performance.now() - built;
-    return { isCold: translateMs > COLD_RATIO * (built - started), translateMs };
+    const translateMs = performance.now() - builtMs;
+    return { isCold: translateMs > COLD_RATIO * (builtMs - startMs), translateMs };
   }
 
   async idle(): Promise<void> {
