@@ -5,7 +5,8 @@
 
 import { choice, flag, type OptionTable, type Values } from "./args.ts";
 import { parseOptions } from "./parse_options.ts";
-import type { AdapterChoice, KernelFamily } from "../src/gpu/device.ts";
+import type { AdapterChoice } from "../src/gpu/adapter.ts";
+import type { KernelFamily } from "../src/gpu/device.ts";
 import type { Log } from "./log.ts";
 
 /** What every command gets beside its options. */

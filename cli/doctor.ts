@@ -2,13 +2,8 @@
 
 import { join } from "node:path";
 import { isFile, isFolder, shownPath, userFolder } from "../src/data/files.ts";
-import {
-  type AdapterChoice,
-  type Gpu,
-  isSoftwareAdapter,
-  type KernelFamily,
-  requestGpu,
-} from "../src/gpu/device.ts";
+import { type AdapterChoice, isSoftwareAdapter } from "../src/gpu/adapter.ts";
+import { type Gpu, type KernelFamily, requestGpu } from "../src/gpu/device.ts";
 import type { Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";

@@ -5,13 +5,8 @@
  */
 
 import { DeviceError, InputError } from "../src/errors.ts";
-import {
-  ADAPTER_REQUESTS,
-  type AdapterChoice,
-  type Gpu,
-  isSoftwareAdapter,
-  requestGpu,
-} from "../src/gpu/device.ts";
+import { ADAPTER_REQUESTS, type AdapterChoice, isSoftwareAdapter } from "../src/gpu/adapter.ts";
+import { type Gpu, requestGpu } from "../src/gpu/device.ts";
 import type { Tuning } from "../src/gpu/tuning.ts";
 import type { ImageType } from "../src/graph/layout.ts";
 import type { Context } from "./command.ts";

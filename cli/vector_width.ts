@@ -9,7 +9,7 @@
 
 import { join } from "node:path";
 import { DeviceError } from "../src/errors.ts";
-import type { AdapterChoice } from "../src/gpu/device.ts";
+import type { AdapterChoice } from "../src/gpu/adapter.ts";
 import { cacheFolder } from "./cache_folder.ts";
 import { settable, variable } from "./environment.ts";
 import type { WidthAnswer, WidthQuestion } from "./vector_width_worker.ts";

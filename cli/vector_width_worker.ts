@@ -5,7 +5,7 @@
  */
 
 import { readsTexturesRight } from "../src/bench/texture_reads.ts";
-import { ADAPTER_REQUESTS, type AdapterChoice } from "../src/gpu/device.ts";
+import { ADAPTER_REQUESTS, type AdapterChoice } from "../src/gpu/adapter.ts";
 
 /** What is asked. */
 export interface WidthQuestion {

@@ -5,8 +5,8 @@
  * @module
  */
 export * from "./errors.ts";
+export type { AdapterChoice } from "./gpu/adapter.ts";
 export {
-  type AdapterChoice,
   Gpu,
   type GpuOptions,
   type KernelChoice,

@@ -11,9 +11,14 @@ const QUEUED_MS = 500;
 /** No more than this, so that what is queued stays small. */
 const MOST_QUEUED = 4096;
 
+/** For how long to queue train steps: at least as long as training does. */
+export function stepsQueuedMs({ fenceMs }: Gpu): number {
+  return Math.max(QUEUED_MS, fenceMs);
+}
+
 /** How many runs of that time to queue. */
-export function queueLength(runMs: number): number {
-  return Math.min(MOST_QUEUED, Math.max(1, Math.floor(QUEUED_MS / runMs)));
+export function queueLength(runMs: number, queuedMs = QUEUED_MS): number {
+  return Math.min(MOST_QUEUED, Math.max(1, Math.floor(queuedMs / runMs)));
 }
 
 /** Runs `count` times, waits, and returns the time of one run in milliseconds. */

@@ -18,7 +18,7 @@ import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import { median } from "./peers.ts";
 import { medianRun } from "./profile_table.ts";
-import { queueLength, timeQueued } from "./queued.ts";
+import { queueLength, stepsQueuedMs, timeQueued } from "./queued.ts";
 
 const WEIGHT_SEED = 1234;
 const NOISE_SEED = 99;
@@ -160,7 +160,7 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
     const count = Math.min(together, options.steps - times.length);
     const stepMs = await timeQueued(gpu, count, (i) => runStep(first + i));
     times.push(...Array<number>(count).fill(stepMs));
-    together = queueLength(stepMs);
+    together = queueLength(stepMs, stepsQueuedMs(gpu));
     options.onStep?.();
   }
   const medianMs = median(times);

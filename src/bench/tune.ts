@@ -18,7 +18,7 @@ import { Stream } from "../nn/random.ts";
 import { UNet, type UnetOptions } from "../nn/unet.ts";
 import { crossEntropy } from "../ops/cross_entropy.ts";
 import { median } from "./peers.ts";
-import { queueLength, timeQueued } from "./queued.ts";
+import { queueLength, stepsQueuedMs, timeQueued } from "./queued.ts";
 import { type StepOwner, stepOwners } from "./step_owners.ts";
 
 /** What to tune for. */
@@ -198,7 +198,7 @@ async function compareSteps(gpu: Gpu, a: Variant, b: Variant): Promise<[number, 
       const program = await ready(variant);
       const stepMs = await timeQueued(gpu, together, () => program.run());
       times[i]?.push(stepMs);
-      if (i === 1) together = queueLength(stepMs);
+      if (i === 1) together = queueLength(stepMs, stepsQueuedMs(gpu));
     }
   }
   return [median(times[0]), median(times[1])];

@@ -3,21 +3,20 @@
  * @module
  */
 import { DeviceError } from "../errors.ts";
+import {
+  type AdapterChoice,
+  describe,
+  findAdapter,
+  isLlvmpipe,
+  isSoftwareAdapter,
+  openDevice,
+  vectorBits,
+} from "./adapter.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
 import { compileKernel } from "./pipeline.ts";
 import { bufferReadCost } from "./read_speed.ts";
 import type { Tuning } from "./tuning.ts";
 import { warmUp } from "./warm_up.ts";
-
-/** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
-export type AdapterChoice = "high" | "low" | "software";
-
-/** What WebGPU calls each choice. */
-export const ADAPTER_REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterOptions>> = {
-  high: { powerPreference: "high-performance" },
-  low: { powerPreference: "low-power" },
-  software: { forceFallbackAdapter: true },
-};
 
 /** Which convolution kernels to use: by adapter type, or forced. */
 export type KernelFamily = "auto" | "gpu" | "cpu";
@@ -49,18 +48,6 @@ export interface GpuOptions {
 
 const DEFAULT_MEMORY_BUDGET_BYTES = 8 * 2 ** 30;
 
-/** Limits worth having above WebGPU's defaults; asked for at the adapter's own maximum. */
-const WANTED_LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxTextureDimension2D",
-  "maxStorageBuffersPerShaderStage",
-  "maxStorageTexturesPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-] as const;
-
 /** Where buffers are read so much slower than textures, kernels read textures. */
 const SLOW_READ_COST = 4;
 /** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.1 ms or more. */
@@ -69,8 +56,12 @@ const TEXTURE_READ_BYTES = 2 ** 18;
 /** Devices that help to translate kernels, at most. */
 const MOST_HELPERS = 8;
 
-/** Submissions that no fence follows: for about so long, but not more than so many. */
+/**
+ * Submissions that no fence follows: for about so long, but not more than so many. llvmpipe takes one
+ * only when the one before it is done, so few wait whatever time they take.
+ */
 const FENCE_MS = 100;
+const LLVMPIPE_FENCE_MS = 2000;
 const MOST_UNFENCED = 8;
 
 /**
@@ -111,20 +102,6 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   return new Gpu(device, adapter.info, { ...options, textureReadBytes });
 }
 
-function findAdapter(choice: AdapterChoice): Promise<GPUAdapter | null> {
-  return navigator.gpu.requestAdapter(ADAPTER_REQUESTS[choice]);
-}
-
-function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  const requiredLimits: Record<string, number> = {};
-  for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures: GPUFeatureName[] = [];
-  for (const feature of ["timestamp-query", "shader-f16"] as const) {
-    if (adapter.features.has(feature)) requiredFeatures.push(feature);
-  }
-  return adapter.requestDevice({ requiredLimits, requiredFeatures, label: "unet" });
-}
-
 /** From how many bytes on reading textures is faster than reading buffers. */
 async function measuredReadBytes(device: GPUDevice): Promise<number> {
   // A device that is lost meanwhile says so when it is used.
@@ -140,6 +117,8 @@ export class Gpu {
   readonly description: string;
   /** Whether the adapter computes on the processor. */
   readonly isSoftware: boolean;
+  /** Whether it is Mesa's software adapter. */
+  readonly isLlvmpipe: boolean;
   /** Width of the vectors that a software adapter computes with, in bits, as far as it tells. */
   readonly vectorBits: number;
   /** Which convolution kernels programs on this device use. */
@@ -171,6 +150,7 @@ export class Gpu {
     this.#adapter = options.adapter ?? "high";
     this.description = describe(info);
     this.isSoftware = isSoftwareAdapter(info);
+    this.isLlvmpipe = isLlvmpipe(this.description);
     this.vectorBits = vectorBits(this.description);
     this.kernelFamily = familyOf(info, options);
     this.tuning = options.tuning ?? {};
@@ -221,7 +201,7 @@ export class Gpu {
       specs.map((spec) => [this.#keyOf(spec), spec] as const)
         .filter(([key]) => !this.#pipelines.has(key)),
     );
-    if (/^llvmpipe/.test(this.description)) {
+    if (this.isLlvmpipe) {
       await warmUp([...fresh.values()], {
         device: this.device,
         build: (spec) => this.pipeline(spec),
@@ -263,6 +243,11 @@ export class Gpu {
     }
   }
 
+  /** How long work is submitted before {@linkcode Gpu.throttle} waits for any of it, about. */
+  get fenceMs(): number {
+    return this.isLlvmpipe ? LLVMPIPE_FENCE_MS : FENCE_MS;
+  }
+
   /** Resolves when everything submitted so far is done. */
   async idle(): Promise<void> {
     this.check();
@@ -289,14 +274,15 @@ export class Gpu {
   /**
    * Asks to be told when all that was submitted is done. In Deno that alone stops the program until
    * it is, and the device then waits for the next step to be encoded: so one fence for several short
-   * steps (measured on an H100: 15.7 ms a step with a fence each, 5.0 without).
+   * steps (measured on an H100: 15.7 ms a step with a fence each, 5.0 without; on llvmpipe 0.92 of the
+   * time of steps of 0.4 s).
    */
   #fence(): void {
     this.#inFlight.push(this.device.queue.onSubmittedWorkDone());
     // After the call, so that what it waited for counts with the submissions it waited for.
     const now = performance.now();
     const submissionMs = (now - this.#fencedAtMs) / this.#unfenced;
-    const fits = Math.min(MOST_UNFENCED, Math.max(1, Math.floor(FENCE_MS / submissionMs)));
+    const fits = Math.min(MOST_UNFENCED, Math.max(1, Math.floor(this.fenceMs / submissionMs)));
     // By and by, since before the first fences are reached only the host's time is known.
     this.#fenceLength = Math.min(fits, 2 * this.#fenceLength);
     this.#fencedAtMs = now;
@@ -354,26 +340,9 @@ export class Gpu {
   }
 }
 
-/** Browsers tell maker and family only, so that pages cannot recognise a machine by its card. */
-function describe({ description, device, vendor, architecture }: GPUAdapterInfo): string {
-  return description || device || `${vendor} ${architecture}`.trim() || "unnamed adapter";
-}
-
-/** Software rasterisers announce themselves as fallback adapters; older ones only by name. */
-export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
-  const flagged = (info as GPUAdapterInfo & { isFallbackAdapter?: boolean }).isFallbackAdapter;
-  const names = `${info.description} ${info.architecture} ${info.device} ${info.vendor}`;
-  return flagged === true || /llvmpipe|lavapipe|swiftshader|basic render|warp/i.test(names);
-}
-
 function familyOf(info: GPUAdapterInfo, { kernels = "auto" }: GpuOptions): "gpu" | "cpu" {
   if (kernels !== "auto") return kernels;
   return isSoftwareAdapter(info) && readsStorageTextures() ? "cpu" : "gpu";
-}
-
-/** Mesa's llvmpipe says it: `llvmpipe (LLVM 15.0.6, 256 bits)`. */
-function vectorBits(description: string): number {
-  return Number(/(\d+) bits/.exec(description)?.[1] ?? 256);
 }
 
 /** What the kernels for processors do, and not every browser can. */

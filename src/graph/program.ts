@@ -192,6 +192,11 @@ export class Program {
 
   /** Submits one run; does not wait for it. */
   run(): void {
+    this.encode()();
+  }
+
+  /** Encodes one run; what it returns submits that, which may have to wait for an earlier one. */
+  encode(): () => void {
     this.#check();
     for (const store of this.#stores) store.upload(this.#gpu);
     const { device } = this.#gpu;
@@ -201,8 +206,11 @@ export class Program {
       const { buffer, offset } = this.#bindings.range(this.#historySource);
       this.#history.record(this.#gpu, encoder, buffer, offset);
     }
-    device.queue.submit([encoder.finish()]);
-    this.#runs++;
+    const commands = encoder.finish();
+    return () => {
+      device.queue.submit([commands]);
+      this.#runs++;
+    };
   }
 
   /**

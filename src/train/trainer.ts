@@ -166,9 +166,12 @@ export class Trainer {
     await clock.wait("GPU, training", this.#gpu.throttle(QUEUED_STEPS));
     const upload = this.#load(batch, position);
     const program = await clock.wait("uploading and encoding", upload);
-    clock.do("uploading and encoding", () => program.run());
-    // Where the device is the processor, this alone may take as long as the step.
-    clock.do("GPU, training", () => this.#gpu.submitted());
+    const submit = clock.do("uploading and encoding", () => program.encode());
+    clock.do("GPU, training", () => {
+      // Where the device is the processor, this alone may take as long as a step.
+      submit();
+      this.#gpu.submitted();
+    });
     this.#count(position);
   }
 

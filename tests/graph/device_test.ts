@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError } from "../../src/errors.ts";
-import { Gpu, isSoftwareAdapter, requestGpu } from "../../src/gpu/device.ts";
+import { isSoftwareAdapter } from "../../src/gpu/adapter.ts";
+import { Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { compile } from "../../src/graph/program.ts";
 import { scale } from "../../src/ops/elementwise.ts";
@@ -85,7 +86,11 @@ Deno.test("device: software adapters are known by flag or name", () => {
  * Submissions up to each fence of a device whose submissions take `submissionMs`, where asking for a
  * fence stops the program as in Deno.
  */
-async function fencesOf(submissionMs: number, submissions: number): Promise<number[]> {
+async function fencesOf(
+  submissionMs: number,
+  submissions: number,
+  description = "fake",
+): Promise<number[]> {
   const fences: number[] = [];
   const { now } = performance;
   let clockMs = 0;
@@ -104,7 +109,7 @@ async function fencesOf(submissionMs: number, submissions: number): Promise<numb
         },
       },
     } as unknown as GPUDevice;
-    const gpu = new Gpu(device, { description: "fake" } as unknown as GPUAdapterInfo, {
+    const gpu = new Gpu(device, { description } as unknown as GPUAdapterInfo, {
       kernels: "gpu",
     });
     while (submitted < submissions) {
@@ -126,4 +131,7 @@ Deno.test("device: short submissions share a fence, and none is left without", a
   assertEquals(lengths(await fencesOf(1000, 5)), [1, 1, 1, 1, 1]);
   assertEquals(lengths(await fencesOf(30, 12)), [1, 2, 3, 3, 3]);
   assertEquals(lengths(await fencesOf(1, 20)), [1, 2, 4, 8, 5]);
+  // llvmpipe lets nothing queue, so longer ones share a fence, too.
+  assertEquals(lengths(await fencesOf(490, 11, "llvmpipe")), [1, 2, 4, 4]);
+  assertEquals(lengths(await fencesOf(5000, 3, "llvmpipe")), [1, 1, 1]);
 });
