@@ -4,24 +4,25 @@
 //   windows of the output's gradient, Z the transformed blocks of the input. Sums are made of sums: of
 //   RUN blocks, of a group, of all
 //
-// Lanes of a workgroup differ in channels, and all of them walk the same blocks: no lane adds to
-// another's sums.
+// Lanes of a workgroup differ in channels first. Where these are few they share the blocks of a group,
+// too: each takes every so-manieth pass and keeps a sum of its own. No lane adds to another's.
 //
 // Layout
 //   gradient  V, see conv2d_winograd_input.wgsl
 //   input     Z, see conv2d_winograd_weight_grad_blocks.wgsl; zero where a pass of RUN blocks ends
 //             behind the last one
-//   sums      [strip of groups of blocks][position][input channel][output plane], four output
-//             channels a vec4
+//   sums      [strip of groups of blocks][share of a group][position][input channel][output plane],
+//             four output channels a vec4
 // Bindings: 0 params, 1 gradient, 2 input, 3 sums; COPIED: 4 before, a copy of the sums
 // Constants: COPIED: 0 | 1, reads what is added to from the copy; OUT_PLANES, IN_PLANES of an
-//   invocation; RUN: blocks of a pass, divides 16
+//   invocation; RUN: blocks of a pass, 16 / RUN is a multiple of the shares
 // Grid: x = input groups fastest, then output groups; y over strips, z over positions.
 
 struct Params {
   gradientPlanes: u32,
   inputPlanes: u32,
   lanesIn: u32,
+  lanesOut: u32,
   inputGroups: u32,
   blocks: u32,
   groupsPerStrip: u32,
@@ -45,8 +46,10 @@ fn main(
 ) {
   // Read once: inside a branch llvmpipe reads lane by lane.
   let params = params;
-  let lanesOut = 16u / params.lanesIn;
-  let output = (group.x / params.inputGroups * lanesOut + lane / params.lanesIn) * ${OUT_PLANES}u;
+  let lanesOut = params.lanesOut;
+  let shares = 16u / (params.lanesIn * lanesOut);
+  let share = lane / (params.lanesIn * lanesOut);
+  let output = (group.x / params.inputGroups * lanesOut + lane / params.lanesIn % lanesOut) * ${OUT_PLANES}u;
   let plane = (group.x % params.inputGroups * params.lanesIn + lane % params.lanesIn) * ${IN_PLANES}u;
   // Lanes without channels compute the last ones again.
   $each(q in 0..OUT_PLANES){ let output${q} = min(output + ${q}u, params.gradientPlanes - 1u); }
@@ -65,7 +68,7 @@ fn main(
     $each(r in 0..IN_PLANES, c in 0..4){ var sum${q}_${r}_${c} = vec4<f32>(); }
     //@end
     let end = min(params.groupBlocks, params.blocks - g * params.groupBlocks);
-    for (var x = 0u; x < end; x += ${RUN}u) {
+    for (var x = share * ${RUN}u; x < share * ${RUN}u + end; x += ${RUN}u * shares) {
       //@for n in 0..RUN
       $each(q in 0..OUT_PLANES){ let v${n}_${q} = textureLoad(gradient, vec2<u32>(x + ${n}u, gradientRow + output${q})); }
       $each(r in 0..IN_PLANES){ let z${n}_${r} = textureLoad(input, vec2<u32>(x + ${n}u, inputRow + plane${r})); }
@@ -81,7 +84,8 @@ fn main(
     //@end
   }
 
-  let first = (group.y * params.positions + group.z) * params.inputPlanes * 4u;
+  let strip = group.y * shares + share;
+  let first = (strip * params.positions + group.z) * params.inputPlanes * 4u;
   //@for r in 0..IN_PLANES
   let at${r} = (first + plane${r} * 4u) * params.gradientPlanes;
   //@end

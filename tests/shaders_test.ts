@@ -3,6 +3,7 @@
  * show: plain `deno test` runs them.
  */
 import { assert, assertEquals } from "@std/assert";
+import { BINDING } from "../src/gpu/empty_dispatch.ts";
 import { IMAGE_CONSTANTS } from "../src/gpu/kernel_spec.ts";
 import { canRead } from "./support.ts";
 
@@ -92,5 +93,20 @@ Deno.test({
         !main.slice(0, branch).includes("let params = params;");
     });
     assertEquals(late, []);
+  },
+});
+
+Deno.test({
+  name: "shaders: whatever they bind, an empty dispatch can bind, too",
+  ignore: !canRead,
+  fn: () => {
+    for (const path of shaders) {
+      const code = read(path).replaceAll("${TEXEL}", IMAGE_CONSTANTS.f32.TEXEL)
+        .replace(/@binding\(\$\{[^}]*\}\)/g, "@binding(9)");
+      const bound = [...code.matchAll(BINDING)].map(([declaration, , format]) =>
+        format !== undefined || declaration.includes("var<storage")
+      );
+      assertEquals(bound, Array(code.split("@binding(").length - 1).fill(true), path);
+    }
   },
 });

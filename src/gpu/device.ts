@@ -134,6 +134,8 @@ export class Gpu {
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   /** Templates by number, as part of pipelines' keys. */
   readonly #sources = new Map<string, number>();
+  /** The last {@linkcode warmUp} that was begun. */
+  #warming: Promise<void> = Promise.resolve();
   #firstError: string | undefined;
   #lost: string | undefined;
   #destroyed = false;
@@ -194,30 +196,36 @@ export class Gpu {
     return pipeline;
   }
 
-  /** The same of several kernels, by spec; a driver that works ahead is made to. */
+  /** The same of several kernels, by spec; a driver that can work ahead is made to. */
   async pipelines(specs: readonly KernelSpec[]): Promise<Map<KernelSpec, GPUComputePipeline>> {
     this.check();
-    const fresh = new Map(
-      specs.map((spec) => [this.#keyOf(spec), spec] as const)
-        .filter(([key]) => !this.#pipelines.has(key)),
-    );
     if (this.isLlvmpipe) {
-      await warmUp([...fresh.values()], {
-        device: this.device,
-        build: (spec) => this.pipeline(spec),
-        buildFor: compileKernel,
-        openHelper: async () => {
-          const adapter = await findAdapter(this.#adapter);
-          return adapter ? await openDevice(adapter).catch(() => undefined) : undefined;
-        },
-        mostHelpers: navigator.hardwareConcurrency > 1
-          ? Math.min(navigator.hardwareConcurrency, MOST_HELPERS)
-          : 0,
-      });
+      // One after the other, so that no kernel is translated twice.
+      const warming = this.#warming.catch(() => {}).then(() => this.#warmUp(specs));
+      this.#warming = warming;
+      await warming;
     }
     return new Map(
       await Promise.all(specs.map(async (spec) => [spec, await this.pipeline(spec)] as const)),
     );
+  }
+
+  async #warmUp(specs: readonly KernelSpec[]): Promise<void> {
+    const fresh = new Map(
+      specs.map((spec) => [this.#keyOf(spec), spec] as const)
+        .filter(([key]) => !this.#pipelines.has(key)),
+    );
+    const processors = navigator.hardwareConcurrency;
+    await warmUp([...fresh.values()], {
+      device: this.device,
+      build: (spec) => this.pipeline(spec),
+      buildFor: compileKernel,
+      openHelper: async () => {
+        const adapter = await findAdapter(this.#adapter);
+        return adapter ? await openDevice(adapter) : undefined;
+      },
+      mostHelpers: processors > 1 ? Math.min(processors, MOST_HELPERS) : 0,
+    });
   }
 
   /** By code, not by name: two ops may well choose the same name. */

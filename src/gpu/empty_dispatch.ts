@@ -8,7 +8,9 @@ const BUFFER_BYTES = 2 ** 14;
 /** Textures of programs have no sides that are powers of two either: see `textureMemory`. */
 const TEXTURE_SIDE = 3;
 
-const BINDING = /@binding\((\d+)\)\s*var(?:<[^>]*>)?\s+\w+\s*:\s*(?:texture_storage_2d<(\w+))?/g;
+/** A variable that a kernel binds, and the format of a texture. */
+export const BINDING =
+  /@binding\((\d+)\)\s*var(?:<[^>]*>)?\s+\w+\s*:\s*(?:texture_storage_2d<(\w+))?/g;
 
 /** Dispatches kernels on a device with resources of its own. */
 export class EmptyDispatch {
@@ -25,23 +27,26 @@ export class EmptyDispatch {
   async submit(pipeline: GPUComputePipeline, code: string): Promise<void> {
     const device = this.#device;
     device.pushErrorScope("validation");
-    const entries = [...code.matchAll(BINDING)].map(([, binding, format]): GPUBindGroupEntry => ({
-      binding: Number(binding),
-      resource: format === undefined
-        ? { buffer: this.#buffer(Number(binding)) }
-        : this.#texture(format as GPUTextureFormat).createView(),
-    }));
-    const encoder = device.createCommandEncoder({ label: "empty dispatch" });
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    if (entries.length > 0) {
-      const layout = pipeline.getBindGroupLayout(0);
-      pass.setBindGroup(0, device.createBindGroup({ layout, entries }));
+    try {
+      const entries = [...code.matchAll(BINDING)].map(([, binding, format]): GPUBindGroupEntry => ({
+        binding: Number(binding),
+        resource: format === undefined
+          ? { buffer: this.#buffer(Number(binding)) }
+          : this.#texture(format as GPUTextureFormat).createView(),
+      }));
+      const encoder = device.createCommandEncoder({ label: "empty dispatch" });
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipeline);
+      if (entries.length > 0) {
+        const layout = pipeline.getBindGroupLayout(0);
+        pass.setBindGroup(0, device.createBindGroup({ layout, entries }));
+      }
+      pass.dispatchWorkgroups(0);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    } finally {
+      await device.popErrorScope();
     }
-    pass.dispatchWorkgroups(0);
-    pass.end();
-    device.queue.submit([encoder.finish()]);
-    await device.popErrorScope();
   }
 
   /** Frees the resources. */

@@ -54,12 +54,15 @@ export async function warmUp(kernels: readonly KernelSpec[], tools: WarmUpTools)
     .sort((a, b) => b.code.length - a.code.length);
   using main = new Translator(tools.device, tools.build);
   const work = sized.length < MANY_KERNELS ? 0 : await missingMs(sized, main);
-  const helpers = await openHelpers(sized, work, tools);
+  const helpers: Translator[] = [];
   try {
+    // What fails on helpers the main device does, or fails at and says so.
+    await openHelpers(helpers, sized, work, tools).catch(() => {});
     for (const kernel of sized) {
-      await [main, ...helpers].reduce((a, b) => b.load < a.load ? b : a).translate(kernel);
+      const idlest = [main, ...helpers].reduce((a, b) => b.load < a.load ? b : a);
+      await (idlest === main ? main.translate(kernel) : idlest.translate(kernel).catch(() => {}));
     }
-    for (const helper of helpers) await helper.idle();
+    for (const helper of helpers) await helper.idle().catch(() => {});
   } finally {
     for (const helper of helpers) helper.close();
   }
@@ -74,26 +77,26 @@ async function missingMs(kernels: readonly Sized[], main: Translator): Promise<n
   return isCold ? translateMs / probe.code.length * lengthOf(kernels) : 0;
 }
 
-/** As many helpers as the work pays for; none where they share no cache with the main device. */
+/** Adds as many helpers as the work pays for; none where they share no cache with the main device. */
 async function openHelpers(
+  helpers: Translator[],
   kernels: readonly Sized[],
   work: number,
   { openHelper, buildFor, mostHelpers }: WarmUpTools,
-): Promise<Translator[]> {
+): Promise<void> {
   const count = Math.min(mostHelpers, Math.floor(work / HELPER_MS));
-  const helpers: Translator[] = [];
   while (helpers.length < count) {
     const device = await openHelper();
-    if (!device) break;
-    // What fails here the main device will do, or fail at and say so.
-    const build = (kernel: KernelSpec) => buildFor(device, kernel).catch(() => undefined);
-    const helper = new Translator(device, build);
+    if (!device) return;
+    const helper = new Translator(device, (kernel) => buildFor(device, kernel));
     helpers.push(helper);
-    if (helpers.length > 1 || !(await helper.probe(probeOf(kernels))).isCold) continue;
-    helper.close();
-    return [];
+    // Mesa may write a little later what was translated: helpers are then done without.
+    if (helpers.length === 1 && (await helper.probe(probeOf(kernels))).isCold) {
+      helpers.pop();
+      helper.close();
+      return;
+    }
   }
-  return helpers;
 }
 
 /** The kernel half way through all code: one that takes long enough to tell translating from reading. */
@@ -111,16 +114,13 @@ function lengthOf(kernels: readonly Sized[]): number {
 /** A device that translates kernels. */
 class Translator {
   readonly #device: GPUDevice;
-  readonly #build: (kernel: KernelSpec) => Promise<GPUComputePipeline | undefined>;
+  readonly #build: (kernel: KernelSpec) => Promise<GPUComputePipeline>;
   readonly #dispatch: EmptyDispatch;
   readonly #done = new Set<Sized>();
   /** Length of the code that it was given. */
   load = 0;
 
-  constructor(
-    device: GPUDevice,
-    build: (kernel: KernelSpec) => Promise<GPUComputePipeline | undefined>,
-  ) {
+  constructor(device: GPUDevice, build: (kernel: KernelSpec) => Promise<GPUComputePipeline>) {
     this.#device = device;
     this.#build = build;
     this.#dispatch = new EmptyDispatch(device);
@@ -136,7 +136,7 @@ class Translator {
     this.load += sized.code.length;
     const pipeline = await this.#build(sized.kernel);
     const builtMs = performance.now();
-    if (pipeline) await this.#dispatch.submit(pipeline, sized.code);
+    await this.#dispatch.submit(pipeline, sized.code);
     return builtMs;
   }
 

@@ -63,8 +63,7 @@ export function lowerTarget(gpu: Gpu): LowerTarget {
     vectorBits: gpu.vectorBits,
     tuning: gpu.tuning,
     textureReadBytes: gpu.textureReadBytes,
-    // One less, so that no side has to be a power of two: see `textureMemory`.
-    maxTextureDimension: gpu.limits.maxTextureDimension2D - 1,
+    maxTextureDimension: gpu.limits.maxTextureDimension2D,
     maxBindingBytes: Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize),
     maxBufferBytes: gpu.limits.maxBufferSize,
     maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,

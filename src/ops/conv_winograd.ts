@@ -84,7 +84,9 @@ function weightsOf(
 ) {
   const rows = positions * inputPlanesOf(dims);
   const outBlocks = Math.ceil(planesOf(dims.outputChannels) / OUT_PLANES);
-  const columns = Math.ceil(outBlocks / Math.floor(maxTextureDimension / rows));
+  // Columns that are as high as can be are a power of two high, like no other texture.
+  const most = Math.max(1, Math.floor((maxTextureDimension - 1) / rows));
+  const columns = Math.ceil(outBlocks / most);
   const blocksPerColumn = Math.ceil(outBlocks / columns);
   const width = columns * WEIGHT_PITCH;
   const height = blocksPerColumn * rows;
@@ -107,7 +109,7 @@ export function suitsWinograd(dims: ConvDims, target: TextureTarget): boolean {
   const grid = blockGrid(dims);
   if (!suitsBlocks(grid, Math.max(inputPlanes, outputPlanes), target)) return false;
   const { width, height } = weightsOf(dims, grid, target);
-  return width <= maxTextureDimension &&
+  return Math.max(width, height) <= maxTextureDimension &&
     width * height * TEXEL_BYTES <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
 

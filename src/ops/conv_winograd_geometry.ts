@@ -27,7 +27,7 @@ const PIECE_BLOCKS = [192, 128, 96, 64, 32];
 /** Transformed weights take four or seven times what weights do. */
 export const MAX_WEIGHT_BYTES = 64 * 2 ** 20;
 /** Planes of channels, of input and output, that pay for the transforms of images. */
-export const MIN_PLANES = 16;
+export const MIN_PLANES = 8;
 /** How much may be computed for nothing in the last group, relative to all that is needed. */
 const MAX_WASTE = 0.5;
 const MAX_WASTE_OF_MANY = 0.1;

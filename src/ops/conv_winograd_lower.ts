@@ -18,7 +18,8 @@ export function packWeights(
   packed: PiecedTexture<DispatchSpec>,
   weight: BufferMemory,
 ): TextureMemory {
-  // Small weights, too, where large ones are copied: else there were two kernels to compile.
+  // Small weights, too, where large ones are copied: else there were two kernels to translate. That
+  // costs a layer of few channels a pass.
   const readings = context.copied([context.reading("weights", weight, "f32")], 0);
   return fillTexture(context, "packed", packed, (pack, buffer) => {
     context.dispatch(pack, [...readings, buffer]);

@@ -98,16 +98,27 @@ export function stagesBlocks({ textureReadBytes = Infinity }: TextureTarget): bo
   return textureReadBytes < Infinity;
 }
 
-/** How a workgroup's lanes share the pairs of channels, with as few as can be for nothing. */
-function lanesOf(inputPlanes: number, gradientPlanes: number) {
+/**
+ * How lanes differ: in tiles of input channels, in tiles of output channels, in shares of the blocks.
+ * The best of plans that take as long are first: few sums, then squares, which read least.
+ */
+const LANE_PLANS = [1, 2, 4, 8, 16].flatMap((lanesIn) =>
+  [1, 2, 4, 8, 16].map((lanesOut) => ({ lanesIn, lanesOut, shares: LANES / (lanesIn * lanesOut) }))
+).filter(({ shares }) => shares >= 1 && LANES / RUN % shares === 0)
+  .sort((a, b) =>
+    a.shares - b.shares || Math.abs(a.lanesIn - a.lanesOut) - Math.abs(b.lanesIn - b.lanesOut)
+  );
+
+/** How a workgroup's lanes share channels and blocks, with as few lanes as can be for nothing. */
+function lanesOf(inputPlanes: number, gradientPlanes: number, mostShares: number) {
   const inTiles = Math.ceil(inputPlanes / IN_PLANES);
   const outTiles = Math.ceil(gradientPlanes / OUT_PLANES);
-  const plans = [4, 8, 2, 16, 1].map((lanesIn) => {
-    const inputGroups = Math.ceil(inTiles / lanesIn);
-    const outputGroups = Math.ceil(outTiles / (LANES / lanesIn));
-    return { lanesIn, inputGroups, workgroups: inputGroups * outputGroups };
+  const plans = LANE_PLANS.filter(({ shares }) => shares <= mostShares).map((plan) => {
+    const inputGroups = Math.ceil(inTiles / plan.lanesIn);
+    const workgroups = inputGroups * Math.ceil(outTiles / plan.lanesOut);
+    return { ...plan, inputGroups, workgroups, cost: workgroups / plan.shares };
   });
-  return plans.reduce((best, plan) => plan.workgroups < best.workgroups ? plan : best);
+  return plans.reduce((best, plan) => plan.cost < best.cost ? plan : best);
 }
 
 /**
@@ -130,9 +141,11 @@ export function winogradWeightGrad(
   const grid = gradientBlockGrid(dims);
   const { positions } = grid;
   ranges ??= blockRanges(grid, Math.max(inputPlanes, gradientPlanes), target);
-  const { lanesIn, inputGroups, workgroups } = lanesOf(inputPlanes, gradientPlanes);
-  const stripBytes = sumBytesOf(dims, grid);
-  const mostStrips = Math.floor(Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) / stripBytes);
+  const sumBytes = sumBytesOf(dims, grid);
+  const mostSums = Math.floor(Math.min(MAX_WEIGHT_BYTES, maxBindingBytes) / sumBytes);
+  const lanes = lanesOf(inputPlanes, gradientPlanes, mostSums);
+  const { lanesIn, lanesOut, shares, inputGroups, workgroups } = lanes;
+  const mostStrips = Math.floor(mostSums / shares);
   const wanted = Math.min(mostStrips, Math.ceil(BUSY_GROUPS / (positions * workgroups)));
   const mostGroups = Math.max(...ranges.map(({ groups }) => groups));
   const groupsPerStrip = Math.ceil(mostGroups / Math.min(wanted, mostGroups));
@@ -186,6 +199,7 @@ export function winogradWeightGrad(
           gradientPlanes,
           inputPlanes,
           lanesIn,
+          lanesOut,
           inputGroups,
           range.count,
           groupsPerStrip,
@@ -201,7 +215,7 @@ export function winogradWeightGrad(
   const finishGrid = splitGrid(Math.ceil(vectors / 64));
   return {
     parts,
-    sumBytes: stripsOf(mostGroups) * stripBytes,
+    sumBytes: stripsOf(mostGroups) * shares * sumBytes,
     finish: {
       kernel: {
         name: "conv2d_winograd_weight_grad_finish",
@@ -209,7 +223,7 @@ export function winogradWeightGrad(
         constants: { ...grid.constants },
       },
       params: [
-        stripsOf(mostGroups),
+        stripsOf(mostGroups) * shares,
         finishGrid.perRow,
         outputChannels,
         inputChannels.reduce((sum, channels) => sum + channels, 0),

@@ -91,7 +91,8 @@ const columns: Sizes[] = [
 /**
  * Sizes that go through Winograd's algorithms on software adapters: one group of blocks, several
  * images in two groups, then larger groups, two parts and two columns of weights; then blocks of 6 x 6
- * pixels, the last time with as many channels as these may have.
+ * pixels, the last time with as many channels as these may have; then so few channels that lanes share
+ * blocks of weight gradients, four and two at a time.
  */
 const winograd: Sizes[] = [
   {
@@ -107,6 +108,8 @@ const winograd: Sizes[] = [
   { batch: 2, channels: [132, 121], size: [41, 62], out: 114, kernel: [3, 3], options: same3 },
   { batch: 1, channels: [62], size: [45, 70], out: 64, kernel: [3, 3], options: same3 },
   { batch: 1, channels: [61, 64], size: [71, 93], out: 64, kernel: [3, 3], options: same3 },
+  { batch: 1, channels: [30], size: [45, 70], out: 33, kernel: [3, 3], options: same3 },
+  { batch: 2, channels: [29, 8], size: [37, 38], out: 72, kernel: [3, 3], options: same3 },
 ];
 
 /** Sizes that the texture family does not take: direct kernels on software adapters. */
@@ -256,8 +259,9 @@ Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {
   }
   assert(suits());
   assert(!suits({ kernel: 1 }));
-  assert(!suits({ inputChannels: [32] }));
-  assert(!suits({ outputChannels: 32 }));
+  assert(suits({ inputChannels: [29], outputChannels: 29 }));
+  assert(!suits({ inputChannels: [28] }));
+  assert(!suits({ outputChannels: 28 }));
   assert(!suits({ height: 32 }), "80 blocks of 128");
   assert(!suits({ batch: 2, height: 32 }), "160 blocks of 256");
   assert(!suits({ inputChannels: [1024], outputChannels: 1024 }), "weights of 144 MiB");
@@ -300,6 +304,8 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
       [2, 41, 62, [132, 121], 114, false],
       [1, 400, 600, [128, 64], 64, true],
       [3, 100, 150, [300], 500, false],
+      [1, 64, 96, [32], 32, true],
+      [1, 150, 200, [41], 70, true],
     ] as const
   ) {
     const dims: ConvDims = {
@@ -318,8 +324,8 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
     let first = 0;
     let strips = 0;
     parts.forEach(({ transformed, blocks: inputBlocks, accumulate }, part) => {
-      const [planes, inPlanes, lanesIn = 0, inputGroups = 0, count = 0, perStrip = 0, isAdded] =
-        accumulate(false).params;
+      const [planes, inPlanes, lanesIn = 0, lanesOut = 0, ...others] = accumulate(false).params;
+      const [inputGroups = 0, count = 0, perStrip = 0, isAdded] = others;
       assertEquals([planes, inPlanes], [outputPlanes, inputPlanes]);
       assertEquals(isAdded, part > 0 ? 1 : 0);
       const numbers = (side + 2) ** 2;
@@ -338,10 +344,13 @@ Deno.test("winogradWeightGrad: parts and strips cover every block once, lanes ev
       const [workgroups, partStrips, positions] = accumulate(false).grid;
       assertEquals(positions, isSix ? 64 : 36);
       assertEquals(partStrips, Math.ceil(Math.ceil(count / group) / perStrip));
-      strips = Math.max(strips, partStrips);
-      if (part > 0) assert(partStrips <= strips, "the first part fills all strips");
+      const shares = 16 / (lanesIn * lanesOut);
+      assert([1, 2, 4].includes(shares), `${shares} shares of passes of 4 among 16 blocks`);
+      strips = Math.max(strips, partStrips * shares);
+      if (part > 0) assert(partStrips * shares <= strips, "the first part fills all strips");
       assert(inputGroups * lanesIn * 4 >= inputPlanes);
-      assert(workgroups / inputGroups * (16 / lanesIn) * 4 >= outputPlanes);
+      assert(workgroups / inputGroups * lanesOut * 4 >= outputPlanes);
+      if (inputPlanes === 8 && outputPlanes === 8) assertEquals([workgroups, shares], [1, 4]);
       first += count;
     });
     assertEquals(first, blocks);
