@@ -53,8 +53,8 @@ const SLOW_READ_COST = 4;
 /** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.1 ms or more. */
 const TEXTURE_READ_BYTES = 2 ** 18;
 
-/** Devices that help to translate kernels, at most. */
-const MOST_HELPERS = 8;
+/** Devices that help to translate kernels, at most: each takes some 50 MB meanwhile. */
+const MOST_HELPERS = 4;
 
 /**
  * Submissions that no fence follows: for about so long, but not more than so many. llvmpipe takes one
