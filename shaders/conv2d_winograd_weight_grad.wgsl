@@ -4,18 +4,18 @@
 //   windows of the output's gradient, Z the transformed blocks of the input. Sums are made of sums: of
 //   RUN blocks, of a group, of all
 //
-// Lanes of a workgroup differ in channels first. Where these are few they share the blocks of a group,
-// too: each takes every so-manieth pass and keeps a sum of its own. No lane adds to another's.
+// Lanes of a workgroup differ in channels. Where these are too few for all lanes, two or four lanes
+// share the blocks of a group and keep sums of their own: no lane adds to another's.
 //
 // Layout
 //   gradient  V, see conv2d_winograd_input.wgsl
-//   input     Z, see conv2d_winograd_weight_grad_blocks.wgsl; zero where a pass of RUN blocks ends
-//             behind the last one
+//   input     Z, see conv2d_winograd_weight_grad_blocks.wgsl; zero behind the last block, where the
+//             passes of all shares, of RUN blocks each, may end
 //   sums      [strip of groups of blocks][share of a group][position][input channel][output plane],
 //             four output channels a vec4
 // Bindings: 0 params, 1 gradient, 2 input, 3 sums; COPIED: 4 before, a copy of the sums
 // Constants: COPIED: 0 | 1, reads what is added to from the copy; OUT_PLANES, IN_PLANES of an
-//   invocation; RUN: blocks of a pass, 16 / RUN is a multiple of the shares
+//   invocation; RUN: blocks of a pass; those of all shares divide 16
 // Grid: x = input groups fastest, then output groups; y over strips, z over positions.
 
 struct Params {
