@@ -5,7 +5,7 @@
  */
 
 import { DeviceError, InputError } from "../src/errors.ts";
-import { ADAPTER_REQUESTS, type AdapterChoice, isSoftwareAdapter } from "../src/gpu/adapter.ts";
+import { type AdapterChoice, isSoftwareAdapter, requestAdapter } from "../src/gpu/adapter.ts";
 import { type Gpu, requestGpu } from "../src/gpu/device.ts";
 import type { Tuning } from "../src/gpu/tuning.ts";
 import type { ImageType } from "../src/graph/layout.ts";
@@ -25,7 +25,7 @@ export async function findAdapter(
   quietenVulkanLoader();
   chooseDriverThreads();
   await chooseVectorWidth(choice);
-  return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
+  return await requestAdapter(choice);
 }
 
 /** What programs may plan at most, by kind of adapter. */

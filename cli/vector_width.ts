@@ -9,7 +9,7 @@
 
 import { join } from "node:path";
 import { DeviceError } from "../src/errors.ts";
-import type { AdapterChoice } from "../src/gpu/adapter.ts";
+import { type AdapterChoice, isLlvmpipe } from "../src/gpu/adapter.ts";
 import { cacheFolder } from "./cache_folder.ts";
 import { settable, variable } from "./environment.ts";
 import type { WidthAnswer, WidthQuestion } from "./vector_width_worker.ts";
@@ -74,7 +74,7 @@ export async function decideVectorWidth(
   Deno.env.set(WIDTH, BITS);
   Deno.env.set(SHADER_CACHE, shaders);
   const { description, right } = await tools.ask({ adapter: choice, test: true });
-  const isMesa = description.startsWith("llvmpipe");
+  const isMesa = isLlvmpipe(description);
   if (isMesa && right) return { set: true, reason: "AVX-512, and the adapter computes right" };
   Deno.env.delete(WIDTH);
   if (ownCache === undefined) Deno.env.delete(SHADER_CACHE);

@@ -5,7 +5,7 @@
  */
 
 import { readsTexturesRight } from "../src/bench/texture_reads.ts";
-import { ADAPTER_REQUESTS, type AdapterChoice } from "../src/gpu/adapter.ts";
+import { type AdapterChoice, isLlvmpipe, requestAdapter } from "../src/gpu/adapter.ts";
 
 /** What is asked. */
 export interface WidthQuestion {
@@ -28,9 +28,9 @@ globalThis.addEventListener("message", async (event) => {
 });
 
 async function answer({ adapter: choice, test }: WidthQuestion): Promise<WidthAnswer> {
-  const adapter = await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]);
+  const adapter = await requestAdapter(choice);
   const description = adapter?.info.description ?? "";
-  if (!test || !adapter || !description.startsWith("llvmpipe")) return { description, right: true };
+  if (!test || !adapter || !isLlvmpipe(description)) return { description, right: true };
   try {
     const device = await adapter.requestDevice({ label: "vector width" });
     const right = await readsTexturesRight(device);

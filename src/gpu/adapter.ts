@@ -7,7 +7,7 @@
 export type AdapterChoice = "high" | "low" | "software";
 
 /** What WebGPU calls each choice. */
-export const ADAPTER_REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterOptions>> = {
+const ADAPTER_REQUESTS: Readonly<Record<AdapterChoice, GPURequestAdapterOptions>> = {
   high: { powerPreference: "high-performance" },
   low: { powerPreference: "low-power" },
   software: { forceFallbackAdapter: true },
@@ -25,9 +25,9 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
-/** The adapter of that choice; `null` where the system offers none. */
-export function findAdapter(choice: AdapterChoice): Promise<GPUAdapter | null> {
-  return navigator.gpu.requestAdapter(ADAPTER_REQUESTS[choice]);
+/** The adapter of that choice; `undefined` where the system offers none. */
+export async function requestAdapter(choice: AdapterChoice): Promise<GPUAdapter | undefined> {
+  return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
 
 /** Opens a device with all that the engine can use of the adapter. */

@@ -6,10 +6,10 @@ import { DeviceError } from "../errors.ts";
 import {
   type AdapterChoice,
   describe,
-  findAdapter,
   isLlvmpipe,
   isSoftwareAdapter,
   openDevice,
+  requestAdapter,
   vectorBits,
 } from "./adapter.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
@@ -82,7 +82,7 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const choice = options.adapter ?? "high";
-  const adapter = await findAdapter(choice);
+  const adapter = await requestAdapter(choice);
   if (!adapter) {
     throw new DeviceError(
       `Asked for a GPU adapter (${choice}), but the system offers none; install a Vulkan driver ` +
@@ -221,7 +221,7 @@ export class Gpu {
       build: (spec) => this.pipeline(spec),
       buildFor: compileKernel,
       openHelper: async () => {
-        const adapter = await findAdapter(this.#adapter);
+        const adapter = await requestAdapter(this.#adapter);
         return adapter ? await openDevice(adapter) : undefined;
       },
       mostHelpers: processors > 1 ? Math.min(processors, MOST_HELPERS) : 0,

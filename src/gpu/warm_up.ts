@@ -117,13 +117,16 @@ class Translator {
   readonly #build: (kernel: KernelSpec) => Promise<GPUComputePipeline>;
   readonly #dispatch: EmptyDispatch;
   readonly #done = new Set<Sized>();
-  /** Length of the code that it was given. */
-  load = 0;
 
   constructor(device: GPUDevice, build: (kernel: KernelSpec) => Promise<GPUComputePipeline>) {
     this.#device = device;
     this.#build = build;
     this.#dispatch = new EmptyDispatch(device);
+  }
+
+  /** Length of the code that it was given. */
+  get load(): number {
+    return lengthOf([...this.#done]);
   }
 
   /**
@@ -133,7 +136,6 @@ class Translator {
   async translate(sized: Sized): Promise<number> {
     if (this.#done.has(sized)) return performance.now();
     this.#done.add(sized);
-    this.load += sized.code.length;
     const pipeline = await this.#build(sized.kernel);
     const builtMs = performance.now();
     await this.#dispatch.submit(pipeline, sized.code);
