@@ -73,6 +73,12 @@ export interface BandGeometry {
 }
 
 /**
+ * Texels of a row of bands, where they can be so few: wider bands waste more on the last of them, and
+ * textures that are alike share memory.
+ */
+const BAND_TEXELS = 2048;
+
+/**
  * The geometry of `count` rows of `planes` planes.
  * @throws {RangeError} where no texture of `maxTextureDimension` holds them
  */
@@ -82,17 +88,20 @@ export function bandGeometry(
   pitch: number,
   maxTextureDimension: number,
 ): BandGeometry {
-  const most = Math.min(count, Math.floor(maxTextureDimension / pitch));
-  const bandShift = Math.floor(Math.log2(most));
+  const heightOf = (shift: number) => Math.ceil(count / 2 ** shift) * planes;
+  const most = Math.floor(Math.min(BAND_TEXELS, maxTextureDimension) / pitch);
+  let bandShift = Math.floor(Math.log2(Math.max(1, Math.min(count, most))));
+  while (heightOf(bandShift) > maxTextureDimension && bandShift < Math.log2(count)) bandShift++;
   const bandRows = 2 ** bandShift;
-  const height = Math.ceil(count / bandRows) * planes;
-  if (!(most >= 1 && height <= maxTextureDimension)) {
+  const width = bandRows * pitch;
+  const height = heightOf(bandShift);
+  if (Math.max(width, height) > maxTextureDimension) {
     throw new RangeError(
       `${count} rows of ${pitch} texels of ${planes} planes do not fit a texture of ` +
         `${maxTextureDimension} x ${maxTextureDimension}`,
     );
   }
-  return { bandShift, bandRows, width: bandRows * pitch, height };
+  return { bandShift, bandRows, width, height };
 }
 
 /** Some rows of all planes; a copy takes those of a band from all planes of a view at once. */
