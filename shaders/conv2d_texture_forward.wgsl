@@ -10,7 +10,8 @@
 // in registers and loops over the input's planes of four channels.
 //
 // Layout
-//   input    staged planes of 4 channels with a border of one zero pixel, stacked in columns
+//   input    staged planes of 4 channels, stacked in columns: those of some images, or some rows of
+//            an image between their neighbours; left and right of them lies a border of zero pixels
 //   weights  texel ((tap*4 + input lane)*OUT_PLANES + output plane) of row block*inputPlanes + plane,
 //            four output channels a texel, blocks of 4*OUT_PLANES channels stacked in columns
 //   output   c4 planes; only pixels of the image are written
@@ -23,9 +24,11 @@
 
 struct Params {
   width: u32,
-  height: u32,
-  planeRows: u32,
+  rows: u32,
   pitch: u32,
+  firstImage: u32,
+  firstRow: u32,
+  imageRows: u32,
   inputPlanes: u32,
   planesPerColumn: u32,
   outputPlanes: u32,
@@ -76,7 +79,7 @@ fn main(
   let x0 = (tileOfImage % params.tilesX) * ${TILE_W}u;
   let y0 = (tileOfImage / params.tilesX) * ${TILE_H}u;
 
-  let planeRows = params.planeRows;
+  let planeRows = params.rows + 2u;
   let pitch = params.pitch;
   let inputPlanes = params.inputPlanes;
   let planesPerColumn = params.planesPerColumn;
@@ -128,7 +131,7 @@ fn main(
   }
 
   let endX = select(0u, params.width, valid);
-  let endY = params.height;
+  let endY = params.rows;
   //@for k in 0..OUT_PLANES
   {
     let plane = block * ${OUT_PLANES}u + ${k}u;
@@ -144,7 +147,8 @@ fn main(
     //@let relu = RELU ? ', vec4<f32>())' : ''
     //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ' * scale + offset'
     if (plane < params.outputPlanes) {
-      let at = ((image * params.outputPlanes + plane) * planeRows + y0 + 1u) * pitch + x0 + 1u;
+      let outputRow = ((params.firstImage + image) * params.outputPlanes + plane) * params.imageRows + params.firstRow;
+      let at = (outputRow + y0 + 1u) * pitch + x0 + 1u;
       //@for y in 0..TILE_H
       if (y0 + ${y}u < endY) {
         //@for x in 0..TILE_W

@@ -9,7 +9,8 @@
 // differ in strips: the same pixels serve all of them from the cache, and no lane adds to another's.
 //
 // Layout
-//   input, gradient  staged planes of 4 channels with a border of one zero pixel, in columns
+//   input, gradient  staged planes of 4 channels, in columns: those of some images, or some rows of an
+//                    image between their neighbours; left and right of them lies a border of zero pixels
 //   partials         [strip][output block][input plane][output plane of block][input lane],
 //                    four output channels a vec4
 // Bindings: 0 params, 1 input, 2 gradient, 3 partials
@@ -17,11 +18,10 @@
 // Grid: x = input plane groups fastest, then output block groups; y = strip groups.
 
 struct Params {
-  height: u32,
+  rows: u32,
   width: u32,
-  planeRows: u32,
   pitch: u32,
-  batch: u32,
+  images: u32,
   inputPlanes: u32,
   inputPlanesPerColumn: u32,
   gradientPlanes: u32,
@@ -34,6 +34,7 @@ struct Params {
   stripsPerImage: u32,
   imagesPerStrip: u32,
   strips: u32,
+  firstStrip: u32,
   iterations: u32,
 }
 
@@ -43,7 +44,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn origin(params: Params, plane: u32, planesPerColumn: u32) -> vec2<u32> {
-  return vec2<u32>(plane / planesPerColumn * params.pitch, plane % planesPerColumn * params.planeRows);
+  return vec2<u32>(plane / planesPerColumn * params.pitch, plane % planesPerColumn * (params.rows + 2u));
 }
 
 @compute @workgroup_size(16)
@@ -65,12 +66,12 @@ fn main(
   let strip = min(wantedStrip, params.strips - 1u);
   let width = params.width;
   let firstRow = strip % params.stripsPerImage * params.rowsPerStrip;
-  let endRow = min(firstRow + params.rowsPerStrip, params.height);
+  let endRow = min(firstRow + params.rowsPerStrip, params.rows);
   let firstImage = strip / params.stripsPerImage * params.imagesPerStrip;
-  let endImage = min(firstImage + params.imagesPerStrip, params.batch);
+  let endImage = min(firstImage + params.imagesPerStrip, params.images);
   let iterations = params.iterations;
   let lastColumn = params.pitch - 1u;
-  let lastRow = params.planeRows - 1u;
+  let lastRow = params.rows + 1u;
 
   // sum${output plane}_${input lane}, four output channels a vec4
   //@for q in 0..OUT_PLANES
@@ -95,10 +96,12 @@ fn main(
       //@for r in 0..TILE_H
       let inputRow${r} = min(y + ${r + 1}u, lastRow);
       $each(p in 0..TILE_W){ let v${r}_${p} = textureLoad(input, start + vec2<u32>(column${p}, inputRow${r})); }
-      // Rows past the strip read the gradient's border, which is zero, as does its pitch padding.
-      let row${r} = select(0u, y + ${r + 1}u, y + ${r}u < endRow);
+      // Rows past the strip read the end of the gradient's pitch, which is zero.
+      let row${r} = min(y + ${r + 1}u, lastRow);
+      let inside${r} = y + ${r}u < endRow;
+      $each(p in 0..TILE_W){ let place${r}_${p} = vec2<u32>(select(lastColumn, column${p}, inside${r}), row${r}); }
       //@for q in 0..OUT_PLANES
-      $each(p in 0..TILE_W){ let g${q}_${r}_${p} = textureLoad(gradient, grad${q} + vec2<u32>(column${p}, row${r})); }
+      $each(p in 0..TILE_W){ let g${q}_${r}_${p} = textureLoad(gradient, grad${q} + place${r}_${p}); }
       $each(p in 0..TILE_W, c in 0..4){ sum${q}_${c} += v${r}_${p}.${lane(c)} * g${q}_${r}_${p}; }
       //@end
       //@end
@@ -110,7 +113,7 @@ fn main(
   }
 
   if (valid) {
-    let at = ((strip * params.blocks + block) * params.inputPlanes + plane) * ${OUT_PLANES * 4}u;
+    let at = (((params.firstStrip + strip) * params.blocks + block) * params.inputPlanes + plane) * ${OUT_PLANES * 4}u;
     //@for q in 0..OUT_PLANES
     $each(c in 0..4){ partials[at + ${q * 4 + c}u] = sum${q}_${c}; }
     //@end

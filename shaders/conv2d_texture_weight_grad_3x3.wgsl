@@ -15,7 +15,8 @@
 // to another's.
 //
 // Layout
-//   input, gradient  staged planes of 4 channels with a border of one zero pixel, in columns
+//   input, gradient  staged planes of 4 channels, in columns: those of some images, or some rows of an
+//                    image between their neighbours; left and right of them lies a border of zero pixels
 //   partials         [strip][output block][input plane][output plane of block][input lane][tap],
 //                    four output channels a vec4
 // Bindings: 0 params, 1 input, 2 gradient, 3 partials
@@ -23,11 +24,10 @@
 // Grid: x = input plane groups fastest, then output block groups; y = strip groups.
 
 struct Params {
-  height: u32,
+  rows: u32,
   width: u32,
-  planeRows: u32,
   pitch: u32,
-  batch: u32,
+  images: u32,
   inputPlanes: u32,
   inputPlanesPerColumn: u32,
   gradientPlanes: u32,
@@ -40,6 +40,7 @@ struct Params {
   stripsPerImage: u32,
   imagesPerStrip: u32,
   strips: u32,
+  firstStrip: u32,
   iterations: u32,
 }
 
@@ -49,7 +50,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn origin(params: Params, plane: u32, planesPerColumn: u32) -> vec2<u32> {
-  return vec2<u32>(plane / planesPerColumn * params.pitch, plane % planesPerColumn * params.planeRows);
+  return vec2<u32>(plane / planesPerColumn * params.pitch, plane % planesPerColumn * (params.rows + 2u));
 }
 
 @compute @workgroup_size(16)
@@ -71,12 +72,12 @@ fn main(
   let strip = min(wantedStrip, params.strips - 1u);
   let width = params.width;
   let firstRow = strip % params.stripsPerImage * params.rowsPerStrip;
-  let endRow = min(firstRow + params.rowsPerStrip, params.height);
+  let endRow = min(firstRow + params.rowsPerStrip, params.rows);
   let firstImage = strip / params.stripsPerImage * params.imagesPerStrip;
-  let endImage = min(firstImage + params.imagesPerStrip, params.batch);
+  let endImage = min(firstImage + params.imagesPerStrip, params.images);
   let iterations = params.iterations;
   let lastColumn = params.pitch - 1u;
-  let lastRow = params.planeRows - 1u;
+  let lastRow = params.rows + 1u;
 
   // sum${output channel}_${row of u}${column of u}, four input channels a vec4
   //@for k in 0..4 * OUT_PLANES
@@ -111,12 +112,14 @@ fn main(
       //@end
       // a${output plane}_${row}_${tile column}_${j}: A e along x
       //@for r in 0..TILE_H
-      // Rows past the strip read the gradient's border, which is zero, as does its pitch padding.
-      let row${r} = select(0u, y + ${r + 1}u, y + ${r}u < endRow);
+      // Rows past the strip read the end of the gradient's pitch, which is zero.
+      let row${r} = min(y + ${r + 1}u, lastRow);
+      let inside${r} = y + ${r}u < endRow;
+      $each(p in 0..TILE_W){ let place${r}_${p} = vec2<u32>(select(lastColumn, column${p + 1}, inside${r}), row${r}); }
       //@for q in 0..OUT_PLANES
       //@for t in 0..TILE_W / 2
-      let a${q}_${r}_${t}_0 = textureLoad(gradient, grad${q} + vec2<u32>(column${2 * t + 1}, row${r}));
-      let a${q}_${r}_${t}_3 = textureLoad(gradient, grad${q} + vec2<u32>(column${2 * t + 2}, row${r}));
+      let a${q}_${r}_${t}_0 = textureLoad(gradient, grad${q} + place${r}_${2 * t});
+      let a${q}_${r}_${t}_3 = textureLoad(gradient, grad${q} + place${r}_${2 * t + 1});
       let a${q}_${r}_${t}_1 = a${q}_${r}_${t}_0 + a${q}_${r}_${t}_3;
       let a${q}_${r}_${t}_2 = a${q}_${r}_${t}_0 - a${q}_${r}_${t}_3;
       //@end
@@ -155,7 +158,7 @@ fn main(
   }
 
   if (valid) {
-    let at = ((strip * params.blocks + block) * params.inputPlanes + plane) * ${OUT_PLANES * 36}u;
+    let at = (((params.firstStrip + strip) * params.blocks + block) * params.inputPlanes + plane) * ${OUT_PLANES * 36}u;
     // w${output channel}_${tap}: G' u G
     //@for k in 0..4 * OUT_PLANES
     //@for j in 0..4

@@ -11,7 +11,13 @@ import {
   textureConvolution,
   textureWeightGrad,
 } from "../src/ops/conv_texture.ts";
-import { forwardPlans, weightGradPlans } from "../src/ops/conv_texture_tiles.ts";
+import { imageParts } from "../src/ops/conv_texture_parts.ts";
+import {
+  forwardPlans,
+  stripCounts,
+  tileCounts,
+  weightGradPlans,
+} from "../src/ops/conv_texture_tiles.ts";
 
 const dims = (
   inputChannels: number[],
@@ -26,12 +32,12 @@ Deno.test("conv texture: what does not fit is refused, and refused by fitsTextur
   assertThrows(() => packedWeightGeometry(dims([64], 64, 4, 4), 2, 8), RangeError, "64");
   assert(fitsTextureFamily(dims([64, 64], 64, 400, 600, 1), { maxTextureDimension: 8192 }));
   assert(
-    !fitsTextureFamily(dims([64], 64, 400, 600, 64), { maxTextureDimension: 8192 }),
-    "too large a batch",
+    fitsTextureFamily(dims([64], 64, 20000, 600, 64), { maxTextureDimension: 8192 }),
+    "large images of any number are staged in parts",
   );
   assert(
-    !fitsTextureFamily(dims([4], 4, 9000, 10), { maxTextureDimension: 8192 }),
-    "too high an image",
+    !fitsTextureFamily(dims([4], 4, 10, 9000), { maxTextureDimension: 8192 }),
+    "too wide an image",
   );
   assert(
     !fitsTextureFamily(dims([1, 1, 1, 1, 1], 4, 4, 4), { maxTextureDimension: 8192 }),
@@ -47,34 +53,81 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
       for (const bits of [256, 512]) {
         const plans = forwardPlans(batch, height, width, channels, bits);
         assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
-        for (const { tile, ...forward } of plans) {
+        for (const plan of plans) {
+          const { tile } = plan;
           const blocks = Math.ceil(channels / 4 / tile.outPlanes);
-          assert(forward.tilesX * tile.width >= width);
-          assert(forward.tilesPerImage / forward.tilesX * tile.height >= height);
-          assertEquals(forward.tileGroups, Math.ceil(forward.tiles / forward.lanePixels));
-          assertEquals(forward.blockGroups, Math.ceil(blocks / (16 / forward.lanePixels)));
+          const counts = tileCounts(plan, batch, height, width);
+          assert(counts.tilesX * tile.width >= width);
+          assert(counts.tilesPerImage / counts.tilesX * tile.height >= height);
+          assertEquals(counts.tiles, batch * counts.tilesPerImage);
+          assertEquals(counts.tileGroups, Math.ceil(counts.tiles / plan.lanePixels));
+          assertEquals(plan.blockGroups, Math.ceil(blocks / (16 / plan.lanePixels)));
         }
       }
     }
     for (const blocks of [1, 3, 8, 32]) {
       for (const planes of [1, 4, 17]) {
-        const plans = weightGradPlans(batch, height, width, planes, blocks, 4608);
+        const plans = weightGradPlans(batch, height, width, planes, blocks, 1000);
         assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
         for (const plan of plans) {
-          assert(plan.rowsPerStrip * plan.stripsPerImage >= height);
-          assert(plan.rowsPerStrip * (plan.stripsPerImage - 1) < height);
-          const imageGroups = plan.strips / plan.stripsPerImage;
+          const counts = stripCounts(plan, batch, height);
+          assert(counts.strips <= 1000);
+          assert(plan.rowsPerStrip * counts.stripsPerImage >= height);
+          assert(plan.rowsPerStrip * (counts.stripsPerImage - 1) < height);
+          const imageGroups = counts.strips / counts.stripsPerImage;
           assert(imageGroups * plan.imagesPerStrip >= batch);
           assert((imageGroups - 1) * plan.imagesPerStrip < batch);
           assertEquals(plan.rowsPerStrip % 2, 0);
           assert(plan.inputGroups * plan.lanesIn >= planes);
           assert(plan.outputGroups * plan.lanesOut >= blocks);
           const laneStrips = 16 / (plan.lanesIn * plan.lanesOut);
-          assertEquals(plan.stripGroups, Math.ceil(plan.strips / laneStrips));
+          assertEquals(counts.stripGroups, Math.ceil(counts.strips / laneStrips));
         }
       }
     }
   }
+});
+
+Deno.test("conv texture: parts cover every row of every image once, in little memory", () => {
+  const small = { maxTextureDimension: 2048 };
+  for (
+    const [batch, height, width, planes, unitRows, target, most] of [
+      [1, 1, 1, 1, 4, small, Infinity],
+      [7, 40, 600, 16, 4, small, Infinity],
+      [2, 400, 600, 16, 5, { maxTextureDimension: 16384 }, Infinity],
+      [2, 400, 600, 16, 5, { maxTextureDimension: 16384, images: "f16" as const }, Infinity],
+      [2, 401, 601, 38, 2, { maxTextureDimension: 16384 }, 3],
+      [3, 3001, 2000, 6, 4, small, Infinity],
+    ] as const
+  ) {
+    const label = `${batch} x ${planes} x ${height} x ${width}`;
+    const parts = imageParts({ batch, height, width }, planes, unitRows, target, most);
+    assert(parts.length <= most, label);
+    const covered = new Set<number>();
+    for (const { images, rows } of parts) {
+      assert(rows.first % unitRows === 0, label);
+      assert(rows.count % unitRows === 0 || rows.first + rows.count === height, label);
+      assert(images.count === 1 || rows.count === height, label);
+      for (let n = images.first; n < images.first + images.count; n++) {
+        for (let y = rows.first; y < rows.first + rows.count; y++) covered.add(n * height + y);
+      }
+      const pitch = Math.ceil((width + 2) / 16) * 16;
+      const vectorBytes = "images" in target ? 8 : 16;
+      const bytes = images.count * planes * (rows.count + 2) * pitch * vectorBytes;
+      assert(most < Infinity || rows.count <= unitRows || bytes <= 8 * 2 ** 20, label);
+      const columns = Math.floor(target.maxTextureDimension / pitch);
+      const perColumn = Math.ceil(images.count * planes / columns);
+      assert(perColumn * (rows.count + 2) <= target.maxTextureDimension, label);
+    }
+    assertEquals(covered.size, batch * height, label);
+    const rowsInAll = parts.reduce((sum, { images, rows }) => sum + images.count * rows.count, 0);
+    assertEquals(rowsInAll, batch * height, label);
+  }
+  assertThrows(
+    () => imageParts({ batch: 1, height: 9, width: 3000 }, 1, 4, small),
+    RangeError,
+    "do not fit",
+  );
 });
 
 Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's limit", () => {
@@ -87,10 +140,10 @@ Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's li
         const inputGrad = textureConvolution(inputGradOf(d, 0), target, "none");
         return [
           forward.pack,
-          forward.convolve,
+          ...forward.convolve.map(({ dispatch }) => dispatch),
           inputGrad.pack,
-          inputGrad.convolve,
-          grad.accumulate,
+          ...inputGrad.convolve.map(({ dispatch }) => dispatch),
+          ...grad.accumulate.map(({ dispatch }) => dispatch),
           grad.reduce,
         ];
       });

@@ -16,7 +16,7 @@ import {
   textureMemory,
   wholeOf,
 } from "./memory.ts";
-import { stackPlanes, stageBands, type Staged } from "./staging.ts";
+import { type ImagePart, stackPlanes, stageBands, type Staged } from "./staging.ts";
 import {
   areCopied,
   canBeCopied,
@@ -56,6 +56,8 @@ export interface LowerTarget extends TuningTarget {
    * `texture_reads.ts`; default: none do.
    */
   textureReadBytes?: number;
+  /** Bytes of images that convolutions for processors copy to a texture at once; default 8 MiB. */
+  stagedPartBytes?: number;
   /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
   recompute?: boolean;
 }
@@ -358,18 +360,19 @@ export class LowerContext {
   }
 
   /**
-   * A texture that holds the planes of `images` (all `c4`, same batch and size), image by image,
-   * one below the other.
+   * A texture that holds a part of the planes of `images` (all `c4`, same batch and size), image by
+   * image, one below the other; see `stackPlanes`.
    */
-  stage(images: readonly (Tensor | ImageView)[]): TextureMemory {
+  stage(images: readonly (Tensor | ImageView)[], part: ImagePart): TextureMemory {
     const views = images.map((image) => "memory" in image ? image : this.view(image));
-    const key = views.map(({ memory }) => this.#keyOf(memory)).join(",");
+    const key = JSON.stringify([views.map(({ memory }) => this.#keyOf(memory)), part]);
     const known = this.#staged.get(key);
     const usedAt = known && this.#usedAt.get(known);
     if (known && usedAt !== undefined && this.steps.length - usedAt <= STAGE_REUSE_STEPS) {
       return known;
     }
-    const texture = this.#fill(stackPlanes(views, this.images, this.target.maxTextureDimension));
+    const { maxTextureDimension } = this.target;
+    const texture = this.#fill(stackPlanes(views, part, this.images, maxTextureDimension));
     this.#staged.set(key, texture);
     this.#usedAt.set(texture, this.steps.length);
     return texture;

@@ -23,33 +23,47 @@ function geometriesOf(views: readonly ImageView[], images: ImageType) {
   return { first, geometries: [first, ...others] };
 }
 
-/** All planes, stacked as `stageGeometry` says. */
+/** Some rows of pixels of some images of a batch. */
+export interface ImagePart {
+  readonly images: UnitRange;
+  readonly rows: UnitRange;
+}
+
+/**
+ * A part of all planes, with the row above and the one below it, stacked as `stageGeometry` says: the
+ * planes of an image of as many rows whose border need not be zero above and below.
+ */
 export function stackPlanes(
   views: readonly ImageView[],
-  images: ImageType,
+  { images, rows }: ImagePart,
+  type: ImageType,
   maxTextureDimension: number,
 ): Staged {
-  const { first, geometries } = geometriesOf(views, images);
-  const { pitch, rows, batch, vectorBytes } = first;
-  const planes = geometries.reduce((sum, g) => sum + g.planes, 0);
-  const stack = stageGeometry(planes, rows, pitch, maxTextureDimension);
+  const { first, geometries } = geometriesOf(views, type);
+  const { pitch, height, vectorBytes } = first;
+  const planeRows = rows.count + 2;
+  const planes = geometries.reduce((sum, g) => sum + g.channelBlocks, 0) * images.count;
+  const stack = stageGeometry(planes, planeRows, pitch, maxTextureDimension);
+  // Whole planes follow each other in memory, too.
+  const mostAtOnce = rows.count === height ? Infinity : 1;
   const copies: Staged["copies"][number][] = [];
   let plane = 0;
-  for (let n = 0; n < batch; n++) {
+  for (let n = images.first; n < images.first + images.count; n++) {
     views.forEach((view, i) => {
-      const g = geometries[i] ?? first;
+      const { channelBlocks, planeSize } = geometries[i] ?? first;
       let done = 0;
-      while (done < g.channelBlocks) {
+      while (done < channelBlocks) {
         const row = plane % stack.planesPerColumn;
-        const count = Math.min(g.channelBlocks - done, stack.planesPerColumn - row);
+        const count = Math.min(channelBlocks - done, stack.planesPerColumn - row, mostAtOnce);
+        const vector = (n * channelBlocks + done) * planeSize + rows.first * pitch;
         copies.push({
           source: view.memory,
-          offsetBytes: (n * g.channelBlocks + done) * g.planeSize * vectorBytes,
+          offsetBytes: vector * vectorBytes,
           bytesPerRow: pitch * vectorBytes,
           x: Math.floor(plane / stack.planesPerColumn) * pitch,
-          y: row * rows,
+          y: row * planeRows,
           width: pitch,
-          height: count * rows,
+          height: count * planeRows,
         });
         done += count;
         plane += count;

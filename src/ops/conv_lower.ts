@@ -258,11 +258,12 @@ function weightGrad(
       return;
     }
     if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
-    const stagedGradient = context.stage([gradient]);
-    const staged = context.stage(inputs);
     const spec = textureWeightGrad(dims, context.target);
     const partials = context.scratch("partials", spec.partialBytes);
-    context.dispatch(spec.accumulate, [staged, stagedGradient, partials]);
+    for (const { part, dispatch } of spec.accumulate) {
+      const stagedGradient = context.stage([gradient], part);
+      context.dispatch(dispatch, [context.stage(inputs, part), stagedGradient, partials]);
+    }
     context.dispatch(spec.reduce, [partials, output]);
     return;
   }
@@ -287,23 +288,22 @@ function weightGrad(
   context.dispatch(spec.reduce, [context.reading("partials", partials, "f32"), output]);
 }
 
-/** Images are copied together up to this size: enough to keep any number of threads busy. */
-const STAGED_BYTES = 64 * 2 ** 20;
+/**
+ * Images are copied together up to this size by the direct family: enough to keep any number of
+ * threads busy.
+ */
+const COPIED_BYTES = 64 * 2 ** 20;
 
 /** How much of a convolution its kernels take at once. */
 export function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
-  const familyOf = (batch: number) => chooseConvFamily(target, { ...shape, batch });
-  const family = familyOf(1);
-  const copies = family === "texture" ||
-    (family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity);
-  if (!copies) return { bindsInputs: true, mostImages: shape.batch };
+  const family = chooseConvFamily(target, shape);
+  const copies = family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity;
+  if (!copies) return { bindsInputs: family !== "texture", mostImages: shape.batch };
   const [height, width] = shape.inputSize;
   const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
   const imageBytes = storageBytes([1, channels, height, width], "c4", target.images ?? "f32");
-  let mostImages = Math.min(shape.batch, Math.max(1, Math.floor(STAGED_BYTES / imageBytes)));
-  if (family === "direct") return { bindsInputs: true, mostImages };
-  while (familyOf(mostImages) !== "texture") mostImages = Math.ceil(mostImages / 2);
-  return { bindsInputs: false, mostImages };
+  const mostImages = Math.min(shape.batch, Math.max(1, Math.floor(COPIED_BYTES / imageBytes)));
+  return { bindsInputs: true, mostImages };
 }
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
@@ -347,7 +347,9 @@ function convolve(
     if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
     const spec = textureConvolution(convolution, context.target, epilogue);
     const packed = packWeights(context, wholeTexture(spec.packed, spec.pack), weight);
-    context.dispatch(spec.convolve, [context.stage(images), packed, output, ...operands]);
+    for (const { part, dispatch } of spec.convolve) {
+      context.dispatch(dispatch, [context.stage(images, part), packed, output, ...operands]);
+    }
     return;
   }
   const prologue = preparation?.prologue;

@@ -3,9 +3,9 @@
  * read as rgba32float storage textures, results go to buffers. Everything here is plain data; the
  * caller owns buffers, textures and copies.
  *
- * Forward and input gradient: stage the inputs or the output's gradient (`LowerContext.stage`), pack
- * the weights into a buffer, copy that to a texture, then convolve.
- * Weight gradient: `textureWeightGrad` over both stagings.
+ * Forward and input gradient: pack the weights into a buffer, copy that to a texture; then for each
+ * part of the images stage the inputs or the output's gradient (`LowerContext.stage`) and convolve.
+ * Weight gradient: `textureWeightGrad` over both stagings, part by part.
  * @module
  */
 
@@ -22,6 +22,8 @@ import reduceSource from "../../shaders/conv2d_texture_weight_grad_reduce.wgsl" 
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
 import { choose, type TuningTarget } from "../gpu/tuning.ts";
+import { c4Geometry } from "../graph/layout.ts";
+import type { ImagePart } from "../graph/staging.ts";
 import { type Epilogue, epilogueConstants } from "./conv_epilogue.ts";
 import {
   type ConvDims,
@@ -33,18 +35,21 @@ import {
   planesOf,
   segmentWords,
   splitGrid,
-  stagingOf,
   type StagingTarget,
   type WeightRange,
 } from "./conv_texture_geometry.ts";
-import { forwardPlans, WEIGHT_GRAD_TILE, weightGradPlans } from "./conv_texture_tiles.ts";
+import { imageParts, planesPerColumn } from "./conv_texture_parts.ts";
+import {
+  forwardPlans,
+  MAX_PARTIAL_BYTES,
+  stripCounts,
+  tileCounts,
+  WEIGHT_GRAD_TILE,
+  weightGradPlans,
+} from "./conv_texture_tiles.ts";
 
-export {
-  type ConvDims,
-  fitsTextureFamily,
-  inputGradDims,
-  packedWeightGeometry,
-} from "./conv_texture_geometry.ts";
+export { type ConvDims, inputGradDims, packedWeightGeometry } from "./conv_texture_geometry.ts";
+export { fitsTextureFamily } from "./conv_texture_parts.ts";
 
 /** What the kernels of the family need to know of a device. */
 export interface TextureTarget extends TuningTarget, StagingTarget {
@@ -54,6 +59,12 @@ export interface TextureTarget extends TuningTarget, StagingTarget {
   vectorBits?: number;
   /** Finite where kernels read buffers slowly; default: nowhere. */
   textureReadBytes?: number;
+}
+
+/** A dispatch for a part of the images, which it finds staged. */
+export interface PartDispatch {
+  readonly part: ImagePart;
+  readonly dispatch: DispatchSpec;
 }
 
 /** A convolution or the gradient of one of its inputs: packing the weights, then computing it. */
@@ -66,7 +77,7 @@ export interface TextureDispatches {
    * Bindings: 0 params, 1 staged input (texture), 2 packed weights (texture), 3 output (c4; only
    * pixels of the image are written), 4 what the epilogue needs.
    */
-  readonly convolve: DispatchSpec;
+  readonly convolve: readonly PartDispatch[];
 }
 
 /** A convolution as the kernels see it: its shape and the weights it takes of its layer's. */
@@ -110,9 +121,9 @@ export function textureConvolution(
   epilogue: Epilogue,
 ): TextureDispatches {
   const { batch, height, width, outputChannels } = dims;
-  const { maxTextureDimension } = target;
+  const { maxTextureDimension, images = "f32" } = target;
   const inputPlanes = inputPlanesOf(dims);
-  const stage = stagingOf(batch * inputPlanes, height, width, target);
+  const { pitch, rows: imageRows } = c4Geometry([1, 1, height, width], images);
   const plan = choose(
     target,
     tuningKey("forward", dims),
@@ -120,7 +131,46 @@ export function textureConvolution(
   );
   const { outPlanes } = plan.tile;
   const packed = packedWeightGeometry(dims, outPlanes, maxTextureDimension);
-  const { perRow, rows } = splitGrid(plan.tileGroups, plan.blockGroups);
+  const kernel = {
+    name: `conv2d_texture_forward_${dims.kernel}x${dims.kernel}`,
+    source: forwardSource,
+    constants: {
+      KERNEL: dims.kernel,
+      IN_LANES: Math.min(4, Math.max(...dims.inputChannels)),
+      OUT_PLANES: outPlanes,
+      TILE_H: plan.tile.height,
+      TILE_W: plan.tile.width,
+      ...epilogueConstants(epilogue),
+    },
+  };
+  const convolve = imageParts(dims, inputPlanes, plan.tile.height, target).map(
+    (part): PartDispatch => {
+      const counts = tileCounts(plan, part.images.count, part.rows.count, width);
+      const { perRow, rows } = splitGrid(counts.tileGroups, plan.blockGroups);
+      const params = [
+        width,
+        part.rows.count,
+        pitch,
+        part.images.first,
+        part.rows.first,
+        imageRows,
+        inputPlanes,
+        planesPerColumn(part, inputPlanes, width, target),
+        planesOf(outputChannels),
+        outputChannels,
+        packed.blocks,
+        plan.blockGroups,
+        plan.lanePixels,
+        counts.tilesX,
+        counts.tilesPerImage,
+        counts.tiles,
+        perRow,
+        packed.pitch,
+        packed.blocksPerColumn,
+      ];
+      return { part, dispatch: { kernel, params, grid: [plan.blockGroups * perRow, rows, 1] } };
+    },
+  );
   return {
     packed,
     pack: {
@@ -146,40 +196,7 @@ export function textureConvolution(
       ],
       grid: [Math.ceil(packed.width / 64), packed.height, 1],
     },
-    convolve: {
-      kernel: {
-        name: `conv2d_texture_forward_${dims.kernel}x${dims.kernel}`,
-        source: forwardSource,
-        constants: {
-          KERNEL: dims.kernel,
-          IN_LANES: Math.min(4, Math.max(...dims.inputChannels)),
-          OUT_PLANES: outPlanes,
-          TILE_H: plan.tile.height,
-          TILE_W: plan.tile.width,
-          ...epilogueConstants(epilogue),
-        },
-      },
-      params: [
-        width,
-        height,
-        stage.planeRows,
-        stage.pitch,
-        inputPlanes,
-        stage.planesPerColumn,
-        planesOf(outputChannels),
-        outputChannels,
-        packed.blocks,
-        plan.blockGroups,
-        plan.lanePixels,
-        plan.tilesX,
-        plan.tilesPerImage,
-        plan.tiles,
-        perRow,
-        packed.pitch,
-        packed.blocksPerColumn,
-      ],
-      grid: [plan.blockGroups * perRow, rows, 1],
-    },
+    convolve,
   };
 }
 
@@ -187,7 +204,7 @@ export function textureConvolution(
 export interface WeightGradDispatches {
   readonly partialBytes: number;
   /** Bindings: 0 params, 1 staged input (texture), 2 staged output gradient (texture), 3 partials. */
-  readonly accumulate: DispatchSpec;
+  readonly accumulate: readonly PartDispatch[];
   /** Bindings: 0 params, 1 partials, 2 dW [O, I, k, k] (flat f32). */
   readonly reduce: DispatchSpec;
 }
@@ -197,57 +214,78 @@ export function textureWeightGrad(
   dims: ConvDims,
   target: TextureTarget,
 ): WeightGradDispatches {
-  const { batch, height, width, kernel } = dims;
-  const { maxBindingBytes } = target;
+  const { width, kernel } = dims;
+  const { maxBindingBytes = Infinity, images = "f32" } = target;
   const inputPlanes = inputPlanesOf(dims);
   const gradientPlanes = planesOf(dims.outputChannels);
   const outPlanes = outPlanesOf(dims.outputChannels);
   const blocks = Math.ceil(gradientPlanes / outPlanes);
-  const input = stagingOf(batch * inputPlanes, height, width, target);
-  const gradient = stagingOf(batch * gradientPlanes, height, width, target);
+  const { pitch } = c4Geometry([1, 1, 1, width], images);
   const taps = kernel * kernel;
   const stripVectors = blocks * inputPlanes * outPlanes * 4 * taps;
   const stripBytes = stripVectors * 16;
+  const mostStrips = Math.floor(Math.min(MAX_PARTIAL_BYTES, maxBindingBytes) / stripBytes);
+  const parts = imageParts(
+    dims,
+    inputPlanes + gradientPlanes,
+    WEIGHT_GRAD_TILE.height,
+    target,
+    Math.max(1, mostStrips),
+  );
+  const [largest] = parts;
+  if (!largest) throw new RangeError("a weight gradient needs at least one image and row");
   const plan = choose(
     target,
     tuningKey("weight_grad", dims),
-    weightGradPlans(batch, height, width, inputPlanes, blocks, stripBytes, maxBindingBytes),
+    weightGradPlans(
+      largest.images.count,
+      largest.rows.count,
+      width,
+      inputPlanes,
+      blocks,
+      Math.floor(mostStrips / parts.length),
+    ),
   );
+  const accumulateKernel = {
+    name: `conv2d_texture_weight_grad_${kernel}x${kernel}`,
+    source: kernel === 3 ? grad3x3Source : grad1x1Source,
+    constants: {
+      OUT_PLANES: outPlanes,
+      TILE_H: WEIGHT_GRAD_TILE.height,
+      TILE_W: WEIGHT_GRAD_TILE.width,
+    },
+  };
+  let strips = 0;
+  const accumulate = parts.map((part): PartDispatch => {
+    const counts = stripCounts(plan, part.images.count, part.rows.count);
+    const params = [
+      part.rows.count,
+      width,
+      pitch,
+      part.images.count,
+      inputPlanes,
+      planesPerColumn(part, inputPlanes, width, target),
+      gradientPlanes,
+      planesPerColumn(part, gradientPlanes, width, target),
+      blocks,
+      plan.lanesIn,
+      plan.lanesOut,
+      plan.inputGroups,
+      plan.rowsPerStrip,
+      counts.stripsPerImage,
+      plan.imagesPerStrip,
+      counts.strips,
+      strips,
+      plan.iterations,
+    ];
+    strips += counts.strips;
+    const grid = [plan.inputGroups * plan.outputGroups, counts.stripGroups, 1] as const;
+    return { part, dispatch: { kernel: accumulateKernel, params, grid } };
+  });
   const reduceGrid = splitGrid(Math.ceil(stripVectors / 64));
   return {
-    partialBytes: plan.strips * stripBytes,
-    accumulate: {
-      kernel: {
-        name: `conv2d_texture_weight_grad_${kernel}x${kernel}`,
-        source: kernel === 3 ? grad3x3Source : grad1x1Source,
-        constants: {
-          OUT_PLANES: outPlanes,
-          TILE_H: WEIGHT_GRAD_TILE.height,
-          TILE_W: WEIGHT_GRAD_TILE.width,
-        },
-      },
-      params: [
-        height,
-        width,
-        input.planeRows,
-        input.pitch,
-        batch,
-        inputPlanes,
-        input.planesPerColumn,
-        gradientPlanes,
-        gradient.planesPerColumn,
-        blocks,
-        plan.lanesIn,
-        plan.lanesOut,
-        plan.inputGroups,
-        plan.rowsPerStrip,
-        plan.stripsPerImage,
-        plan.imagesPerStrip,
-        plan.strips,
-        plan.iterations,
-      ],
-      grid: [plan.inputGroups * plan.outputGroups, plan.stripGroups, 1],
-    },
+    partialBytes: strips * stripBytes,
+    accumulate,
     reduce: {
       kernel: {
         name: `conv2d_texture_weight_grad_reduce_${kernel}x${kernel}`,
@@ -255,7 +293,7 @@ export function textureWeightGrad(
         constants: { TAPS: taps, OUT_PLANES: outPlanes },
       },
       params: [
-        plan.strips,
+        strips,
         stripVectors,
         reduceGrid.perRow,
         dims.outputChannels,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { c4Geometry, type ImageType, stageGeometry } from "../graph/layout.ts";
+import type { ImageType } from "../graph/layout.ts";
 
 /** A convolution with stride 1 and as many output as input pixels (3x3 pad 1, or 1x1 pad 0). */
 export interface ConvDims {
@@ -40,35 +40,14 @@ export function inputPlanesOf(dims: ConvDims): number {
   return dims.inputChannels.reduce((sum, channels) => sum + planesOf(channels), 0);
 }
 
-/** Where the planes of images lie in a texture; see `stageGeometry` of the memory layouts. */
-export interface Staging {
-  readonly pitch: number;
-  /** Rows of a plane: the image and its border. */
-  readonly planeRows: number;
-  readonly planesPerColumn: number;
-}
-
 /** What staging depends on. */
 export interface StagingTarget {
   /** Largest width and height of a texture, in texels. */
   maxTextureDimension: number;
   /** Element type of images; default f32. */
   images?: ImageType;
-}
-
-/**
- * How `planes` planes of `height` x `width` pixels are staged.
- * @throws {RangeError} where they do not fit into a texture of the target
- */
-export function stagingOf(
-  planes: number,
-  height: number,
-  width: number,
-  { maxTextureDimension, images = "f32" }: StagingTarget,
-): Staging {
-  const { pitch, rows: planeRows } = c4Geometry([1, 1, height, width], images);
-  const { planesPerColumn } = stageGeometry(planes, planeRows, pitch, maxTextureDimension);
-  return { pitch, planeRows, planesPerColumn };
+  /** Bytes of a part of images that is staged, where it can be so small; default 8 MiB. */
+  stagedPartBytes?: number;
 }
 
 /** Packed weights: a buffer that is the image of a texture, copied with one call. */
@@ -144,25 +123,6 @@ export function inputGradDims(dims: ConvDims, input: number): ConvDims {
     throw new RangeError(`input ${input} of ${dims.inputChannels.length} does not exist`);
   }
   return { ...dims, inputChannels: [dims.outputChannels], outputChannels: channels };
-}
-
-/** Whether forward and both gradients of a convolution fit the texture family on a device. */
-export function fitsTextureFamily(dims: ConvDims, target: StagingTarget): boolean {
-  if (dims.inputChannels.length > MAX_SEGMENTS) return false;
-  try {
-    const { batch, height, width } = dims;
-    stagingOf(batch * inputPlanesOf(dims), height, width, target);
-    stagingOf(batch * planesOf(dims.outputChannels), height, width, target);
-    const adjoints = dims.inputChannels.map((_, input) => inputGradDims(dims, input));
-    for (const convolution of [dims, ...adjoints]) {
-      packedWeightGeometry(convolution, 1, target.maxTextureDimension);
-      packedWeightGeometry(convolution, 2, target.maxTextureDimension);
-    }
-    return true;
-  } catch (error) {
-    if (error instanceof RangeError) return false;
-    throw error;
-  }
 }
 
 /** The params words of the inputs' channel ranges, padded to {@linkcode MAX_SEGMENTS}. */

@@ -47,19 +47,43 @@ export const FORWARD_TILES: Readonly<Record<256 | 512, readonly ForwardTile[]>> 
  */
 export const WEIGHT_GRAD_TILE: Tile = { height: 2, width: 4 };
 
+/** Rows of the highest tile. */
+export const MOST_TILE_ROWS = Math.max(
+  ...Object.values(FORWARD_TILES).flat().map(({ height }) => height),
+  WEIGHT_GRAD_TILE.height,
+);
+
 /** How many threads a software adapter is expected to share workgroups between. */
 const THREADS = 2;
 
 /** How the invocations of a forward convolution are dealt out. */
 export interface ForwardPlan extends Candidate {
   readonly tile: ForwardTile;
-  readonly tilesX: number;
-  readonly tilesPerImage: number;
-  readonly tiles: number;
   /** Lanes of a workgroup that differ in pixels; the others differ in output blocks. */
   readonly lanePixels: number;
   readonly blockGroups: number;
+}
+
+/** How the pixels of some images are dealt out. */
+export interface TileCounts {
+  readonly tilesX: number;
+  readonly tilesPerImage: number;
+  readonly tiles: number;
+  /** Workgroups for a group of output blocks. */
   readonly tileGroups: number;
+}
+
+/** The tiles of `images` images of `height` x `width` pixels. */
+export function tileCounts(
+  { tile, lanePixels }: Pick<ForwardPlan, "tile" | "lanePixels">,
+  images: number,
+  height: number,
+  width: number,
+): TileCounts {
+  const tilesX = Math.ceil(width / tile.width);
+  const tilesPerImage = tilesX * Math.ceil(height / tile.height);
+  const tiles = images * tilesPerImage;
+  return { tilesX, tilesPerImage, tiles, tileGroups: Math.ceil(tiles / lanePixels) };
 }
 
 /** Every tile and lane arrangement, the one with the shortest estimated time first. */
@@ -76,26 +100,14 @@ export function forwardPlans(
     // A plane that holds no channel would be computed for nothing.
     if (tile.outPlanes > outputPlanes) continue;
     const blocks = Math.ceil(outputPlanes / tile.outPlanes);
-    const tilesX = Math.ceil(width / tile.width);
-    const tilesPerImage = tilesX * Math.ceil(height / tile.height);
-    const tiles = images * tilesPerImage;
     for (const lanePixels of [16, 8, 4, 2, 1]) {
       const blockGroups = Math.ceil(blocks / (LANES / lanePixels));
-      const tileGroups = Math.ceil(tiles / lanePixels);
+      const { tileGroups } = tileCounts({ tile, lanePixels }, images, height, width);
       const turns = Math.ceil(blockGroups * tileGroups / THREADS);
       const cost = turns * tile.height * tile.width * tile.outPlanes / tile.speed;
       const name = `${tile.outPlanes * 4} channels of ${tile.height}x${tile.width} pixels, ` +
         `${lanePixels} lanes in pixels`;
-      const plan = {
-        name,
-        tile,
-        tilesX,
-        tilesPerImage,
-        tiles,
-        lanePixels,
-        blockGroups,
-        tileGroups,
-      };
+      const plan = { name, tile, lanePixels, blockGroups };
       plans.push({ cost, plan });
     }
   }
@@ -133,19 +145,39 @@ export interface WeightGradPlan extends Candidate {
   readonly inputGroups: number;
   readonly outputGroups: number;
   readonly rowsPerStrip: number;
-  readonly stripsPerImage: number;
   readonly imagesPerStrip: number;
-  readonly strips: number;
-  readonly stripGroups: number;
   /** Tiles of one strip of one image. */
   readonly iterations: number;
+}
+
+/** How the rows of some images are dealt out. */
+export interface StripCounts {
+  readonly stripsPerImage: number;
+  readonly strips: number;
+  /** Workgroups for a group of channels. */
+  readonly stripGroups: number;
+}
+
+/** The strips of `images` images of `height` rows. */
+export function stripCounts(
+  { lanesIn, lanesOut, rowsPerStrip, imagesPerStrip }: Pick<
+    WeightGradPlan,
+    "lanesIn" | "lanesOut" | "rowsPerStrip" | "imagesPerStrip"
+  >,
+  images: number,
+  height: number,
+): StripCounts {
+  const stripsPerImage = Math.ceil(height / rowsPerStrip);
+  const strips = stripsPerImage * Math.ceil(images / imagesPerStrip);
+  const stripGroups = Math.ceil(strips / (LANES / (lanesIn * lanesOut)));
+  return { stripsPerImage, strips, stripGroups };
 }
 
 /** Work of a lane's end (storing every tap) in tiles of its loop. */
 const STRIP_END_TILES = 10;
 
-/** Most bytes of partial sums, where fewer strips can do; below the default binding limit. */
-const MAX_PARTIAL_BYTES = 64 * 2 ** 20;
+/** Most bytes of partial sums, where fewer strips can do: below the default binding limit. */
+export const MAX_PARTIAL_BYTES = 64 * 2 ** 20;
 
 /**
  * Lanes over input planes, lanes over output blocks, and speed relative to the best, measured on
@@ -172,8 +204,7 @@ const LANE_ARRANGEMENTS: readonly (readonly [number, number, number])[] = [
 /**
  * Every arrangement of lanes and strips, the one with the shortest estimated time first, then the
  * best of the other lane arrangements.
- * @param stripBytes partial sums of one strip
- * @param maxBindingBytes that all partial sums may take, where fewer strips can do
+ * @param mostStrips where fewer strips can do
  */
 export function weightGradPlans(
   batch: number,
@@ -181,10 +212,8 @@ export function weightGradPlans(
   width: number,
   inputPlanes: number,
   blocks: number,
-  stripBytes: number,
-  maxBindingBytes: number = Infinity,
+  mostStrips: number,
 ): [WeightGradPlan, ...WeightGradPlan[]] {
-  const mostBytes = Math.min(MAX_PARTIAL_BYTES, maxBindingBytes);
   const tile = WEIGHT_GRAD_TILE;
   const tilesX = Math.ceil(width / tile.width);
   const tileRows = Math.ceil(height / tile.height);
@@ -195,10 +224,9 @@ export function weightGradPlans(
     wantedStrips: number,
   ) => {
     const rowsPerStrip = Math.ceil(tileRows / wantedStrips) * tile.height;
-    const stripsPerImage = Math.ceil(height / rowsPerStrip);
-    const strips = stripsPerImage * Math.ceil(batch / imagesPerStrip);
-    if (plans.length > 0 && strips * stripBytes > mostBytes) return;
-    const stripGroups = Math.ceil(strips / (LANES / (lanesIn * lanesOut)));
+    const lanes = { lanesIn, lanesOut, rowsPerStrip, imagesPerStrip };
+    const { strips, stripGroups } = stripCounts(lanes, batch, height);
+    if (plans.length > 0 && strips > mostStrips) return;
     const inputGroups = Math.ceil(inputPlanes / lanesIn);
     const outputGroups = Math.ceil(blocks / lanesOut);
     const iterations = rowsPerStrip / tile.height * tilesX;
@@ -207,20 +235,7 @@ export function weightGradPlans(
     const cost = (turns + 0.5) * (iterations * imagesPerStrip / speed + STRIP_END_TILES);
     const name =
       `lanes ${lanesIn}x${lanesOut} strips of ${rowsPerStrip} rows, ${imagesPerStrip} images`;
-    const plan = {
-      name,
-      lanesIn,
-      lanesOut,
-      inputGroups,
-      outputGroups,
-      rowsPerStrip,
-      stripsPerImage,
-      imagesPerStrip,
-      strips,
-      stripGroups,
-      iterations,
-    };
-    plans.push({ cost, plan });
+    plans.push({ cost, plan: { name, ...lanes, inputGroups, outputGroups, iterations } });
   };
   for (const lanes of LANE_ARRANGEMENTS) {
     for (let images = batch; images >= 1; images = images > 1 ? Math.ceil(images / 2) : 0) {

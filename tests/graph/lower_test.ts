@@ -71,7 +71,8 @@ Deno.test("staging copies planes column by column and is shared while it is fres
   const a = graph.input("a", { shape: [2, 5, 8, 14], layout: "c4" });
   const b = graph.input("b", { shape: [2, 3, 8, 14], layout: "c4" });
   const context = new LowerContext(target);
-  const texture = context.stage([a, b]);
+  const all = { images: { first: 0, count: 2 }, rows: { first: 0, count: 8 } };
+  const texture = context.stage([a, b], all);
   // Six planes (two and one of each image) of 10 x 16 texels; no side is a power of two.
   assertEquals([texture.width, texture.height], [17, 60]);
   const copies = context.steps.map((step) =>
@@ -86,22 +87,42 @@ Deno.test("staging copies planes column by column and is shared while it is fres
     ["a", 2 * planeBytes, 0, 30, 20],
     ["b", planeBytes, 0, 50, 10],
   ]);
-  assertEquals(context.stage([a, b]), texture);
-  assert(context.stage([b, a]) !== texture);
+  assertEquals(context.stage([a, b], { ...all }), texture);
+  assert(context.stage([b, a], all) !== texture);
   const c = graph.input("c", { shape: [1, 28, 8, 14], layout: "c4" });
-  const stacked = context.stage([c]);
+  const one = { ...all, images: { first: 0, count: 1 } };
+  const stacked = context.stage([c], one);
   // Seven planes, at most six of which fit on top of each other: columns of four and three.
   assertEquals([stacked.width, stacked.height], [33, 40]);
   const last = context.steps.at(-1);
   assert(last?.kind === "copy-to-texture");
   assertEquals([last.x, last.y, last.height, last.offsetBytes], [16, 0, 30, 4 * planeBytes]);
+  // Rows 2 to 4 of the second image, with those around them: plane by plane.
+  const rows = { images: { first: 1, count: 1 }, rows: { first: 2, count: 3 } };
+  const before = context.steps.length;
+  const some = context.stage([a, b], rows);
+  assertEquals([some.width, some.height], [17, 15]);
+  const rowBytes = 16 * 16;
+  assertEquals(
+    context.steps.slice(before).map((step) =>
+      step.kind === "copy-to-texture"
+        ? [step.source.label, step.offsetBytes, step.x, step.y, step.height]
+        : []
+    ),
+    [
+      ["a", 2 * planeBytes + 2 * rowBytes, 0, 0, 5],
+      ["a", 3 * planeBytes + 2 * rowBytes, 0, 5, 5],
+      ["b", planeBytes + 2 * rowBytes, 0, 10, 5],
+    ],
+  );
+  assert(context.stage([a, b], { ...rows, rows: { first: 3, count: 3 } }) !== some);
   const scalar = graph.input("scalar", { shape: [1] });
   for (let i = 0; i < 20; i++) {
     const { producer } = scale(scalar, 2);
     assert(producer);
     context.lower(producer);
   }
-  assert(context.stage([a, b]) !== texture, "an old texture would be kept for the whole step");
+  assert(context.stage([a, b], all) !== texture, "an old texture would be kept for the whole step");
 });
 
 Deno.test("graphs refuse shapes, labels and tensors that do not fit", () => {
@@ -129,8 +150,12 @@ Deno.test("staging copies anew what was computed over a staged image", () => {
   const node = (op: string, x: Tensor, lower: NodeSpec["lower"]) =>
     graph.record({ op, inputs: [x], outputs: [{ shape: photo.shape, layout: "c4" }], lower });
   const kernel = { name: "kernel", source: "", constants: {} };
+  const everything = { images: { first: 0, count: 1 }, rows: { first: 0, count: 6 } };
   const read: NodeSpec["lower"] = (context, { inputs, output }) =>
-    context.dispatch({ kernel, params: [], grid: [1, 1, 1] }, [context.stage(inputs), output]);
+    context.dispatch({ kernel, params: [], grid: [1, 1, 1] }, [
+      context.stage(inputs, everything),
+      output,
+    ]);
   const before = node("before", image, read).output;
   const changed = node("change", image, (context, node) => {
     assert(context.overwrite(node, image));

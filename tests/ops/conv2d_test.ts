@@ -17,7 +17,14 @@ import { PIECE_BYTES, type PiecedTexture } from "../../src/ops/pieced_texture.ts
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
-import { checkOp, type OpCase, testGpu, testTextures, testWindows } from "./harness.ts";
+import {
+  checkOp,
+  type OpCase,
+  testGpu,
+  testStaging,
+  testTextures,
+  testWindows,
+} from "./harness.ts";
 
 interface Sizes {
   batch: number;
@@ -207,6 +214,7 @@ function concatCase(channels: number[]): OpCase {
 testFamily("cpu", [[3, 5], [1, 1, 1, 6], [4, 8], [2, 3, 1, 4, 5]].map(concatCase));
 testWindows();
 testTextures();
+testStaging();
 
 const target = { maxTextureDimension: 8192, maxBindingBytes: 2 ** 27 };
 
@@ -244,7 +252,7 @@ Deno.test("chooseConvFamily takes textures only where they are fast and fit, gem
   assertEquals(chooseConvFamily({ ...cpu, kernelFamily: "gpu" }, base), "gemm");
   assertEquals(chooseConvFamily(cpu, { ...base, stride: [2, 2] }), "direct");
   assertEquals(chooseConvFamily(cpu, { ...base, padding: [0, 0] }), "direct");
-  assertEquals(chooseConvFamily({ ...cpu, maxTextureDimension: 256 }, base), "direct");
+  assertEquals(chooseConvFamily({ ...cpu, maxTextureDimension: 96 }, base), "direct");
 });
 
 Deno.test("suitsWinograd takes what pays for its transforms and fits", () => {

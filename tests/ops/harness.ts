@@ -132,6 +132,8 @@ function layoutOf({ value, layout, dtype }: CaseInput): Layout {
 const BUFFERS = { textureReadBytes: Infinity };
 /** Kernels read copies in textures, whatever their size. */
 const TEXTURES = { textureReadBytes: 1 };
+/** Images are copied to textures in the smallest parts. */
+const SMALL_PARTS = { stagedPartBytes: 1 };
 
 /** Runs a recorded case on poisoned memory; the memory of its outputs by name. */
 async function compute(
@@ -166,8 +168,9 @@ async function compute(
 
 /**
  * Runs one case and throws on the first difference beyond its tolerance; runs it again with the
- * smallest bindings possible, and throws where that changes anything; both once more with images of
- * 16 bits; and each of these with inputs read through textures, which must change nothing.
+ * smallest bindings possible, and throws where that changes anything; again with the smallest parts of
+ * images; all of these once more with images of 16 bits; and with inputs read through textures, which
+ * must change nothing.
  */
 export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
   const recorded = recordCase(opCase, "f32");
@@ -188,6 +191,11 @@ export async function checkOp(gpu: Gpu, opCase: OpCase): Promise<void> {
 
   checkedCases++;
   if (await checkTextures(gpu, opCase, recorded, {}, f32, whole)) copiedCases++;
+  if (hasParts(lowerTarget(gpu), graph, outputs)) {
+    stagedCases++;
+    const staged = await compute(gpu, opCase, recorded, SMALL_PARTS, f32);
+    check(", staged in parts", staged);
+  }
   const maxBindingBytes = smallestBinding(lowerTarget(gpu), graph, outputs);
   if (maxBindingBytes === undefined) return;
   splitCases++;
@@ -257,7 +265,11 @@ async function checkF16(gpu: Gpu, opCase: OpCase, f32Case: Recorded): Promise<vo
   const { graph, outputs } = recorded;
   const target = lowerTarget(gpu);
   const maxBindingBytes = smallestBinding(target, graph, outputs);
-  const limits = maxBindingBytes === undefined ? [{}] : [{}, { maxBindingBytes }];
+  const limits = [
+    {},
+    ...maxBindingBytes === undefined ? [] : [{ maxBindingBytes }],
+    ...hasParts(target, graph, outputs) ? [SMALL_PARTS] : [],
+  ];
   for (const limit of limits) {
     const results = await compute(gpu, opCase, recorded, limit, rounded);
     for (const [name, raw] of results) {
@@ -272,6 +284,7 @@ async function checkF16(gpu: Gpu, opCase: OpCase, f32Case: Recorded): Promise<vo
 let checkedCases = 0;
 let splitCases = 0;
 let copiedCases = 0;
+let stagedCases = 0;
 
 /** Registers a test that at least one of a file's cases had tensors bound in several windows. */
 export function testWindows(): void {
@@ -285,6 +298,20 @@ export function testTextures(): void {
   Deno.test("textures: some of these cases read copies of their inputs", () => {
     assert(copiedCases > 0 || checkedCases === 0, `none of ${checkedCases} cases`);
   });
+}
+
+/** Registers a test that at least one of a file's cases staged images in several parts. */
+export function testStaging(): void {
+  Deno.test("staging: some of these cases copied images to textures in parts", () => {
+    assert(stagedCases > 0 || checkedCases === 0, `none of ${checkedCases} cases`);
+  });
+}
+
+/** Whether images are staged in several parts where those are small. */
+function hasParts(target: LowerTarget, graph: Graph, outputs: Record<string, Tensor>): boolean {
+  const dispatches = (limit: Partial<LowerTarget>) =>
+    planProgram(graph, outputs, { ...target, ...limit }).dispatches;
+  return dispatches(SMALL_PARTS) > dispatches({});
 }
 
 /** The smallest limit on bindings that the outputs can be computed with, where it splits any. */

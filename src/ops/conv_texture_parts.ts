@@ -1,0 +1,101 @@
+/**
+ * How the texture family goes through images that it copies to textures: in parts that take little
+ * memory there, which the processor's caches keep, too.
+ * @module
+ */
+
+import { c4Geometry, stageGeometry } from "../graph/layout.ts";
+import type { ImagePart } from "../graph/staging.ts";
+import { rangesOf } from "../graph/windows.ts";
+import {
+  type ConvDims,
+  inputGradDims,
+  inputPlanesOf,
+  MAX_SEGMENTS,
+  packedWeightGeometry,
+  planesOf,
+  type StagingTarget,
+} from "./conv_texture_geometry.ts";
+import { MOST_TILE_ROWS } from "./conv_texture_tiles.ts";
+
+/** Bytes of a part, of all images that a kernel reads. */
+const PART_BYTES = 8 * 2 ** 20;
+
+/**
+ * Some images at once, or some rows of one.
+ * @param planes of all images that are read together
+ * @param unitRows rows that a kernel takes at once: parts end at a multiple of them or with the image
+ * @param mostParts where they would be more they are larger, as far as textures hold them
+ * @throws {RangeError} where no texture of the target holds so many rows of an image
+ */
+export function imageParts(
+  { batch, height, width }: Pick<ConvDims, "batch" | "height" | "width">,
+  planes: number,
+  unitRows: number,
+  target: StagingTarget,
+  mostParts: number = Infinity,
+): ImagePart[] {
+  const { maxTextureDimension, images: type = "f32", stagedPartBytes = PART_BYTES } = target;
+  const { pitch, rows: imageRows, vectorBytes } = c4Geometry([1, 1, height, width], type);
+  const rowBytes = planes * pitch * vectorBytes;
+  const columns = Math.floor(maxTextureDimension / pitch);
+  const fits = (count: number, rows: number) =>
+    Math.ceil(count * planes / columns) * (rows + 2) <= maxTextureDimension;
+  if (!fits(1, Math.min(unitRows, height))) {
+    throw new RangeError(
+      `${unitRows} rows of ${width} pixels of ${planes} planes do not fit a texture of ` +
+        `${maxTextureDimension} x ${maxTextureDimension}`,
+    );
+  }
+  const partsOf = (bytes: number): ImagePart[] => {
+    let images = Math.min(batch, Math.floor(bytes / (imageRows * rowBytes)));
+    while (images > 0 && !fits(images, height)) images--;
+    if (images > 0) {
+      const rows = { first: 0, count: height };
+      return rangesOf(batch, images).map((images) => ({ images, rows }));
+    }
+    let units = Math.max(1, Math.floor((bytes / rowBytes - 2) / unitRows));
+    while (units > 1 && !fits(1, units * unitRows)) units--;
+    const ranges = rangesOf(Math.ceil(height / unitRows), units).map(({ first, count }) => ({
+      first: first * unitRows,
+      count: Math.min(count * unitRows, height - first * unitRows),
+    }));
+    return rangesOf(batch, 1).flatMap((images) => ranges.map((rows) => ({ images, rows })));
+  };
+  let parts = partsOf(stagedPartBytes);
+  const allBytes = batch * imageRows * rowBytes;
+  for (let bytes = stagedPartBytes; parts.length > mostParts && bytes < allBytes; bytes *= 2) {
+    parts = partsOf(2 * bytes);
+  }
+  return parts;
+}
+
+/** Where the planes of a part of images lie in a texture; see `stackPlanes`. */
+export function planesPerColumn(
+  { images, rows }: ImagePart,
+  planes: number,
+  width: number,
+  { maxTextureDimension, images: type = "f32" }: StagingTarget,
+): number {
+  const { pitch } = c4Geometry([1, 1, 1, width], type);
+  return stageGeometry(images.count * planes, rows.count + 2, pitch, maxTextureDimension)
+    .planesPerColumn;
+}
+
+/** Whether forward and both gradients of a convolution fit the texture family on a device. */
+export function fitsTextureFamily(dims: ConvDims, target: StagingTarget): boolean {
+  if (dims.inputChannels.length > MAX_SEGMENTS) return false;
+  try {
+    const planes = Math.max(inputPlanesOf(dims), planesOf(dims.outputChannels));
+    imageParts(dims, planes, MOST_TILE_ROWS, target);
+    const adjoints = dims.inputChannels.map((_, input) => inputGradDims(dims, input));
+    for (const convolution of [dims, ...adjoints]) {
+      packedWeightGeometry(convolution, 1, target.maxTextureDimension);
+      packedWeightGeometry(convolution, 2, target.maxTextureDimension);
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
