@@ -12,7 +12,7 @@ import type { Step } from "./lower.ts";
 export interface BufferSlot {
   /** Tells it from a {@linkcode TextureSlot}. */
   kind: "buffer";
-  /** Size of the largest memory it holds. */
+  /** Where the memories that it holds end. */
   sizeBytes: number;
 }
 
@@ -74,11 +74,28 @@ export function touched(step: Step): readonly Memory[] {
 
 /**
  * Assigns slots, the largest memories first and of equal ones those that are used first: each takes
- * the tightest place that is free as long as it lives, or else a slot of its own.
+ * the tightest place that is free as long as it lives, or else a slot of its own. Whether a memory may
+ * also make a buffer longer rather than take one of its own pays for some programs and costs others
+ * memory: both are tried.
+ * @param maxBufferBytes of a slot that several memories make longer; default: any
  */
-export function planMemory(steps: readonly Step[], kept: ReadonlySet<Memory>): MemoryPlan {
+export function planMemory(
+  steps: readonly Step[],
+  kept: ReadonlySet<Memory>,
+  maxBufferBytes: number = Infinity,
+): MemoryPlan {
   const lives = lifetimes(steps, kept);
   const together = touchedTogether(steps);
+  const plans = [0, maxBufferBytes].map((limit) => assignSlots(lives, together, limit));
+  return plans.reduce((best, plan) => plan.slotBytes < best.slotBytes ? plan : best);
+}
+
+/** One plan; `mostGrown` is the size that a buffer may grow to. */
+function assignSlots(
+  lives: ReadonlyMap<Memory, Lifetime>,
+  together: ReadonlyMap<Memory, ReadonlySet<Memory>>,
+  mostGrown: number,
+): MemoryPlan {
   const order = [...lives].map(([memory, life]): Placed => ({ memory, life, offsetBytes: 0 }))
     .sort((a, b) => memoryBytes(b.memory) - memoryBytes(a.memory) || a.life.first - b.life.first);
   const occupied: { slot: Slot; placed: Placed[] }[] = [];
@@ -91,7 +108,7 @@ export function planMemory(steps: readonly Step[], kept: ReadonlySet<Memory>): M
       );
       const place = slot.kind === "texture"
         ? textureCost(slot, item.memory, present)
-        : bufferPlace(slot, item.memory, present, together.get(item.memory));
+        : bufferPlace(slot, item.memory, present, together.get(item.memory), mostGrown);
       if (place && (!best || place.cost < best.cost)) best = { ...place, placed, slot };
     }
     if (!best) {
@@ -100,7 +117,7 @@ export function planMemory(steps: readonly Step[], kept: ReadonlySet<Memory>): M
     }
     item.offsetBytes = best.offsetBytes;
     best.placed.push(item);
-    grow(best.slot, item.memory);
+    grow(best.slot, item);
   }
   const all = occupied.flatMap(({ slot, placed }) => placed.map((item) => ({ ...item, slot })));
   return {
@@ -140,19 +157,23 @@ function touchedTogether(steps: readonly Step[]): Map<Memory, Set<Memory>> {
   return found;
 }
 
+/** What growing by a byte costs, in bytes that are left free for nothing. */
+const GROWTH_COST = 4;
+
 /**
- * The smallest gap of a slot between the memories that are there at the same time; none where a
- * step touches one of those, too, since it may not read one and write the other.
+ * The smallest gap of a slot between the memories that are there at the same time, or its end, if it
+ * grows by less than half of what a new one would take; none where a step touches one of those
+ * memories, too, since it may not read one and write the other.
  */
 function bufferPlace(
   slot: BufferSlot,
   memory: Memory,
   present: readonly Placed[],
   together: ReadonlySet<Memory> | undefined,
+  mostGrown: number,
 ): Pick<Place, "offsetBytes" | "cost"> | undefined {
   if (present.some((other) => together?.has(other.memory))) return undefined;
-  // A binding takes no less than 16 bytes.
-  const need = Math.max(16, memoryBytes(memory));
+  const need = boundBytes(memory);
   let best: Pick<Place, "offsetBytes" | "cost"> | undefined;
   let start = 0;
   const consider = (end: number) => {
@@ -164,6 +185,10 @@ function bufferPlace(
     start = Math.max(start, alignUp(other.offsetBytes + memoryBytes(other.memory)));
   }
   consider(slot.sizeBytes);
+  const growth = start + need - slot.sizeBytes;
+  if (!best && growth < need / 2 && start + need <= mostGrown) {
+    best = { offsetBytes: start, cost: growth * GROWTH_COST };
+  }
   return best;
 }
 
@@ -183,7 +208,12 @@ function textureCost(
   });
   const growth = grown - slotBytes(slot);
   if (growth >= memoryBytes(memory)) return undefined;
-  return { offsetBytes: 0, cost: growth * 4 + slotBytes(slot) - memoryBytes(memory) };
+  return { offsetBytes: 0, cost: growth * GROWTH_COST + slotBytes(slot) - memoryBytes(memory) };
+}
+
+/** A binding takes no less than 16 bytes. */
+function boundBytes(memory: Memory): number {
+  return Math.max(16, memoryBytes(memory));
 }
 
 /** Bytes of a slot. */
@@ -191,10 +221,13 @@ export function slotBytes(slot: Slot): number {
   return slot.kind === "buffer" ? slot.sizeBytes : textureBytes(slot);
 }
 
-function grow(slot: Slot, memory: Memory): void {
-  if (slot.kind === "buffer" || memory.kind === "buffer") return;
-  slot.width = Math.max(slot.width, memory.width);
-  slot.height = Math.max(slot.height, memory.height);
+function grow(slot: Slot, { memory, offsetBytes }: Placed): void {
+  if (slot.kind === "buffer") {
+    slot.sizeBytes = Math.max(slot.sizeBytes, offsetBytes + boundBytes(memory));
+  } else if (memory.kind === "texture") {
+    slot.width = Math.max(slot.width, memory.width);
+    slot.height = Math.max(slot.height, memory.height);
+  }
 }
 
 function newSlot(memory: Memory): Slot {

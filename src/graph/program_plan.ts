@@ -108,7 +108,8 @@ export function planProgram(
       memory: context.memory(tensor),
     }]),
   );
-  const memory = planMemory(steps, new Set([...named.values()].map((o) => o.memory)));
+  const kept = new Set([...named.values()].map((o) => o.memory));
+  const memory = planMemory(steps, kept, target.maxBufferBytes);
   checkBufferSizes(memory, target);
   const { params, paramsOffsets } = layOutParams(steps);
   const persistentBytes = persistentBuffers(steps).reduce((sum, b) => sum + b.sizeBytes, 0);

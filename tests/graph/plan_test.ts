@@ -153,6 +153,20 @@ Deno.test("plan: what no step touches together lies side by side, what one does 
   assertEquals([a, b].map((m) => plan.offsetOf.get(m)), [0, 1024]);
 });
 
+Deno.test("plan: a buffer becomes longer where that takes less than another, up to a limit", () => {
+  const [big, a, b] = [buffer("big", 2048), buffer("a", 1100), buffer("b", 1100)];
+  const steps = [dispatch(big), dispatch(a), dispatch(b), dispatch(a)];
+  const sizes = (most?: number) => {
+    const plan = planMemory(steps, new Set(), most);
+    checkPlan("longer", steps, new Set(), plan);
+    return plan.slots.map((slot) => slot.kind === "buffer" && slot.sizeBytes);
+  };
+  // b starts at a multiple of 256 behind a.
+  assertEquals(sizes(), [1280 + 1100]);
+  assertEquals(sizes(2380), [2380]);
+  assertEquals(sizes(2379), [2048, 1100]);
+});
+
 Deno.test("plan: persistent memory gets no slot and textures never share with buffers", () => {
   const home = { buffer: new PersistentBuffer("input", 256), offsetBytes: 0 };
   const input: BufferMemory = { ...buffer("input", 256), home };
