@@ -288,22 +288,21 @@ function weightGrad(
   context.dispatch(spec.reduce, [context.reading("partials", partials, "f32"), output]);
 }
 
-/**
- * Images are copied together up to this size by the direct family: enough to keep any number of
- * threads busy.
- */
+/** Images are read by way of textures together up to this size: enough to keep threads busy. */
 const COPIED_BYTES = 64 * 2 ** 20;
 
 /** How much of a convolution its kernels take at once. */
 export function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   const family = chooseConvFamily(target, shape);
-  const copies = family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity;
-  if (!copies) return { bindsInputs: family !== "texture", mostImages: shape.batch };
+  const copies = family === "texture" ||
+    (family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity);
+  const bindsInputs = family !== "texture";
+  if (!copies) return { bindsInputs, mostImages: shape.batch };
   const [height, width] = shape.inputSize;
   const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
   const imageBytes = storageBytes([1, channels, height, width], "c4", target.images ?? "f32");
   const mostImages = Math.min(shape.batch, Math.max(1, Math.floor(COPIED_BYTES / imageBytes)));
-  return { bindsInputs: true, mostImages };
+  return { bindsInputs, mostImages };
 }
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
