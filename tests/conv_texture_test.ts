@@ -111,10 +111,10 @@ Deno.test("conv texture: parts cover every row of every image once, in little me
       for (let n = images.first; n < images.first + images.count; n++) {
         for (let y = rows.first; y < rows.first + rows.count; y++) covered.add(n * height + y);
       }
-      const pitch = Math.ceil((width + 2) / 16) * 16;
-      const vectorBytes = "images" in target ? 8 : 16;
-      const bytes = images.count * planes * (rows.count + 2) * pitch * vectorBytes;
-      assert(most < Infinity || rows.count <= unitRows || bytes <= 8 * 2 ** 20, label);
+      const pitchUnit = "images" in target ? 32 : 16;
+      const pitch = Math.ceil((width + 2) / pitchUnit) * pitchUnit;
+      const texels = images.count * planes * (rows.count + 2) * pitch;
+      assert(most < Infinity || rows.count <= unitRows || texels <= 2 ** 19, label);
       const columns = Math.floor(target.maxTextureDimension / pitch);
       const perColumn = Math.ceil(images.count * planes / columns);
       assert(perColumn * (rows.count + 2) <= target.maxTextureDimension, label);

@@ -56,8 +56,8 @@ export interface LowerTarget extends TuningTarget {
    * `texture_reads.ts`; default: none do.
    */
   textureReadBytes?: number;
-  /** Bytes of images that convolutions for processors copy to a texture at once; default 8 MiB. */
-  stagedPartBytes?: number;
+  /** Texels of images that convolutions for processors copy at once; default 2^19. */
+  stagedPartTexels?: number;
   /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
   recompute?: boolean;
 }

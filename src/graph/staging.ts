@@ -79,21 +79,13 @@ export function stackPlanes(
  * ((r % bandRows) * pitch, floor(r / bandRows) * planes + p).
  */
 export interface BandGeometry {
-  /** Binary logarithm of `bandRows`: kernels shift, because they divide slowly. */
-  readonly bandShift: number;
   readonly bandRows: number;
   readonly width: number;
   readonly height: number;
 }
 
 /**
- * Texels of a row of bands, where they can be so few: wider bands waste more on the last of them, and
- * textures that are alike share memory.
- */
-const BAND_TEXELS = 2048;
-
-/**
- * The geometry of `count` rows of `planes` planes.
+ * The geometry of `count` rows of `planes` planes, in as few bands as can be: each costs a copy.
  * @throws {RangeError} where no texture of `maxTextureDimension` holds them
  */
 export function bandGeometry(
@@ -102,20 +94,17 @@ export function bandGeometry(
   pitch: number,
   maxTextureDimension: number,
 ): BandGeometry {
-  const heightOf = (shift: number) => Math.ceil(count / 2 ** shift) * planes;
-  const most = Math.floor(Math.min(BAND_TEXELS, maxTextureDimension) / pitch);
-  let bandShift = Math.floor(Math.log2(Math.max(1, Math.min(count, most))));
-  while (heightOf(bandShift) > maxTextureDimension && bandShift < Math.log2(count)) bandShift++;
-  const bandRows = 2 ** bandShift;
-  const width = bandRows * pitch;
-  const height = heightOf(bandShift);
-  if (Math.max(width, height) > maxTextureDimension) {
+  const most = Math.floor(maxTextureDimension / pitch);
+  const bands = Math.ceil(count / most);
+  const bandRows = Math.ceil(count / bands);
+  const height = bands * planes;
+  if (!(most >= 1 && height <= maxTextureDimension)) {
     throw new RangeError(
       `${count} rows of ${pitch} texels of ${planes} planes do not fit a texture of ` +
         `${maxTextureDimension} x ${maxTextureDimension}`,
     );
   }
-  return { bandShift, bandRows, width, height };
+  return { bandRows, width: bandRows * pitch, height };
 }
 
 /** Some rows of all planes; a copy takes those of a band from all planes of a view at once. */

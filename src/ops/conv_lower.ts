@@ -139,12 +139,13 @@ export function takesWholeImages(
 
 function forward(
   context: LowerContext,
-  { shape, inputs, weight, bias, affine, preparation, output }: ConvJob,
+  job: ConvJob,
 ): void {
+  const { shape, inputs, weight, bias, affine, output } = job;
   const finish = finishOf(bias, affine);
   const dims = texture(context, shape);
   if (dims) {
-    convolve(context, forwardOf(dims), inputs, weight, output.memory, finish, preparation);
+    convolve(context, forwardOf(dims), job, finish);
     clearBorder(context, output);
     return;
   }
@@ -186,14 +187,15 @@ export function lowerInputGrad(
 
 function inputGrad(
   context: LowerContext,
-  { shape, inputs: [gradient], weight, bias, output }: ConvJob,
+  job: ConvJob,
   segment: number,
 ): void {
+  const { shape, inputs: [gradient], weight, bias, output } = job;
   if (!gradient) throw new Error("An input gradient needs the output's gradient");
   const finish = finishOf(bias);
   const dims = texture(context, shape);
   if (dims) {
-    convolve(context, inputGradOf(dims, segment), [gradient], weight, output.memory, finish);
+    convolve(context, inputGradOf(dims, segment), job, finish);
     clearBorder(context, output);
     return;
   }
@@ -240,7 +242,7 @@ function weightGradLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
 
 function weightGrad(
   context: LowerContext,
-  { shape, inputs, gradient, preparation, output }: WeightGradJob,
+  { shape, inputs, gradient, preparation, output, isCut }: WeightGradJob,
 ): void {
   const { maxBindingBytes } = context.target;
   const dims = texture(context, shape);
@@ -258,7 +260,7 @@ function weightGrad(
       return;
     }
     if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
-    const spec = textureWeightGrad(dims, context.target);
+    const spec = textureWeightGrad(dims, stagingTarget(context, isCut));
     const partials = context.scratch("partials", spec.partialBytes);
     for (const { part, dispatch } of spec.accumulate) {
       const stagedGradient = context.stage([gradient], part);
@@ -332,22 +334,19 @@ function gather(
   ]);
 }
 
-/** A convolution of images by the kernels of the texture family. */
+/** A convolution of the inputs of a job by the kernels of the texture family. */
 function convolve(
   context: LowerContext,
   convolution: TextureConvolution,
-  images: readonly ImageView[],
-  weight: BufferMemory,
-  output: BufferMemory,
+  { inputs, weight, output: { memory: output }, preparation, isCut }: ConvJob,
   { epilogue, operands }: Finish,
-  preparation?: Preparation,
 ): void {
   if (!suitsWinograd(convolution.dims, context.target)) {
     if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
-    const spec = textureConvolution(convolution, context.target, epilogue);
+    const spec = textureConvolution(convolution, stagingTarget(context, isCut), epilogue);
     const packed = packWeights(context, wholeTexture(spec.packed, spec.pack), weight);
     for (const { part, dispatch } of spec.convolve) {
-      context.dispatch(dispatch, [context.stage(images, part), packed, output, ...operands]);
+      context.dispatch(dispatch, [context.stage(inputs, part), packed, output, ...operands]);
     }
     return;
   }
@@ -356,7 +355,12 @@ function convolve(
   const packed = packWeights(context, spec.packed, weight);
   const prepared = withCopies(context, preparation);
   for (const part of spec.parts) {
-    const windows = transformWindows(context, part, images, prepared);
+    const windows = transformWindows(context, part, inputs, prepared);
     multiplyWindows(context, part, windows, packed, output, operands);
   }
+}
+
+/** What is read again and again is staged whole, once, rather than in parts each time. */
+function stagingTarget({ target }: LowerContext, isCut = false): LowerTarget {
+  return isCut ? { ...target, stagedPartTexels: Infinity } : target;
 }

@@ -46,8 +46,8 @@ export interface StagingTarget {
   maxTextureDimension: number;
   /** Element type of images; default f32. */
   images?: ImageType;
-  /** Bytes of a part of images that is staged, where it can be so small; default 8 MiB. */
-  stagedPartBytes?: number;
+  /** Texels of a part of images that is staged, where it can be so small; default 2^19. */
+  stagedPartTexels?: number;
 }
 
 /** Packed weights: a buffer that is the image of a texture, copied with one call. */

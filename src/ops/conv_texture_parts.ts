@@ -18,8 +18,8 @@ import {
 } from "./conv_texture_geometry.ts";
 import { MOST_TILE_ROWS } from "./conv_texture_tiles.ts";
 
-/** Bytes of a part, of all images that a kernel reads. */
-const PART_BYTES = 8 * 2 ** 20;
+/** Texels of a part, of all images that a kernel reads: 8 MiB, or 4 MiB of f16. */
+const PART_TEXELS = 2 ** 19;
 
 /**
  * Some images at once, or some rows of one.
@@ -35,9 +35,9 @@ export function imageParts(
   target: StagingTarget,
   mostParts: number = Infinity,
 ): ImagePart[] {
-  const { maxTextureDimension, images: type = "f32", stagedPartBytes = PART_BYTES } = target;
-  const { pitch, rows: imageRows, vectorBytes } = c4Geometry([1, 1, height, width], type);
-  const rowBytes = planes * pitch * vectorBytes;
+  const { maxTextureDimension, images: type = "f32", stagedPartTexels = PART_TEXELS } = target;
+  const { pitch, rows: imageRows } = c4Geometry([1, 1, height, width], type);
+  const rowTexels = planes * pitch;
   const columns = Math.floor(maxTextureDimension / pitch);
   const fits = (count: number, rows: number) =>
     Math.ceil(count * planes / columns) * (rows + 2) <= maxTextureDimension;
@@ -47,25 +47,27 @@ export function imageParts(
         `${maxTextureDimension} x ${maxTextureDimension}`,
     );
   }
-  const partsOf = (bytes: number): ImagePart[] => {
-    let images = Math.min(batch, Math.floor(bytes / (imageRows * rowBytes)));
+  const partsOf = (texels: number): ImagePart[] => {
+    let images = Math.min(batch, Math.floor(texels / (imageRows * rowTexels)));
     while (images > 0 && !fits(images, height)) images--;
     if (images > 0) {
       const rows = { first: 0, count: height };
       return rangesOf(batch, images).map((images) => ({ images, rows }));
     }
-    let units = Math.max(1, Math.floor((bytes / rowBytes - 2) / unitRows));
+    const allUnits = Math.ceil(height / unitRows);
+    const mostUnits = Math.floor((texels / rowTexels - 2) / unitRows);
+    let units = Math.max(1, Math.min(allUnits, mostUnits));
     while (units > 1 && !fits(1, units * unitRows)) units--;
-    const ranges = rangesOf(Math.ceil(height / unitRows), units).map(({ first, count }) => ({
+    const ranges = rangesOf(allUnits, units).map(({ first, count }) => ({
       first: first * unitRows,
       count: Math.min(count * unitRows, height - first * unitRows),
     }));
     return rangesOf(batch, 1).flatMap((images) => ranges.map((rows) => ({ images, rows })));
   };
-  let parts = partsOf(stagedPartBytes);
-  const allBytes = batch * imageRows * rowBytes;
-  for (let bytes = stagedPartBytes; parts.length > mostParts && bytes < allBytes; bytes *= 2) {
-    parts = partsOf(2 * bytes);
+  let parts = partsOf(stagedPartTexels);
+  const allTexels = batch * imageRows * rowTexels;
+  for (let most = stagedPartTexels; parts.length > mostParts && most < allTexels; most *= 2) {
+    parts = partsOf(2 * most);
   }
   return parts;
 }

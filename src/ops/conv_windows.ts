@@ -34,6 +34,8 @@ export interface ConvJob {
   /** Done to the only input; where {@linkcode imagesAtOnce} gives at least one. */
   readonly preparation?: Preparation | undefined;
   readonly output: ImageView;
+  /** Whether it takes some channels of an image: other jobs read the same inputs, again and again. */
+  readonly isCut?: boolean;
 }
 
 /** A weight gradient with everything it touches. */
@@ -45,6 +47,8 @@ export interface WeightGradJob {
   readonly preparation?: Preparation | undefined;
   /** [O, I, kH, kW], `flat` */
   readonly output: BufferMemory;
+  /** As that of a {@linkcode ConvJob}. */
+  readonly isCut?: boolean;
 }
 
 /** How much of a convolution can be computed at once. */
@@ -94,6 +98,7 @@ export function splitForward(
               ? cut(context, bias, outputs.first, outputs.count, outputChannels)
               : undefined,
             output: target,
+            isCut: true,
           }));
       }
     }
@@ -131,6 +136,7 @@ export function splitInputGrad(
               ? cut(context, bias, results.first, results.count, shape.inputChannels[segment] ?? 0)
               : undefined,
             output: target,
+            isCut: true,
           }, 0));
       });
     }
@@ -184,6 +190,7 @@ export function splitWeightGrad(
             inputs: [channelsOf(context, view, image, range)],
             gradient: channelsOf(context, gradient, image, outputs),
             output: part,
+            isCut: true,
           });
           copyBlock(context, part, output, {
             rows: outputs.count,

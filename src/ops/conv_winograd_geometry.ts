@@ -227,8 +227,8 @@ export function rowWords(
 ): number[] {
   const { rows, pitch } = c4Geometry([1, 1, dims.height, dims.width], images);
   const { first, count } = rowsOf(dims, grid, range);
-  const { bandShift } = bandGeometry(planes, count, pitch, maxTextureDimension);
-  return [rows, pitch, first, bandShift, planes, dims.width];
+  const { bandRows } = bandGeometry(planes, count, pitch, maxTextureDimension);
+  return [rows, pitch, first, bandRows, planes, dims.width];
 }
 
 /** How some blocks of images of `planes` planes are transformed. */

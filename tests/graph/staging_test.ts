@@ -25,12 +25,15 @@ Deno.test("stageBands: every texel of every row is where the geometry says, once
     const most = pitch * (1 + below(5)) + below(pitch) + 200;
     const planes = views.reduce((sum, v) => sum + Math.ceil((v.shape[1] ?? 0) / 4), 0);
     const staged = stageBands(views, { first, count }, "f32", most);
-    const { bandRows, bandShift, ...size } = bandGeometry(planes, count, pitch, most);
+    const { bandRows, ...size } = bandGeometry(planes, count, pitch, most);
     assertEquals({ width: staged.width, height: staged.height }, {
       width: size.width,
       height: size.height,
     });
-    assertEquals(bandRows, 1 << bandShift);
+    assert(
+      size.height / planes * bandRows < count + size.height / planes,
+      "less than a row a band is for nothing",
+    );
 
     // By texel: view and byte in it.
     const texels = new Map<string, string>();

@@ -133,7 +133,7 @@ const BUFFERS = { textureReadBytes: Infinity };
 /** Kernels read copies in textures, whatever their size. */
 const TEXTURES = { textureReadBytes: 1 };
 /** Images are copied to textures in the smallest parts. */
-const SMALL_PARTS = { stagedPartBytes: 1 };
+const SMALL_PARTS = { stagedPartTexels: 1 };
 
 /** Runs a recorded case on poisoned memory; the memory of its outputs by name. */
 async function compute(
