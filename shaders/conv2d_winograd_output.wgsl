@@ -5,11 +5,12 @@
 //   1 for the last k). EPILOGUE affine: Y = A^T M A * scale + offset, then max(Y, 0) with RELU
 // Layout
 //   products  see conv2d_winograd_multiply.wgsl
-//   output    c4 planes; only pixels of the image are written
+//   output    c4 planes, of a single image maybe only some, from firstPlane on; only pixels of the
+//             image are written
 // Bindings: 0 params, 1 products, 2 output, 3 bias [O] or affine as batch_norm2d_fold leaves it
 // Constants: EPILOGUE none | bias | affine; RELU 0 | 1; RUN_BLOCKS of products; SIDE, PAIRS = SIDE / 2,
 //   POINT_0, POINT_1 and, with three pairs, POINT_2
-// Grid: x over blocks in workgroups of 16, y over planes of an image.
+// Grid: x over blocks in workgroups of 16, y over planes of an image, those from firstPlane on.
 
 //@let N = SIDE + 2
 
@@ -24,6 +25,7 @@ struct Params {
   blocksPerImage: u32,
   firstBlock: u32,
   blocks: u32,
+  firstPlane: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -55,7 +57,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= params.blocks) {
     return;
   }
-  let plane = id.y;
+  let plane = params.firstPlane + id.y;
   let image = (params.firstBlock + id.x) / params.blocksPerImage;
   let blockOfImage = (params.firstBlock + id.x) % params.blocksPerImage;
   let x0 = blockOfImage % params.blocksX * ${SIDE}u;
@@ -86,7 +88,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   //@let relu = RELU ? ', vec4<f32>())' : ''
   //@let head = EPILOGUE != 'affine' ? '' : RELU ? 'max((' : '('
   //@let tail = EPILOGUE == 'none' ? '' : EPILOGUE == 'bias' ? ' + offset' : ') * scale + offset'
-  let at = ((image * params.outputPlanes + plane) * params.planeRows + y0 + 1u) * params.pitch + x0 + 1u;
+  let at = ((image * params.outputPlanes + id.y) * params.planeRows + y0 + 1u) * params.pitch + x0 + 1u;
   //@for y in 0..SIDE
   if (y0 + ${y}u < params.height) {
     //@for p in 0..PAIRS

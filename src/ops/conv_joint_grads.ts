@@ -95,10 +95,10 @@ export class ConvGradients implements Joint {
       ...lot.inputGrads.map(({ output }) => output),
     ];
     const { mostImages: most } = limitsOf(context.target, this.#shape);
-    const count = Math.min(most, mostImages(context, bound));
-    const ranges = count < 1 ? [] : rangesOf(this.#shape.batch, count);
-    const isShared = ranges.length > 0 &&
-      ranges.every(({ count }) => this.#suits(nodes, context.target, count));
+    // An image that cannot be bound is bound plane by plane.
+    const count = Math.max(1, Math.min(most, mostImages(context, bound)));
+    const ranges = rangesOf(this.#shape.batch, count);
+    const isShared = ranges.every(({ count }) => this.#suits(nodes, context.target, count));
     if (!dims || !isShared || !servesAll(dims, lot, ranges, context.target)) {
       for (const node of nodes) node.spec.lower(context, node);
       return;
@@ -213,7 +213,7 @@ function lowerImages(
     if (part && kept.sums) accumulateBlocks(context, part, windows, inputs, kept.sums, prepared);
     for (const { parts, packed, output } of convolutions) {
       const part = parts[p];
-      if (part) multiplyWindows(context, part, windows, packed, output.memory, []);
+      if (part) multiplyWindows(context, part, windows, packed, output, []);
     }
   });
   for (const { output } of convolutions) clearBorder(context, output);

@@ -88,7 +88,8 @@ export function lowerForward(
     preparation,
     output: context.view(output),
   };
-  splitForward(context, job, limitsOf(context.target, shape), (part) => forward(context, part));
+  const limits = forwardLimits(context.target, shape);
+  splitForward(context, job, limits, (part) => forward(context, part));
 }
 
 /** The way of a convolution, or of its weight's gradient, that can prepare what it reads. */
@@ -119,7 +120,7 @@ export function canPrepareImages(
 ): boolean {
   const { target } = context;
   const images = { inputs: [context.view(input)], output: context.view(output) };
-  const limits = way === "forward" ? limitsOf(target, shape) : weightGradLimits(target, shape);
+  const limits = way === "forward" ? forwardLimits(target, shape) : weightGradLimits(target, shape);
   return canPrepare(target, shape, way, imagesAtOnce(context, images, limits));
 }
 
@@ -134,7 +135,7 @@ export function takesWholeImages(
     inputs: inputs.map((input) => context.view(input)),
     output: context.view(output),
   };
-  return imagesAtOnce(context, images, limitsOf(context.target, shape)) >= 1;
+  return imagesAtOnce(context, images, forwardLimits(context.target, shape)) >= 1;
 }
 
 function forward(
@@ -179,7 +180,7 @@ export function lowerInputGrad(
     bias: bias && context.memory(bias),
     output: context.view(output),
   };
-  const limits = limitsOf(context.target, shape);
+  const limits = inputGradLimits(context.target, shape, segment);
   splitInputGrad(context, job, segment, limits, (part, segment) => {
     inputGrad(context, part, segment);
   });
@@ -233,11 +234,6 @@ export function lowerWeightGrad(
   splitWeightGrad(context, job, weightGradLimits(context.target, shape), (part) => {
     weightGrad(context, part);
   });
-}
-
-/** Some of the texture family's kernels for it bind the inputs, too. */
-function weightGradLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
-  return { ...limitsOf(target, shape), bindsInputs: true };
 }
 
 function weightGrad(
@@ -294,7 +290,7 @@ function weightGrad(
 const COPIED_BYTES = 64 * 2 ** 20;
 
 /** How much of a convolution its kernels take at once. */
-export function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
+export function limitsOf(target: LowerTarget, shape: ConvShape): Omit<ConvLimits, "takesPlanes"> {
   const family = chooseConvFamily(target, shape);
   const copies = family === "texture" ||
     (family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity);
@@ -305,6 +301,38 @@ export function limitsOf(target: LowerTarget, shape: ConvShape): ConvLimits {
   const imageBytes = storageBytes([1, channels, height, width], "c4", target.images ?? "f32");
   const mostImages = Math.min(shape.batch, Math.max(1, Math.floor(COPIED_BYTES / imageBytes)));
   return { bindsInputs, mostImages };
+}
+
+function forwardLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
+  return {
+    ...limitsOf(target, shape),
+    takesPlanes: suitsOneImage(target, shape, (dims) => suitsWinograd(dims, target)),
+  };
+}
+
+function inputGradLimits(target: LowerTarget, shape: ConvShape, segment: number): ConvLimits {
+  const suits = (dims: ConvDims) => suitsWinograd(inputGradOf(dims, segment).dims, target);
+  return { ...limitsOf(target, shape), takesPlanes: suitsOneImage(target, shape, suits) };
+}
+
+/** Some of the texture family's kernels for weight gradients bind the inputs, too. */
+function weightGradLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
+  return {
+    ...limitsOf(target, shape),
+    bindsInputs: true,
+    takesPlanes: suitsOneImage(target, shape, (dims) => suitsWinogradWeightGrad(dims, target)),
+  };
+}
+
+/** Whether an image alone suits a way of the texture family. */
+function suitsOneImage(
+  target: LowerTarget,
+  shape: ConvShape,
+  suits: (dims: ConvDims) => boolean,
+): boolean {
+  const one = { ...shape, batch: 1 };
+  const dims = textureDims(one);
+  return dims !== undefined && chooseConvFamily(target, one) === "texture" && suits(dims);
 }
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
@@ -338,7 +366,7 @@ function gather(
 function convolve(
   context: LowerContext,
   convolution: TextureConvolution,
-  { inputs, weight, output: { memory: output }, preparation, isCut }: ConvJob,
+  { inputs, weight, output, preparation, isCut }: ConvJob,
   { epilogue, operands }: Finish,
 ): void {
   if (!suitsWinograd(convolution.dims, context.target)) {
@@ -346,7 +374,12 @@ function convolve(
     const spec = textureConvolution(convolution, stagingTarget(context, isCut), epilogue);
     const packed = packWeights(context, wholeTexture(spec.packed, spec.pack), weight);
     for (const { part, dispatch } of spec.convolve) {
-      context.dispatch(dispatch, [context.stage(inputs, part), packed, output, ...operands]);
+      context.dispatch(dispatch, [
+        context.stage(inputs, part),
+        packed,
+        output.memory,
+        ...operands,
+      ]);
     }
     return;
   }

@@ -57,6 +57,8 @@ export interface ConvLimits {
   readonly bindsInputs: boolean;
   /** Images at once, for other reasons than bindings. */
   readonly mostImages: number;
+  /** Whether the kernels take an image that cannot be bound plane by plane. */
+  readonly takesPlanes: boolean;
 }
 
 /** Calls `run` for parts of a convolution that can be bound. */
@@ -151,8 +153,7 @@ export function splitWeightGrad(
   run: (part: WeightGradJob) => void,
 ): void {
   const { shape, inputs, gradient, output } = job;
-  const bound = limits.bindsInputs ? [...inputs, gradient] : [];
-  const most = Math.min(limits.mostImages, mostImages(context, bound));
+  const most = atOnce(context, limits.bindsInputs ? [...inputs, gradient] : [], limits);
   if (most >= shape.batch) {
     run(job);
     return;
@@ -239,8 +240,15 @@ export function imagesAtOnce(
   { inputs, output }: Pick<ConvJob, "inputs" | "output">,
   limits: ConvLimits,
 ): number {
-  const bound = [output, ...(limits.bindsInputs ? inputs : [])];
-  return Math.min(limits.mostImages, mostImages(context, bound));
+  return atOnce(context, [output, ...(limits.bindsInputs ? inputs : [])], limits);
+}
+
+function atOnce(
+  context: LowerContext,
+  bound: readonly ImageView[],
+  { mostImages: most, takesPlanes }: ConvLimits,
+): number {
+  return Math.max(takesPlanes ? 1 : 0, Math.min(most, mostImages(context, bound)));
 }
 
 /** How many images of each can be bound at once; 0 where not even one can. */

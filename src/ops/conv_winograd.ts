@@ -63,10 +63,10 @@ export interface WinogradPart extends ImageTransform {
   readonly multiply: DispatchSpec;
   readonly productBytes: number;
   /**
-   * Bindings: 0 params, 1 products, 2 output (c4; only pixels of the image are written), 3 what
-   * the epilogue needs.
+   * For all planes of the images, or some of a single one. Bindings: 0 params, 1 products, 2 these
+   * planes of the output (c4; only pixels of the image are written), 3 what the epilogue needs.
    */
-  readonly finish: DispatchSpec;
+  finish(planes?: UnitRange): DispatchSpec;
 }
 
 /** A convolution: packing the weights, then its parts. */
@@ -166,7 +166,7 @@ export function winogradConvolution(
       },
     productBytes: outputPlanes * positions * Math.ceil(range.count / RUN_BLOCKS) * RUN_BLOCKS *
       TEXEL_BYTES,
-    finish: {
+    finish: (planes = { first: 0, count: outputPlanes }) => ({
       kernel: {
         name: "conv2d_winograd_output",
         source: outputSource,
@@ -183,9 +183,10 @@ export function winogradConvolution(
         grid.blocksPerImage,
         range.first,
         range.count,
+        planes.first,
       ],
-      grid: [Math.ceil(range.count / LANES), outputPlanes, 1],
-    },
+      grid: [Math.ceil(range.count / LANES), planes.count, 1],
+    }),
   }));
   return { packed: packedWeights({ dims, weights }, grid, target), parts };
 }

@@ -9,8 +9,9 @@ import type { BufferMemory, TextureMemory } from "../graph/memory.ts";
 import type { Preparation } from "./conv_prologue.ts";
 import type { WinogradPart } from "./conv_winograd.ts";
 import type { ImageTransform } from "./conv_winograd_geometry.ts";
-import { stagesBlocks, type WinogradGradPart } from "./conv_winograd_weight_grad.ts";
+import type { WinogradGradPart } from "./conv_winograd_weight_grad.ts";
 import { fillTexture, type PiecedTexture } from "./pieced_texture.ts";
+import { planeWindows } from "./plane_windows.ts";
 
 /** The texture of packed weights; the texture family's other kernels pack theirs alike. */
 export function packWeights(
@@ -47,29 +48,35 @@ export function multiplyWindows(
   { multiply, productBytes, finish }: WinogradPart,
   windows: TextureMemory,
   packed: TextureMemory,
-  output: BufferMemory,
+  output: ImageView,
   operands: readonly BufferMemory[],
 ): void {
   const products = context.scratch("products", productBytes);
   context.dispatch(multiply, [windows, packed, products]);
-  context.dispatch(finish, [
-    context.reading("products", products, "f32"),
-    output,
-    ...operands.map((memory) => context.reading("epilogue", memory, "f32")),
-  ]);
+  const read = context.reading("products", products, "f32");
+  const readings = [read, ...context.readings(["epilogue"], operands, "f32")];
+  const outputs = planeWindows(context, output);
+  const isCut = outputs.length > 1;
+  // What several dispatches read through textures is copied once.
+  const [first = read, ...others] = isCut && context.copies(readings)
+    ? context.copied(readings, 0)
+    : readings;
+  for (const { planes, memory } of outputs) {
+    context.dispatch(finish(isCut ? planes : undefined), [first, memory, ...others]);
+  }
 }
 
 /** A part of a weight gradient from the transformed windows of the output's gradient. */
 export function accumulateBlocks(
   context: LowerContext,
-  { rows, blocks, accumulate, isAdded }: WinogradGradPart,
+  { rows, blocks, stagesInputs, accumulate, isAdded }: WinogradGradPart,
   windows: TextureMemory,
   inputs: readonly ImageView[],
   sums: BufferMemory,
   preparation?: Preparation,
 ): void {
   const memories = inputs.map((input) =>
-    stagesBlocks(context.target) ? context.stageRows([input], rows) : input.memory
+    stagesInputs ? context.stageRows([input], rows) : input.memory
   );
   const texture = fillTexture(context, "blocks", blocks, (dispatches, buffer) => {
     for (const [i, memory] of memories.entries()) {

@@ -18,6 +18,7 @@ import finishSource from "../../shaders/conv2d_winograd_weight_grad_finish.wgsl"
   type: "text",
 };
 import type { DispatchSpec } from "../gpu/kernel_spec.ts";
+import { storageBytes } from "../graph/layout.ts";
 import { type Prologue, prologueConstants } from "./conv_prologue.ts";
 import type { TextureTarget } from "./conv_texture.ts";
 import {
@@ -55,11 +56,11 @@ const BUSY_GROUPS = 128;
 /** Some blocks of the images of a weight gradient. */
 export interface WinogradGradPart extends ImageTransform {
   /**
-   * Dispatches for every input. Bindings: 0 params, 1 input (c4), or where {@linkcode stagesBlocks}
-   * says so the same rows of it as of the gradient (texture), 2 the buffer of blocks, 3 what the
-   * prologue needs.
+   * Dispatches for every input. Bindings: 0 params, 1 input (c4), or with `stagesInputs` the same
+   * rows of it as of the gradient (texture), 2 the buffer of blocks, 3 what the prologue needs.
    */
   readonly blocks: PiecedTexture<readonly (readonly DispatchSpec[])[]>;
+  readonly stagesInputs: boolean;
   /**
    * Bindings: 0 params, 1 transformed gradient (texture), 2 blocks (texture), 3 sums, and where
    * `copied` 4 a copy of these.
@@ -93,9 +94,16 @@ export function suitsWinogradWeightGrad(dims: ConvDims, target: TextureTarget): 
     sumBytesOf(dims, grid) <= Math.min(MAX_WEIGHT_BYTES, maxBindingBytes);
 }
 
-/** Whether blocks are read from textures rather than buffers: where those are slow. */
-export function stagesBlocks({ textureReadBytes = Infinity }: TextureTarget): boolean {
-  return textureReadBytes < Infinity;
+/** Whether inputs are read from textures rather than buffers: where those are slow or too large. */
+function mustStage(
+  { batch, height, width, inputChannels }: ConvDims,
+  target: TextureTarget,
+): boolean {
+  const { textureReadBytes = Infinity, maxBindingBytes = Infinity, images = "f32" } = target;
+  return textureReadBytes < Infinity ||
+    inputChannels.some((channels) =>
+      storageBytes([batch, channels, height, width], "c4", images) > maxBindingBytes
+    );
 }
 
 /**
@@ -150,7 +158,8 @@ export function winogradWeightGrad(
   const mostGroups = Math.max(...ranges.map(({ groups }) => groups));
   const groupsPerStrip = Math.ceil(mostGroups / Math.min(wanted, mostGroups));
   const stripsOf = (groups: number) => Math.ceil(groups / groupsPerStrip);
-  const STAGED = stagesBlocks(target) ? 1 : 0;
+  const stagesInputs = mustStage(dims, target);
+  const STAGED = stagesInputs ? 1 : 0;
   const parts = ranges.map((range, part): WinogradGradPart => {
     const words = inputChannels.map((channels, i) => [
       ...rowWords(dims, planesOf(channels), grid, range, target),
@@ -159,6 +168,7 @@ export function winogradWeightGrad(
     ]);
     return {
       ...imageTransform(dims, gradientPlanes, grid, range, target),
+      stagesInputs,
       blocks: blockTexture(
         grid,
         inputPlanes,
