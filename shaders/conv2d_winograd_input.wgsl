@@ -88,7 +88,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let blockY = blockOfImage / params.blocksX * ${SIDE}u;
   // Blocks may stick out: there they read the border again, which is zero.
   let firstRow = image * params.imageRows - params.firstRow;
-  // Dividing whole numbers takes llvmpipe twenty times as long; this is exact below 2^21 rows.
+  // Dividing whole numbers takes llvmpipe twenty times as long; this is exact below 2^20 rows.
   let perRow = 1.0 / f32(params.bandRows);
   //@for i in 0..N
   let x${i} = min(blockX + ${i}u, params.pitch - 1u);

@@ -74,7 +74,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   $each(k in 0..SIDE){ let x${k} = select(0u, min(column + ${k}u, params.pitch - 1u), used); }
   //@if STAGED
   let firstRow = image * params.imageRows - params.firstRow;
-  // Dividing whole numbers takes llvmpipe twenty times as long; this is exact below 2^21 rows.
+  // Dividing whole numbers takes llvmpipe twenty times as long; this is exact below 2^20 rows.
   let perRow = 1.0 / f32(params.bandRows);
   //@for k in 0..SIDE
   let row${k} = firstRow + min(row + ${k}u, params.imageRows - 1u);

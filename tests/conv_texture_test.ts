@@ -101,7 +101,7 @@ Deno.test("conv texture: parts cover every row of every image once, in little me
     ] as const
   ) {
     const label = `${batch} x ${planes} x ${height} x ${width}`;
-    const parts = imageParts({ batch, height, width }, planes, unitRows, target, most);
+    const parts = imageParts({ batch, height, width }, [planes], unitRows, target, most);
     assert(parts.length <= most, label);
     const covered = new Set<number>();
     for (const { images, rows } of parts) {
@@ -123,8 +123,13 @@ Deno.test("conv texture: parts cover every row of every image once, in little me
     const rowsInAll = parts.reduce((sum, { images, rows }) => sum + images.count * rows.count, 0);
     assertEquals(rowsInAll, batch * height, label);
   }
+  // Each texture has to hold its own planes only.
+  const [all] = imageParts({ batch: 1, height: 1, width: 250 }, [50, 50], 2, {
+    maxTextureDimension: 256,
+  });
+  assertEquals(all?.rows.count, 1);
   assertThrows(
-    () => imageParts({ batch: 1, height: 9, width: 3000 }, 1, 4, small),
+    () => imageParts({ batch: 1, height: 9, width: 3000 }, [1], 4, small),
     RangeError,
     "do not fit",
   );

@@ -56,7 +56,7 @@ export interface LowerTarget extends TuningTarget {
    * `texture_reads.ts`; default: none do.
    */
   textureReadBytes?: number;
-  /** Texels of images that convolutions for processors copy at once; default 2^19. */
+  /** Texels of a part of images that convolutions of few channels stage; default 2^19. */
   stagedPartTexels?: number;
   /** Compute cheap tensors again instead of keeping them, where that saves memory; default true. */
   recompute?: boolean;
@@ -118,8 +118,8 @@ export interface TextureCopyStep {
 export type Step = DispatchStep | TextureCopyStep;
 
 /**
- * Staged textures are shared by the nodes of one gradient, not kept for the whole step: so many
- * steps after they were last read.
+ * Staged textures of images that take one part are shared by the nodes of a gradient, not kept for
+ * the whole step: so many steps after they were last read.
  */
 const STAGE_REUSE_STEPS = 12;
 

@@ -232,7 +232,7 @@ function grow(slot: Slot, { memory, offsetBytes }: Placed): void {
 
 function newSlot(memory: Memory): Slot {
   return memory.kind === "buffer"
-    ? { kind: "buffer", sizeBytes: memory.sizeBytes }
+    ? { kind: "buffer", sizeBytes: boundBytes(memory) }
     : { kind: "texture", width: memory.width, height: memory.height, type: memory.type };
 }
 

@@ -138,10 +138,7 @@ export function takesWholeImages(
   return imagesAtOnce(context, images, forwardLimits(context.target, shape)) >= 1;
 }
 
-function forward(
-  context: LowerContext,
-  job: ConvJob,
-): void {
+function forward(context: LowerContext, job: ConvJob): void {
   const { shape, inputs, weight, bias, affine, output } = job;
   const finish = finishOf(bias, affine);
   const dims = texture(context, shape);
@@ -186,11 +183,7 @@ export function lowerInputGrad(
   });
 }
 
-function inputGrad(
-  context: LowerContext,
-  job: ConvJob,
-  segment: number,
-): void {
+function inputGrad(context: LowerContext, job: ConvJob, segment: number): void {
   const { shape, inputs: [gradient], weight, bias, output } = job;
   if (!gradient) throw new Error("An input gradient needs the output's gradient");
   const finish = finishOf(bias);
@@ -257,13 +250,16 @@ function weightGrad(
     }
     if (preparation) throw new Error("Only Winograd's transforms prepare what they read");
     const spec = textureWeightGrad(dims, stagingTarget(context, isCut));
-    const partials = context.scratch("partials", spec.partialBytes);
-    for (const { part, dispatch } of spec.accumulate) {
-      const stagedGradient = context.stage([gradient], part);
-      context.dispatch(dispatch, [context.stage(inputs, part), stagedGradient, partials]);
+    // Where textures call for many parts, the direct kernels serve.
+    if (spec.partialBytes <= maxBindingBytes) {
+      const partials = context.scratch("partials", spec.partialBytes);
+      for (const { part, dispatch } of spec.accumulate) {
+        const stagedGradient = context.stage([gradient], part);
+        context.dispatch(dispatch, [context.stage(inputs, part), stagedGradient, partials]);
+      }
+      context.dispatch(spec.reduce, [partials, output]);
+      return;
     }
-    context.dispatch(spec.reduce, [partials, output]);
-    return;
   }
   if (isGemm(context, shape)) {
     const spec = gemmWeightGrad(shape, maxBindingBytes, context.target);
@@ -286,53 +282,46 @@ function weightGrad(
   context.dispatch(spec.reduce, [context.reading("partials", partials, "f32"), output]);
 }
 
-/** Images are read by way of textures together up to this size: enough to keep threads busy. */
+/** Images of jobs that read by way of textures: enough of them to keep threads busy. */
 const COPIED_BYTES = 64 * 2 ** 20;
 
-/** How much of a convolution its kernels take at once. */
-export function limitsOf(target: LowerTarget, shape: ConvShape): Omit<ConvLimits, "takesPlanes"> {
+/**
+ * How much of a convolution its kernels take at once.
+ * @param takesPlanes whether those of the texture family for a shape need not bind whole images
+ */
+export function limitsOf(
+  target: LowerTarget,
+  shape: ConvShape,
+  takesPlanes: (dims: ConvDims) => boolean = () => false,
+): ConvLimits {
   const family = chooseConvFamily(target, shape);
+  const one = textureDims({ ...shape, batch: 1 });
+  const limits = {
+    bindsInputs: family !== "texture",
+    takesPlanes: family === "texture" && one !== undefined && takesPlanes(one),
+  };
   const copies = family === "texture" ||
     (family === "direct" && (target.textureReadBytes ?? Infinity) < Infinity);
-  const bindsInputs = family !== "texture";
-  if (!copies) return { bindsInputs, mostImages: shape.batch };
+  if (!copies) return { ...limits, mostImages: shape.batch };
   const [height, width] = shape.inputSize;
   const channels = Math.max(totalInputChannels(shape), shape.outputChannels);
   const imageBytes = storageBytes([1, channels, height, width], "c4", target.images ?? "f32");
   const mostImages = Math.min(shape.batch, Math.max(1, Math.floor(COPIED_BYTES / imageBytes)));
-  return { bindsInputs, mostImages };
+  return { ...limits, mostImages };
 }
 
 function forwardLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
-  return {
-    ...limitsOf(target, shape),
-    takesPlanes: suitsOneImage(target, shape, (dims) => suitsWinograd(dims, target)),
-  };
+  return limitsOf(target, shape, (dims) => suitsWinograd(dims, target));
 }
 
 function inputGradLimits(target: LowerTarget, shape: ConvShape, segment: number): ConvLimits {
-  const suits = (dims: ConvDims) => suitsWinograd(inputGradOf(dims, segment).dims, target);
-  return { ...limitsOf(target, shape), takesPlanes: suitsOneImage(target, shape, suits) };
+  return limitsOf(target, shape, (dims) => suitsWinograd(inputGradOf(dims, segment).dims, target));
 }
 
 /** Some of the texture family's kernels for weight gradients bind the inputs, too. */
 function weightGradLimits(target: LowerTarget, shape: ConvShape): ConvLimits {
-  return {
-    ...limitsOf(target, shape),
-    bindsInputs: true,
-    takesPlanes: suitsOneImage(target, shape, (dims) => suitsWinogradWeightGrad(dims, target)),
-  };
-}
-
-/** Whether an image alone suits a way of the texture family. */
-function suitsOneImage(
-  target: LowerTarget,
-  shape: ConvShape,
-  suits: (dims: ConvDims) => boolean,
-): boolean {
-  const one = { ...shape, batch: 1 };
-  const dims = textureDims(one);
-  return dims !== undefined && chooseConvFamily(target, one) === "texture" && suits(dims);
+  const limits = limitsOf(target, shape, (dims) => suitsWinogradWeightGrad(dims, target));
+  return { ...limits, bindsInputs: true };
 }
 
 function texture(context: LowerContext, shape: ConvShape): ConvDims | undefined {
@@ -393,7 +382,7 @@ function convolve(
   }
 }
 
-/** What is read again and again is staged whole, once, rather than in parts each time. */
+/** What several jobs in a row read is staged whole for them, not in parts for each. */
 function stagingTarget({ target }: LowerContext, isCut = false): LowerTarget {
   return isCut ? { ...target, stagedPartTexels: Infinity } : target;
 }

@@ -143,7 +143,7 @@ export function textureConvolution(
       ...epilogueConstants(epilogue),
     },
   };
-  const convolve = imageParts(dims, inputPlanes, plan.tile.height, target).map(
+  const convolve = imageParts(dims, [inputPlanes], plan.tile.height, target).map(
     (part): PartDispatch => {
       const counts = tileCounts(plan, part.images.count, part.rows.count, width);
       const { perRow, rows } = splitGrid(counts.tileGroups, plan.blockGroups);
@@ -227,7 +227,7 @@ export function textureWeightGrad(
   const mostStrips = Math.floor(Math.min(MAX_PARTIAL_BYTES, maxBindingBytes) / stripBytes);
   const parts = imageParts(
     dims,
-    inputPlanes + gradientPlanes,
+    [inputPlanes, gradientPlanes],
     WEIGHT_GRAD_TILE.height,
     target,
     Math.max(1, mostStrips),

@@ -23,27 +23,28 @@ const PART_TEXELS = 2 ** 19;
 
 /**
  * Some images at once, or some rows of one.
- * @param planes of all images that are read together
+ * @param stacks planes of an image in each texture that a kernel reads
  * @param unitRows rows that a kernel takes at once: parts end at a multiple of them or with the image
  * @param mostParts where they would be more they are larger, as far as textures hold them
  * @throws {RangeError} where no texture of the target holds so many rows of an image
  */
 export function imageParts(
   { batch, height, width }: Pick<ConvDims, "batch" | "height" | "width">,
-  planes: number,
+  stacks: readonly number[],
   unitRows: number,
   target: StagingTarget,
   mostParts: number = Infinity,
 ): ImagePart[] {
   const { maxTextureDimension, images: type = "f32", stagedPartTexels = PART_TEXELS } = target;
   const { pitch, rows: imageRows } = c4Geometry([1, 1, height, width], type);
-  const rowTexels = planes * pitch;
+  const rowTexels = stacks.reduce((sum, planes) => sum + planes, 0) * pitch;
   const columns = Math.floor(maxTextureDimension / pitch);
+  const largest = Math.max(...stacks);
   const fits = (count: number, rows: number) =>
-    Math.ceil(count * planes / columns) * (rows + 2) <= maxTextureDimension;
+    Math.ceil(count * largest / columns) * (rows + 2) <= maxTextureDimension;
   if (!fits(1, Math.min(unitRows, height))) {
     throw new RangeError(
-      `${unitRows} rows of ${width} pixels of ${planes} planes do not fit a texture of ` +
+      `${unitRows} rows of ${width} pixels of ${largest} planes do not fit a texture of ` +
         `${maxTextureDimension} x ${maxTextureDimension}`,
     );
   }
@@ -88,8 +89,7 @@ export function planesPerColumn(
 export function fitsTextureFamily(dims: ConvDims, target: StagingTarget): boolean {
   if (dims.inputChannels.length > MAX_SEGMENTS) return false;
   try {
-    const planes = Math.max(inputPlanesOf(dims), planesOf(dims.outputChannels));
-    imageParts(dims, planes, MOST_TILE_ROWS, target);
+    imageParts(dims, [inputPlanesOf(dims), planesOf(dims.outputChannels)], MOST_TILE_ROWS, target);
     const adjoints = dims.inputChannels.map((_, input) => inputGradDims(dims, input));
     for (const convolution of [dims, ...adjoints]) {
       packedWeightGeometry(convolution, 1, target.maxTextureDimension);

@@ -1,6 +1,6 @@
 /**
  * Convolutions of tensors larger than a binding: cut into convolutions of fewer images, and where a
- * single image is too large, of fewer channels. Those are of the same kind, so every kernel family
+ * single image is too large for kernels that do not take it plane by plane, of fewer channels. Those are of the same kind, so every kernel family
  * serves; weights are cut to size, and sums over input channels or images are added up.
  * @module
  */
@@ -34,7 +34,7 @@ export interface ConvJob {
   /** Done to the only input; where {@linkcode imagesAtOnce} gives at least one. */
   readonly preparation?: Preparation | undefined;
   readonly output: ImageView;
-  /** Whether it takes some channels of an image: other jobs read the same inputs, again and again. */
+  /** Whether it takes some channels of an image: then other jobs may read the same inputs. */
   readonly isCut?: boolean;
 }
 

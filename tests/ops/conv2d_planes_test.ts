@@ -101,3 +101,41 @@ for (const sizes of CASES) {
     });
   }
 }
+
+Deno.test("conv2d: gradients fit textures of any size, or go another way", () => {
+  const kernelsOf = (
+    channels: number[],
+    [batch, height, width]: readonly [number, number, number],
+    kernel: number,
+    limits: Partial<LowerTarget>,
+  ) => {
+    const graph = new Graph();
+    const inputs = channels.map((c, i) =>
+      graph.input(`x${i}`, { shape: [batch, c, height, width], layout: "c4" })
+    );
+    const all = channels.reduce((sum, c) => sum + c, 0);
+    const weight = graph.input("w", { shape: [200, all, kernel, kernel] });
+    const y = conv2d(concat(inputs), weight, undefined, { padding: (kernel - 1) / 2 });
+    const dy = graph.input("dy", { shape: y.shape, layout: "c4" });
+    const outputs = Object.fromEntries(
+      [...backpropagate(y, dy, [...inputs, weight])].map(([t, g]) => [t.label, g]),
+    );
+    const target: LowerTarget = {
+      kernelFamily: "cpu",
+      maxTextureDimension: 256,
+      maxBindingBytes: 2 ** 27,
+      ...limits,
+    };
+    const { steps } = planProgram(graph, outputs, target);
+    return new Set(
+      steps.flatMap((step) => step.kind === "dispatch" ? step.spec.kernel.name : []),
+    );
+  };
+  // Input and gradient are wide, but lie in a texture each.
+  const wide = kernelsOf([100, 100], [1, 1, 250], 1, {});
+  assert(wide.has("conv2d_texture_weight_grad_1x1"));
+  // Partial sums of as many parts as these textures call for could not be bound.
+  const many = kernelsOf([200, 27], [1, 124, 99], 3, { maxBindingBytes: 2 ** 24 });
+  assert(!many.has("conv2d_texture_weight_grad_3x3"));
+  assert([...many].some((name) => name.startsWith("conv2d_direct_weight_grad")));
+});
