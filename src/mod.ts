@@ -63,6 +63,7 @@ export {
 } from "./graph/lower.ts";
 export { type HostValues } from "./graph/host_values.ts";
 export { type Reading } from "./graph/texture_reads.ts";
+export { type ImagePart } from "./graph/staging.ts";
 export { type UnitRange } from "./graph/windows.ts";
 export { type BufferSlot, type MemoryPlan, type Slot, type TextureSlot } from "./graph/plan.ts";
 export { type ProfileEntry } from "./graph/profile.ts";

@@ -25,7 +25,9 @@ function geometriesOf(views: readonly ImageView[], images: ImageType) {
 
 /** Some rows of pixels of some images of a batch. */
 export interface ImagePart {
+  /** Which images of the batch. */
   readonly images: UnitRange;
+  /** Which rows of each, borders not counted. */
   readonly rows: UnitRange;
 }
 
