@@ -14,8 +14,8 @@ import {
   type PersistentBuffer,
   type TextureMemory,
   textureMemory,
-  wholeOf,
 } from "./memory.ts";
+import { StagedTextures } from "./staged_textures.ts";
 import { type ImagePart, stackPlanes, stageBands, type Staged } from "./staging.ts";
 import {
   areCopied,
@@ -117,12 +117,6 @@ export interface TextureCopyStep {
 /** A step of a program, in execution order. */
 export type Step = DispatchStep | TextureCopyStep;
 
-/**
- * Staged textures of images that take one part are shared by the nodes of a gradient, not kept for
- * the whole step: so many steps after they were last read.
- */
-const STAGE_REUSE_STEPS = 12;
-
 /** A part of tensors of one size and type as rows of vec4s. */
 export interface VectorWindow extends Pick<TensorWindow, "of"> {
   /** vec4s of the part. */
@@ -142,11 +136,7 @@ export class LowerContext {
   readonly steps: Step[] = [];
   readonly #lastUses: ReadonlyMap<Tensor, Node>;
   #memories = new Map<Tensor, BufferMemory>();
-  #staged = new Map<string, TextureMemory>();
-  /** The step behind the last one that reads or fills a texture. */
-  #usedAt = new Map<TextureMemory, number>();
-  #numbers = new Map<unknown, number>();
-  #numbered = 0;
+  readonly #staged = new StagedTextures();
   #node = "";
 
   /**
@@ -181,7 +171,7 @@ export class LowerContext {
     const memory = this.memory(input);
     this.#memories.set(output, memory);
     // A texture that was staged from the input must not pass for the output.
-    this.#numbers.delete(wholeOf(memory));
+    this.#staged.forget(memory);
     return true;
   }
 
@@ -350,7 +340,7 @@ export class LowerContext {
     const step = { ...spec, kernel: { ...spec.kernel, constants } };
     this.steps.push({ kind: "dispatch", label: this.#node, spec: step, operands: memories });
     for (const memory of memories) {
-      if (memory.kind === "texture") this.#usedAt.set(memory, this.steps.length);
+      if (memory.kind === "texture") this.#staged.used(memory, this.steps.length);
     }
   }
 
@@ -365,17 +355,13 @@ export class LowerContext {
    */
   stage(images: readonly (Tensor | ImageView)[], part: ImagePart): TextureMemory {
     const views = images.map((image) => "memory" in image ? image : this.view(image));
-    const key = JSON.stringify([views.map(({ memory }) => this.#keyOf(memory)), part]);
-    const known = this.#staged.get(key);
-    const usedAt = known && this.#usedAt.get(known);
-    if (known && usedAt !== undefined && this.steps.length - usedAt <= STAGE_REUSE_STEPS) {
-      return known;
-    }
     const { maxTextureDimension } = this.target;
-    const texture = this.#fill(stackPlanes(views, part, this.images, maxTextureDimension));
-    this.#staged.set(key, texture);
-    this.#usedAt.set(texture, this.steps.length);
-    return texture;
+    return this.#staged.take(
+      views.map(({ memory }) => memory),
+      part,
+      () => this.steps.length,
+      () => this.#fill(stackPlanes(views, part, this.images, maxTextureDimension)),
+    );
   }
 
   /**
@@ -390,14 +376,5 @@ export class LowerContext {
     const target = this.scratchTexture("staged", width, height, this.images);
     for (const copy of copies) this.copyToTexture({ ...copy, target });
     return target;
-  }
-
-  /** Tells windows of different memories, or different windows of one, from each other. */
-  #keyOf(memory: BufferMemory): string {
-    const object = memory.home?.buffer ?? wholeOf(memory);
-    const number = this.#numbers.get(object) ?? this.#numbered++;
-    this.#numbers.set(object, number);
-    const offsetBytes = memory.within?.offsetBytes ?? memory.home?.offsetBytes ?? 0;
-    return `${number}+${offsetBytes}:${memory.sizeBytes}`;
   }
 }

@@ -13,7 +13,7 @@ import { ownInputs, type Preparation, preparationOf, withCopies } from "./conv_p
 import type { ConvShape } from "./conv_shape.ts";
 import { type ConvDims, inputGradOf } from "./conv_texture.ts";
 import { inputPlanesOf, planesOf } from "./conv_texture_geometry.ts";
-import { imagesOf, mostImages } from "./conv_windows.ts";
+import { atOnce, imagesOf } from "./conv_windows.ts";
 import { suitsWinograd, winogradConvolution } from "./conv_winograd.ts";
 import { blockRanges, gradientBlockGrid, imageTransform } from "./conv_winograd_geometry.ts";
 import {
@@ -94,9 +94,8 @@ export class ConvGradients implements Joint {
       ...lot.weightGrad?.inputs ?? [],
       ...lot.inputGrads.map(({ output }) => output),
     ];
-    const { mostImages: most } = limitsOf(context.target, this.#shape);
-    // An image that cannot be bound is bound plane by plane.
-    const count = Math.max(1, Math.min(most, mostImages(context, bound)));
+    const { mostImages } = limitsOf(context.target, this.#shape);
+    const count = atOnce(context, bound, { mostImages, takesPlanes: true });
     const ranges = rangesOf(this.#shape.batch, count);
     const isShared = ranges.every(({ count }) => this.#suits(nodes, context.target, count));
     if (!dims || !isShared || !servesAll(dims, lot, ranges, context.target)) {

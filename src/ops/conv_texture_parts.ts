@@ -38,10 +38,8 @@ export function imageParts(
   const { maxTextureDimension, images: type = "f32", stagedPartTexels = PART_TEXELS } = target;
   const { pitch, rows: imageRows } = c4Geometry([1, 1, height, width], type);
   const rowTexels = stacks.reduce((sum, planes) => sum + planes, 0) * pitch;
-  const columns = Math.floor(maxTextureDimension / pitch);
   const largest = Math.max(...stacks);
-  const fits = (count: number, rows: number) =>
-    Math.ceil(count * largest / columns) * (rows + 2) <= maxTextureDimension;
+  const fits = (count: number, rows: number) => partFits(count * largest, rows, width, target);
   if (!fits(1, Math.min(unitRows, height))) {
     throw new RangeError(
       `${unitRows} rows of ${width} pixels of ${largest} planes do not fit a texture of ` +
@@ -73,6 +71,18 @@ export function imageParts(
   return parts;
 }
 
+/** Whether a texture holds so many rows, and the two around them, of all these planes. */
+function partFits(
+  planes: number,
+  rows: number,
+  width: number,
+  { maxTextureDimension, images: type = "f32" }: StagingTarget,
+): boolean {
+  const { pitch } = c4Geometry([1, 1, 1, width], type);
+  const columns = Math.floor(maxTextureDimension / pitch);
+  return Math.ceil(planes / columns) * (rows + 2) <= maxTextureDimension;
+}
+
 /** Where the planes of a part of images lie in a texture; see `stackPlanes`. */
 export function planesPerColumn(
   { images, rows }: ImagePart,
@@ -88,8 +98,9 @@ export function planesPerColumn(
 /** Whether forward and both gradients of a convolution fit the texture family on a device. */
 export function fitsTextureFamily(dims: ConvDims, target: StagingTarget): boolean {
   if (dims.inputChannels.length > MAX_SEGMENTS) return false;
+  const planes = Math.max(inputPlanesOf(dims), planesOf(dims.outputChannels));
+  if (!partFits(planes, Math.min(MOST_TILE_ROWS, dims.height), dims.width, target)) return false;
   try {
-    imageParts(dims, [inputPlanesOf(dims), planesOf(dims.outputChannels)], MOST_TILE_ROWS, target);
     const adjoints = dims.inputChannels.map((_, input) => inputGradDims(dims, input));
     for (const convolution of [dims, ...adjoints]) {
       packedWeightGeometry(convolution, 1, target.maxTextureDimension);

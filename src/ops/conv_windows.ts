@@ -7,18 +7,13 @@
 import { c4Geometry, type ImageType, vectorBytesOf } from "../graph/layout.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
-import {
-  mostUnits,
-  rangesOf,
-  type UnitRange,
-  unitTooLarge,
-  windowOfUnits,
-} from "../graph/windows.ts";
+import { mostUnits, rangesOf, type UnitRange, windowOfUnits } from "../graph/windows.ts";
 import type { Affine } from "./conv_epilogue.ts";
 import type { Preparation } from "./conv_prologue.ts";
 import { type ConvShape, totalInputChannels } from "./conv_shape.ts";
 import { MAX_SEGMENTS } from "./conv_texture_geometry.ts";
 import { copyBlock } from "./copy_block.ts";
+import { mostPlanes, planesIn } from "./plane_windows.ts";
 
 /** A convolution, or the gradient of one of its inputs, with everything it touches. */
 export interface ConvJob {
@@ -243,16 +238,17 @@ export function imagesAtOnce(
   return atOnce(context, [output, ...(limits.bindsInputs ? inputs : [])], limits);
 }
 
-function atOnce(
+/** The same for whatever has to be bound. */
+export function atOnce(
   context: LowerContext,
   bound: readonly ImageView[],
-  { mostImages: most, takesPlanes }: ConvLimits,
+  { mostImages: most, takesPlanes }: Omit<ConvLimits, "bindsInputs">,
 ): number {
   return Math.max(takesPlanes ? 1 : 0, Math.min(most, mostImages(context, bound)));
 }
 
 /** How many images of each can be bound at once; 0 where not even one can. */
-export function mostImages(context: LowerContext, views: readonly ImageView[]): number {
+function mostImages(context: LowerContext, views: readonly ImageView[]): number {
   const images = views.map((view) => ({
     memory: view.memory,
     unitBytes: view.memory.sizeBytes / (view.shape[0] ?? 1),
@@ -272,15 +268,9 @@ export function imagesOf({ memory, shape }: ImageView, range: UnitRange): ImageV
 
 /** Ranges of channels of an image that can be bound, or all of them where they need not be. */
 function channelRanges(context: LowerContext, view: ImageView, isBound: boolean): UnitRange[] {
-  const { channels, channelBlocks, planeSize, vectorBytes } = c4Geometry(
-    view.shape,
-    context.images,
-  );
+  const { channels, channelBlocks } = c4Geometry(view.shape, context.images);
   if (!isBound) return [{ first: 0, count: channels }];
-  const plane = { memory: view.memory, unitBytes: planeSize * vectorBytes };
-  const most = mostUnits([plane], context.target.maxBindingBytes);
-  if (most < 1) throw unitTooLarge(view.memory.label, [plane], context.target.maxBindingBytes);
-  return rangesOf(channelBlocks, most).map(({ first, count }) => ({
+  return rangesOf(channelBlocks, mostPlanes(context, view)).map(({ first, count }) => ({
     first: first * 4,
     count: Math.min(count * 4, channels - first * 4),
   }));
@@ -288,18 +278,18 @@ function channelRanges(context: LowerContext, view: ImageView, isBound: boolean)
 
 function channelsOf(
   context: LowerContext,
-  { memory, shape }: ImageView,
+  view: ImageView,
   image: number,
   range: UnitRange,
 ): ImageView {
-  const { channelBlocks, planeSize, vectorBytes } = c4Geometry(shape, context.images);
+  const { channelBlocks } = c4Geometry(view.shape, context.images);
   const planes = {
     first: image * channelBlocks + range.first / 4,
     count: Math.ceil(range.count / 4),
   };
   return {
-    memory: windowOfUnits({ memory, unitBytes: planeSize * vectorBytes }, planes).memory,
-    shape: [1, range.count, ...shape.slice(2)],
+    memory: planesIn(context, view, planes),
+    shape: [1, range.count, ...view.shape.slice(2)],
   };
 }
 

@@ -6,6 +6,7 @@ import { c4Geometry } from "../graph/layout.ts";
 import type { ImageView, LowerContext } from "../graph/lower.ts";
 import type { BufferMemory } from "../graph/memory.ts";
 import {
+  type Divisible,
   mostUnits,
   rangesOf,
   type UnitRange,
@@ -20,17 +21,36 @@ export interface PlaneWindow {
 }
 
 /**
- * All planes of images at once, or as many as can be bound.
+ * How many planes of images can be bound at once; `Infinity` where all can.
  * @throws {InputError} when a single one is too large.
  */
-export function planeWindows(context: LowerContext, { memory, shape }: ImageView): PlaneWindow[] {
-  const { planes, planeSize, vectorBytes } = c4Geometry(shape, context.images);
+export function mostPlanes(context: LowerContext, view: ImageView): number {
   const { maxBindingBytes } = context.target;
-  const divisible = { memory, unitBytes: planeSize * vectorBytes };
-  const most = mostUnits([divisible], maxBindingBytes);
-  if (most < 1) throw unitTooLarge(memory.label, [divisible], maxBindingBytes);
-  return rangesOf(planes, Math.min(planes, most)).map((planes) => ({
+  const planes = planesOf(context, view);
+  const most = mostUnits([planes], maxBindingBytes);
+  if (most < 1) throw unitTooLarge(view.memory.label, [planes], maxBindingBytes);
+  return most;
+}
+
+/** All planes of images at once, or as many as can be bound. */
+export function planeWindows(context: LowerContext, view: ImageView): PlaneWindow[] {
+  const { planes } = c4Geometry(view.shape, context.images);
+  return rangesOf(planes, Math.min(planes, mostPlanes(context, view))).map((planes) => ({
     planes,
-    memory: windowOfUnits(divisible, planes).memory,
+    memory: planesIn(context, view, planes),
   }));
+}
+
+/** The memory of some planes, counted through all images. */
+export function planesIn(
+  context: LowerContext,
+  view: ImageView,
+  planes: UnitRange,
+): BufferMemory {
+  return windowOfUnits(planesOf(context, view), planes).memory;
+}
+
+function planesOf(context: LowerContext, { memory, shape }: ImageView): Divisible {
+  const { planeSize, vectorBytes } = c4Geometry(shape, context.images);
+  return { memory, unitBytes: planeSize * vectorBytes };
 }

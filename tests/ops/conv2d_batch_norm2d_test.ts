@@ -14,14 +14,7 @@ import { map, type Pair, random } from "../reference/array.ts";
 import * as normReference from "../reference/batch_norm2d.ts";
 import * as convReference from "../reference/conv2d.ts";
 import { relu as reluReference } from "../reference/relu.ts";
-import {
-  checkOp,
-  type OpCase,
-  testGpu,
-  testStaging,
-  testTextures,
-  testWindows,
-} from "./harness.ts";
+import { checkOp, type OpCase, testEveryWay, testGpu } from "./harness.ts";
 
 interface Sizes {
   batch: number;
@@ -194,9 +187,7 @@ for (const family of ["cpu", "gpu"] as const) {
     });
   });
 }
-testWindows();
-testTextures();
-testStaging();
+testEveryWay();
 
 Deno.test("the sizes for Winograd's kernels get them", () => {
   for (const { batch, channels, size: [height, width], out } of winograd) {

@@ -17,14 +17,7 @@ import { PIECE_BYTES, type PiecedTexture } from "../../src/ops/pieced_texture.ts
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as concatReference from "../reference/concat.ts";
 import * as reference from "../reference/conv2d.ts";
-import {
-  checkOp,
-  type OpCase,
-  testGpu,
-  testStaging,
-  testTextures,
-  testWindows,
-} from "./harness.ts";
+import { checkOp, type OpCase, testEveryWay, testGpu } from "./harness.ts";
 
 interface Sizes {
   batch: number;
@@ -212,9 +205,7 @@ function concatCase(channels: number[]): OpCase {
 }
 
 testFamily("cpu", [[3, 5], [1, 1, 1, 6], [4, 8], [2, 3, 1, 4, 5]].map(concatCase));
-testWindows();
-testTextures();
-testStaging();
+testEveryWay();
 
 const target = { maxTextureDimension: 8192, maxBindingBytes: 2 ** 27 };
 

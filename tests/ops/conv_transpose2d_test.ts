@@ -4,14 +4,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { convTranspose2d } from "../../src/ops/conv_transpose2d.ts";
 import { type Array64, type Pair, random } from "../reference/array.ts";
 import * as reference from "../reference/conv_transpose2d.ts";
-import {
-  checkOp,
-  type OpCase,
-  testGpu,
-  testStaging,
-  testTextures,
-  testWindows,
-} from "./harness.ts";
+import { checkOp, type OpCase, testEveryWay, testGpu } from "./harness.ts";
 
 interface Sizes {
   input: [number, number, number, number];
@@ -90,9 +83,7 @@ for (const family of ["cpu", "gpu"] as const) {
   });
 }
 
-testWindows();
-testTextures();
-testStaging();
+testEveryWay();
 
 Deno.test("convTranspose2d refuses shapes that do not fit", () => {
   const graph = new Graph();

@@ -301,10 +301,17 @@ export function testTextures(): void {
 }
 
 /** Registers a test that at least one of a file's cases staged images in several parts. */
-export function testStaging(): void {
+function testStaging(): void {
   Deno.test("staging: some of these cases copied images to textures in parts", () => {
     assert(stagedCases > 0 || checkedCases === 0, `none of ${checkedCases} cases`);
   });
+}
+
+/** Registers the tests that some of a file's convolutions went each of these ways. */
+export function testEveryWay(): void {
+  testWindows();
+  testTextures();
+  testStaging();
 }
 
 /** Whether images are staged in several parts where those are small. */
