@@ -11,9 +11,12 @@
 //                ((plane*runs + block / RUN_BLOCKS)*positions + position)*RUN_BLOCKS
 //                + block % RUN_BLOCKS holds four output channels
 // Bindings: 0 params, 1 transformed, 2 weights, 3 products
-// Constants: OUT_PLANES, BLOCKS of an invocation; RUN_BLOCKS divides 16 * BLOCKS
-// Grid: x over blocks of output channels, y over groups of 16 * BLOCKS blocks of pixels,
+// Constants: OUT_PLANES, BLOCKS of an invocation; PACKED, a multiple of OUT_PLANES: output planes whose
+//   weights lie side by side; RUN_BLOCKS divides 16 * BLOCKS
+// Grid: x over tiles of OUT_PLANES output planes, y over groups of 16 * BLOCKS blocks of pixels,
 //   z over positions.
+
+//@let tiles = PACKED / OUT_PLANES
 
 struct Params {
   inputPlanes: u32,
@@ -38,8 +41,9 @@ fn main(
   let params = params;
   let inputPlanes = params.inputPlanes;
   let position = group.z;
-  let weightX = group.x / params.blocksPerWeightColumn * params.weightPitch;
-  var weightRow = group.x % params.blocksPerWeightColumn * params.positions * inputPlanes + position;
+  let block = group.x / ${tiles}u;
+  let weightX = block / params.blocksPerWeightColumn * params.weightPitch + group.x % ${tiles}u * ${OUT_PLANES}u;
+  var weightRow = block % params.blocksPerWeightColumn * params.positions * inputPlanes + position;
   var row = (group.y * params.positions + position) * inputPlanes;
   $each(b in 0..BLOCKS){ let x${b} = lane + ${16 * b}u; }
   //@for k in 0..OUT_PLANES
@@ -48,7 +52,7 @@ fn main(
   for (var plane = 0u; plane < inputPlanes; plane++) {
     $each(b in 0..BLOCKS){ let v${b} = textureLoad(transformed, vec2<u32>(x${b}, row)); }
     //@for k in 0..OUT_PLANES
-    $each(c in 0..4){ let w${k}_${c} = textureLoad(weights, vec2<u32>(weightX + ${c * OUT_PLANES + k}u, weightRow)); }
+    $each(c in 0..4){ let w${k}_${c} = textureLoad(weights, vec2<u32>(weightX + ${c * PACKED + k}u, weightRow)); }
     // Sums of four first: what is lost by rounding is halved, at no cost.
     $each(b in 0..BLOCKS){ sum${k}_${b} += (v${b}.x * w${k}_0 + v${b}.y * w${k}_1) + (v${b}.z * w${k}_2 + v${b}.w * w${k}_3); }
     //@end

@@ -54,8 +54,12 @@ fn main(
     let column = x % ${GROUP}u;
     let at = first + x / ${RUN_BLOCKS}u * params.positions * ${RUN_BLOCKS}u + x % ${RUN_BLOCKS}u;
     $each(k in 0..OUT_PLANES){ var sum${k} = vec4<f32>(); }
+    let v0 = textureLoad(transformed, vec2<u32>(column, row));
     //@for p in 0..IN_PLANES
-    let v${p} = textureLoad(transformed, vec2<u32>(column, row + ${p}u));
+    // One plane ahead, so that nothing waits for it.
+    //@if p + 1 < IN_PLANES
+    let v${p + 1} = textureLoad(transformed, vec2<u32>(column, row + ${p + 1}u));
+    //@end
     // Sums of four first: what is lost by rounding is halved, at no cost.
     $each(k in 0..OUT_PLANES){ sum${k} += (v${p}.x * w${k}_0_${p} + v${p}.y * w${k}_1_${p}) + (v${p}.z * w${k}_2_${p} + v${p}.w * w${k}_3_${p}); }
     //@end

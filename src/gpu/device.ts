@@ -14,7 +14,7 @@ import {
 } from "./adapter.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
 import { compileKernel } from "./pipeline.ts";
-import { bufferReadCost } from "./read_speed.ts";
+import { readCosts } from "./read_speed.ts";
 import type { Tuning } from "./tuning.ts";
 import { warmUp } from "./warm_up.ts";
 
@@ -98,15 +98,29 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const textureReadBytes = options.textureReadBytes ??
-    (familyOf(adapter.info, options) === "cpu" ? await measuredReadBytes(device) : Infinity);
+    (familyOf(adapter.info, options) === "cpu"
+      ? await measuredReadBytes(device, adapter.info)
+      : Infinity);
   return new Gpu(device, adapter.info, { ...options, textureReadBytes });
 }
 
-/** From how many bytes on reading textures is faster than reading buffers. */
-async function measuredReadBytes(device: GPUDevice): Promise<number> {
-  // A device that is lost meanwhile says so when it is used.
-  const cost = await bufferReadCost(device).catch(() => undefined) ?? 0;
-  return cost > SLOW_READ_COST ? TEXTURE_READ_BYTES : Infinity;
+/** Measurements, at most, until one says that textures are better: other programs may disturb one. */
+const MOST_MEASUREMENTS = 3;
+
+/** From how many bytes on reading textures is better than reading buffers. */
+async function measuredReadBytes(device: GPUDevice, info: GPUAdapterInfo): Promise<number> {
+  for (let i = 0; i < MOST_MEASUREMENTS; i++) {
+    // A device that is lost meanwhile says so when it is used.
+    const costs = await readCosts(device).catch(() => undefined);
+    if (!costs) return Infinity;
+    const isSlow = costs.each > SLOW_READ_COST;
+    // Newer Mesa reads once what all lanes share, and writes out for each lane what else it reads from
+    // buffers: that is fast in small kernels only, and translating large ones takes five times as long.
+    const isWrittenOut = isLlvmpipe(info.description) &&
+      costs.same < Math.min(0.7 * costs.each, 1.2);
+    if (isSlow || isWrittenOut) return TEXTURE_READ_BYTES;
+  }
+  return Infinity;
 }
 
 /** An open device with its pipelines; `dispose` frees everything it made. */

@@ -93,10 +93,19 @@ function weightsOf(
   return { outBlocks, blocksPerColumn, columns, rows, width, height };
 }
 
+/**
+ * Output planes of an invocation: where processors have but 16 vector registers, which is where
+ * buffers are read through textures, sums of four do not stay in them.
+ */
+function tilePlanes({ textureReadBytes = Infinity }: TextureTarget): number {
+  return textureReadBytes < Infinity ? 2 : OUT_PLANES;
+}
+
 /** A tile of the kernel for few input planes. */
 function fewTile(inputPlanes: number, target: TextureTarget) {
   const lanes = vectorLanes(target);
-  const most = Math.floor(WEIGHT_CACHE_BYTES / (inputPlanes * 16 * lanes * 4));
+  const cached = Math.floor(WEIGHT_CACHE_BYTES / (inputPlanes * 16 * lanes * 4));
+  const most = Math.min(cached, tilePlanes(target));
   return { LANES: lanes, OUT_PLANES: most >= 4 ? 4 : most >= 2 ? 2 : 1 };
 }
 
@@ -129,8 +138,11 @@ export function winogradConvolution(
   const outputPlanes = planesOf(outputChannels);
   const grid = blockGrid(dims);
   const { positions } = grid;
-  const tile = fewTile(inputPlanes, target);
-  const { outBlocks, blocksPerColumn } = weightsOf(dims, grid, target);
+  const tile = inputPlanes > FEW_PLANES
+    ? { OUT_PLANES: tilePlanes(target) }
+    : fewTile(inputPlanes, target);
+  const tiles = Math.ceil(outputPlanes / tile.OUT_PLANES);
+  const { blocksPerColumn } = weightsOf(dims, grid, target);
   const { rows, pitch } = c4Geometry([1, 1, height, width], target.images ?? "f32");
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
@@ -140,10 +152,10 @@ export function winogradConvolution(
         kernel: {
           name: "conv2d_winograd_multiply",
           source: multiplySource,
-          constants: { OUT_PLANES, BLOCKS: grid.laneBlocks, RUN_BLOCKS },
+          constants: { PACKED: OUT_PLANES, BLOCKS: grid.laneBlocks, RUN_BLOCKS, ...tile },
         },
         params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
-        grid: [outBlocks, range.groups, positions],
+        grid: [tiles, range.groups, positions],
       }
       : {
         kernel: {
@@ -158,11 +170,7 @@ export function winogradConvolution(
           },
         },
         params: [outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
-        grid: [
-          Math.ceil(outputPlanes / tile.OUT_PLANES),
-          positions,
-          1,
-        ],
+        grid: [tiles, positions, 1],
       },
     productBytes: outputPlanes * positions * Math.ceil(range.count / RUN_BLOCKS) * RUN_BLOCKS *
       TEXEL_BYTES,
