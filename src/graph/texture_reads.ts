@@ -4,7 +4,9 @@
  * llvmpipe reads a storage buffer lane by lane. On processors with AVX-512 that costs it four times
  * what a storage texture does, but on all others it puts every lane's value into a vector by way of
  * memory and waits for it: 18 times (a vec4 614 and 33 cycles for 8 lanes, AMD EPYC 7003). A copy into
- * a texture costs a tenth of that, so there kernels read large buffers through copies of them.
+ * a texture costs a tenth of that, so there kernels read large buffers through copies of them. Newer
+ * Mesa writes the reading out for every lane instead, which takes long to translate and leaves the
+ * processor's cache of code: the same holds for all processors.
  * @module
  */
 import { INPUT_WIDTH } from "../gpu/template.ts";

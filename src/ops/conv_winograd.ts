@@ -94,8 +94,8 @@ function weightsOf(
 }
 
 /**
- * Output planes of an invocation: where processors have but 16 vector registers, which is where
- * buffers are read through textures, sums of four do not stay in them.
+ * Output planes of an invocation. Where buffers are read through textures most processors have but 16
+ * vector registers, which sums of four planes do not stay in.
  */
 function tilePlanes({ textureReadBytes = Infinity }: TextureTarget): number {
   return textureReadBytes < Infinity ? 2 : OUT_PLANES;
