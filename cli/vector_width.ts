@@ -63,12 +63,16 @@ export async function decideVectorWidth(
     return left(`Deno may not set ${WIDTH} and ${SHADER_CACHE} (--allow-env)`);
   }
   const own = variable(WIDTH);
-  if (own !== undefined) return left(`${WIDTH}=${own} is in the environment`);
+  const ownCache = variable(SHADER_CACHE);
+  if (own !== undefined) {
+    const shaders = /^\d+$/.test(own) ? await shaderFolder(ownCache, own) : undefined;
+    if (shaders !== undefined) Deno.env.set(SHADER_CACHE, shaders);
+    return left(`${WIDTH}=${own} is in the environment`);
+  }
   const able = await tools.gains();
   if (able === undefined) return left(`Deno may not look at the processor (--allow-run=${GREP})`);
   if (!able) return left("the processor has no AVX-512, or is not one of AMD's, which alone gain");
-  const ownCache = variable(SHADER_CACHE);
-  const shaders = await shaderFolder(ownCache);
+  const shaders = await shaderFolder(ownCache, BITS);
   if (shaders === undefined) return left("there is no folder for its shaders");
 
   Deno.env.set(WIDTH, BITS);
@@ -100,11 +104,14 @@ async function unloaded(adapter: AdapterChoice, { ask }: WidthTools): Promise<vo
   );
 }
 
-/** The driver's own shader cache does not tell the widths apart. */
-async function shaderFolder(own: string | undefined): Promise<string | undefined> {
+/**
+ * The driver's own shader cache does not tell the widths apart: with Mesa 25.0 kernels from it compute
+ * wrong or crash.
+ */
+async function shaderFolder(own: string | undefined, bits: string): Promise<string | undefined> {
   const base = own ?? cacheFolder();
   if (base === undefined) return undefined;
-  const folder = join(base, `llvmpipe-${BITS}`);
+  const folder = join(base, `llvmpipe-${bits}`);
   try {
     await Deno.mkdir(folder, { recursive: true });
     return folder;

@@ -56,7 +56,7 @@ fn main(
     $each(k in 0..OUT_PLANES){ var sum${k} = vec4<f32>(); }
     let v0 = textureLoad(transformed, vec2<u32>(column, row));
     //@for p in 0..IN_PLANES
-    // One plane ahead, so that nothing waits for it.
+    // One plane ahead, which helps where two output planes are all that an invocation has.
     //@if p + 1 < IN_PLANES
     let v${p + 1} = textureLoad(transformed, vec2<u32>(column, row + ${p + 1}u));
     //@end

@@ -8,17 +8,17 @@
 // Layout
 //   weights  PyTorch's [O, I, 3, 3], flat: 3 x 3 kernels, one after the other
 //   packed   rows of a texture, from those of block firstBlock of each column on, in columns of
-//            4*OUT_PLANES texels; texel input lane*OUT_PLANES + output plane of column
+//            4*PACKED texels; texel input lane*PACKED + output plane of column
 //            block / blocksPerColumn, row
 //            ((block % blocksPerColumn)*inputPlanes + input plane)*N*N + position, holds four output
 //            channels. What an invocation writes lies together. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
-// Constants: OUT_PLANES, SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2
+// Constants: PACKED: output planes whose weights lie side by side; SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2
 // Grid: x over columns, a workgroup for the texels of a row; y over input planes of some blocks
 //   of a column.
 
-//@let pitch = 4 * OUT_PLANES
+//@let pitch = 4 * PACKED
 //@let N = SIDE + 2
 
 struct Segment {
@@ -87,8 +87,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let blockOfPiece = id.y / params.inputPlanes;
   let block = id.x / ${pitch}u * params.blocksPerColumn + params.firstBlock + blockOfPiece;
   let texel = id.x % ${pitch}u;
-  let outputPlane = texel % ${OUT_PLANES}u;
-  let inputLane = texel / ${OUT_PLANES}u;
+  let outputPlane = texel % ${PACKED}u;
+  let inputLane = texel / ${PACKED}u;
 
   var segment = params.segments[0];
   //@for s in 1..4
@@ -98,7 +98,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   //@end
   let channel = (inputPlane - segment.firstPlane) * 4u + inputLane;
   let used = block < params.blocks && channel < segment.channels;
-  let output = (block * ${OUT_PLANES}u + outputPlane) * 4u;
+  let output = (block * ${PACKED}u + outputPlane) * 4u;
   let input = segment.firstChannel + channel;
   //@for t in 0..9
   var g${t} = vec4<f32>();

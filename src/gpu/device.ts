@@ -104,8 +104,10 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   return new Gpu(device, adapter.info, { ...options, textureReadBytes });
 }
 
+/** Where what all lanes read is read so much sooner than what each does, Mesa is of the newer kind. */
+const MOST_SAME_COST = { ofEach: 0.7, ofTexture: 1.2 };
 /** Measurements, at most, until one says that textures are better: other programs may disturb one. */
-const MOST_MEASUREMENTS = 3;
+const MOST_MEASUREMENTS = 2;
 
 /** From how many bytes on reading textures is better than reading buffers. */
 async function measuredReadBytes(device: GPUDevice, info: GPUAdapterInfo): Promise<number> {
@@ -116,8 +118,8 @@ async function measuredReadBytes(device: GPUDevice, info: GPUAdapterInfo): Promi
     const isSlow = costs.each > SLOW_READ_COST;
     // Newer Mesa reads once what all lanes share, and writes out for each lane what else it reads from
     // buffers: that is fast in small kernels only, and translating large ones takes five times as long.
-    const isWrittenOut = isLlvmpipe(info.description) &&
-      costs.same < Math.min(0.7 * costs.each, 1.2);
+    const isWrittenOut = isLlvmpipe(describe(info)) &&
+      costs.same < Math.min(MOST_SAME_COST.ofEach * costs.each, MOST_SAME_COST.ofTexture);
     if (isSlow || isWrittenOut) return TEXTURE_READ_BYTES;
   }
   return Infinity;

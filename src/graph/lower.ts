@@ -53,7 +53,7 @@ export interface LowerTarget extends TuningTarget {
   maxStorageTextures?: number;
   /**
    * Kernels whose inputs take at least so many bytes read them through textures, see
-   * `texture_reads.ts`; default: none do.
+   * `texture_reads.ts`; tiles of Winograd's kernels depend on whether any do. Default: none.
    */
   textureReadBytes?: number;
   /** Texels of a part of images that convolutions of few channels stage; default 2^19. */

@@ -45,7 +45,7 @@ import { vectorLanes } from "./grid.ts";
 import { type Piece, PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
 
 /** Planes of four output channels whose weights lie side by side. */
-const OUT_PLANES = 4;
+const PACKED = 4;
 /** As many input planes are few; their weights for some output planes fit a processor's first cache. */
 const FEW_PLANES = 16;
 const WEIGHT_CACHE_BYTES = 32 * 2 ** 10;
@@ -55,7 +55,7 @@ const WEIGHT_CACHE_BYTES = 32 * 2 ** 10;
  */
 const RUN_BLOCKS = 32;
 /** Texels of a row of packed weights of one block of output channels. */
-const WEIGHT_PITCH = 4 * OUT_PLANES;
+const WEIGHT_PITCH = 4 * PACKED;
 
 /** Some blocks of a convolution's pixels. */
 export interface WinogradPart extends ImageTransform {
@@ -83,7 +83,7 @@ function weightsOf(
   { maxTextureDimension }: TextureTarget,
 ) {
   const rows = positions * inputPlanesOf(dims);
-  const outBlocks = Math.ceil(planesOf(dims.outputChannels) / OUT_PLANES);
+  const outBlocks = Math.ceil(planesOf(dims.outputChannels) / PACKED);
   // Columns that are as high as can be are a power of two high, like no other texture.
   const most = Math.max(1, Math.floor((maxTextureDimension - 1) / rows));
   const columns = Math.ceil(outBlocks / most);
@@ -94,11 +94,12 @@ function weightsOf(
 }
 
 /**
- * Output planes of an invocation. Where buffers are read through textures most processors have but 16
- * vector registers, which sums of four planes do not stay in.
+ * Output planes of an invocation. Two where buffers are read through textures, by measurement: of few
+ * input planes sums of two stay in 16 vector registers, which is what processors without AVX-512
+ * have; of more the loop's code is half as long, which newer Mesa gains by and older does not mind.
  */
 function tilePlanes({ textureReadBytes = Infinity }: TextureTarget): number {
-  return textureReadBytes < Infinity ? 2 : OUT_PLANES;
+  return textureReadBytes < Infinity ? 2 : PACKED;
 }
 
 /** A tile of the kernel for few input planes. */
@@ -152,7 +153,7 @@ export function winogradConvolution(
         kernel: {
           name: "conv2d_winograd_multiply",
           source: multiplySource,
-          constants: { PACKED: OUT_PLANES, BLOCKS: grid.laneBlocks, RUN_BLOCKS, ...tile },
+          constants: { PACKED, BLOCKS: grid.laneBlocks, RUN_BLOCKS, ...tile },
         },
         params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
         grid: [tiles, range.groups, positions],
@@ -163,7 +164,7 @@ export function winogradConvolution(
           source: multiplyFewSource,
           constants: {
             IN_PLANES: inputPlanes,
-            PACKED: OUT_PLANES,
+            PACKED,
             GROUP: grid.group,
             RUN_BLOCKS,
             ...tile,
@@ -218,7 +219,7 @@ function packedWeights(
       kernel: {
         name: `conv2d_winograd_pack${weights.transposed ? "_transposed" : ""}`,
         source: packSource,
-        constants: { OUT_PLANES, ...grid.constants },
+        constants: { PACKED, ...grid.constants },
       },
       params: [
         dims.outputChannels,

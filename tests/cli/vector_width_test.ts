@@ -61,9 +61,18 @@ Deno.test("vector width: left alone for other processors and where the user chos
   assertStringIncludes(other.reason, "no AVX-512");
   const unknown = await decide(["unknown", "right"], {});
   assertEquals([unknown.set, unknown.width], [false, undefined]);
-  const own = await decide(["avx512", "right"], { LP_NATIVE_VECTOR_WIDTH: "128" });
-  assertEquals([own.set, own.width], [false, "128"]);
-  assertStringIncludes(own.adapter, "128 bits");
+  await inFolder(async (folder) => {
+    const chosen = { LP_NATIVE_VECTOR_WIDTH: "128", XDG_CACHE_HOME: folder };
+    const own = await decide(["avx512", "right"], chosen);
+    assertEquals([own.set, own.width], [false, "128"]);
+    assertStringIncludes(own.adapter, "128 bits");
+    // Mesa's own cache would mix them with shaders of its own width.
+    assertEquals(own.shaders, `${folder}/webgpu-unet/llvmpipe-128`);
+    const below = { ...chosen, MESA_SHADER_CACHE_DIR: folder };
+    assertEquals((await decide(["plain", "right"], below)).shaders, `${folder}/llvmpipe-128`);
+    const odd = await decide(["plain", "right"], { ...chosen, LP_NATIVE_VECTOR_WIDTH: "../128" });
+    assertEquals(odd.shaders, undefined);
+  });
 });
 
 Deno.test("vector width: other systems are not asked anything", async () => {
