@@ -14,7 +14,8 @@
 //            channels. What an invocation writes lies together. Lanes that are no channel are zero.
 //   Each of up to four concatenated inputs (segments) is padded to planes of 4 channels on its own.
 // Bindings: 0 params, 1 weights, 2 packed
-// Constants: PACKED: output planes whose weights lie side by side; SIDE, PAIRS = SIDE / 2, POINT_0, POINT_1 and, with three pairs, POINT_2
+// Constants: PACKED: output planes whose weights lie side by side; SIDE, PAIRS = SIDE / 2, POINT_0,
+//   POINT_1 and, with three pairs, POINT_2
 // Grid: x over columns, a workgroup for the texels of a row; y over input planes of some blocks
 //   of a column.
 

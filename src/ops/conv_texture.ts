@@ -57,7 +57,7 @@ export interface TextureTarget extends TuningTarget, StagingTarget {
   maxBindingBytes?: number;
   /** Width of the processor's vectors as the adapter uses them, in bits; default 256. */
   vectorBits?: number;
-  /** Finite where kernels read large buffers through textures, which decides about tiles, too; default: nowhere. */
+  /** Finite where kernels read large buffers through textures; tiles depend on it. Default: nowhere. */
   textureReadBytes?: number;
 }
 
