@@ -14,7 +14,7 @@ import {
 } from "./adapter.ts";
 import type { KernelSpec } from "./kernel_spec.ts";
 import { compileKernel } from "./pipeline.ts";
-import { readCosts } from "./read_speed.ts";
+import { suitsTextures } from "./read_speed.ts";
 import type { Tuning } from "./tuning.ts";
 import { warmUp } from "./warm_up.ts";
 
@@ -48,8 +48,6 @@ export interface GpuOptions {
 
 const DEFAULT_MEMORY_BUDGET_BYTES = 8 * 2 ** 30;
 
-/** Where buffers are read so much slower than textures, kernels read textures. */
-const SLOW_READ_COST = 4;
 /** Buffers of fewer bytes are read sooner than copied: a copy ends a pass, which costs 0.1 ms or more. */
 const TEXTURE_READ_BYTES = 2 ** 18;
 
@@ -98,31 +96,10 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const textureReadBytes = options.textureReadBytes ??
-    (familyOf(adapter.info, options) === "cpu"
-      ? await measuredReadBytes(device, adapter.info)
+    (familyOf(adapter.info, options) === "cpu" && await suitsTextures(device, adapter.info)
+      ? TEXTURE_READ_BYTES
       : Infinity);
   return new Gpu(device, adapter.info, { ...options, textureReadBytes });
-}
-
-/** Where what all lanes read is read so much sooner than what each does, Mesa is of the newer kind. */
-const MOST_SAME_COST = { ofEach: 0.7, ofTexture: 1.2 };
-/** Measurements, at most, until one says that textures are better: other programs may disturb one. */
-const MOST_MEASUREMENTS = 2;
-
-/** From how many bytes on reading textures is better than reading buffers. */
-async function measuredReadBytes(device: GPUDevice, info: GPUAdapterInfo): Promise<number> {
-  for (let i = 0; i < MOST_MEASUREMENTS; i++) {
-    // A device that is lost meanwhile says so when it is used.
-    const costs = await readCosts(device).catch(() => undefined);
-    if (!costs) return Infinity;
-    const isSlow = costs.each > SLOW_READ_COST;
-    // Newer Mesa reads once what all lanes share, and writes out for each lane what else it reads from
-    // buffers: that is fast in small kernels only, and translating large ones takes five times as long.
-    const isWrittenOut = isLlvmpipe(describe(info)) &&
-      costs.same < Math.min(MOST_SAME_COST.ofEach * costs.each, MOST_SAME_COST.ofTexture);
-    if (isSlow || isWrittenOut) return TEXTURE_READ_BYTES;
-  }
-  return Infinity;
 }
 
 /** An open device with its pipelines; `dispose` frees everything it made. */

@@ -5,6 +5,7 @@
  */
 
 import code from "../../shaders/read_speed.wgsl" with { type: "text" };
+import { describe, isLlvmpipe } from "./adapter.ts";
 import { compileKernel } from "./pipeline.ts";
 import { INPUT_WIDTH } from "./template.ts";
 
@@ -21,8 +22,15 @@ const KERNELS = [
   { TEXTURES: "x", SAME: 0 },
 ] as const;
 
+/** Where buffers are read so much slower than textures, kernels read textures. */
+const SLOW_READ_COST = 4;
+/** Where what all lanes read is read so much sooner than what each does, Mesa is of the newer kind. */
+const MOST_SAME_COST = { ofEach: 0.7, ofTexture: 1.2 };
+/** Measurements of llvmpipe until one says that textures are better: other programs may disturb one. */
+const MOST_MEASUREMENTS = 2;
+
 /** How many times as long as a read from a texture one from a buffer takes, dispatching included. */
-export interface ReadCosts {
+interface ReadCosts {
   /**
    * Where every lane reads another element: for Mesa 22.3 on a processor without AVX-512 4 to 24, for
    * Mesa 25.0 1 to 2.3.
@@ -32,11 +40,28 @@ export interface ReadCosts {
   readonly same: number;
 }
 
+/** Whether kernels had better read large buffers through textures on a software adapter. */
+export async function suitsTextures(device: GPUDevice, info: GPUAdapterInfo): Promise<boolean> {
+  const isMesa = isLlvmpipe(describe(info));
+  for (let i = 0; i < (isMesa ? MOST_MEASUREMENTS : 1); i++) {
+    // A device that is lost meanwhile says so when it is used.
+    const costs = await readCosts(device).catch(() => undefined);
+    if (!costs) return false;
+    const isSlow = costs.each > SLOW_READ_COST;
+    // Newer Mesa reads once what all lanes share, and writes out for each lane what else it reads from
+    // buffers: that is fast in small kernels only, and translating large ones takes five times as long.
+    const isWrittenOut = isMesa &&
+      costs.same < Math.min(MOST_SAME_COST.ofEach * costs.each, MOST_SAME_COST.ofTexture);
+    if (isSlow || isWrittenOut) return true;
+  }
+  return false;
+}
+
 /**
  * What reading costs on a device that other programs may use, too.
  * @returns `undefined` where the device has no clock, the feature `timestamp-query`
  */
-export async function readCosts(device: GPUDevice): Promise<ReadCosts | undefined> {
+async function readCosts(device: GPUDevice): Promise<ReadCosts | undefined> {
   if (!device.features.has("timestamp-query")) return undefined;
   const pipelines = await Promise.all(
     KERNELS.map((constants) =>

@@ -139,26 +139,16 @@ export function winogradConvolution(
   const outputPlanes = planesOf(outputChannels);
   const grid = blockGrid(dims);
   const { positions } = grid;
-  const tile = inputPlanes > FEW_PLANES
-    ? { OUT_PLANES: tilePlanes(target) }
-    : fewTile(inputPlanes, target);
+  const isFew = inputPlanes <= FEW_PLANES;
+  const tile = isFew ? fewTile(inputPlanes, target) : { OUT_PLANES: tilePlanes(target) };
   const tiles = Math.ceil(outputPlanes / tile.OUT_PLANES);
   const { blocksPerColumn } = weightsOf(dims, grid, target);
   const { rows, pitch } = c4Geometry([1, 1, height, width], target.images ?? "f32");
   ranges ??= blockRanges(grid, Math.max(inputPlanes, outputPlanes), target);
   const parts = ranges.map((range): WinogradPart => ({
     ...imageTransform(dims, inputPlanes, grid, range, target, prologue),
-    multiply: inputPlanes > FEW_PLANES
+    multiply: isFew
       ? {
-        kernel: {
-          name: "conv2d_winograd_multiply",
-          source: multiplySource,
-          constants: { PACKED, BLOCKS: grid.laneBlocks, RUN_BLOCKS, ...tile },
-        },
-        params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
-        grid: [tiles, range.groups, positions],
-      }
-      : {
         kernel: {
           name: "conv2d_winograd_multiply_few",
           source: multiplyFewSource,
@@ -172,6 +162,15 @@ export function winogradConvolution(
         },
         params: [outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
         grid: [tiles, positions, 1],
+      }
+      : {
+        kernel: {
+          name: "conv2d_winograd_multiply",
+          source: multiplySource,
+          constants: { PACKED, BLOCKS: grid.laneBlocks, RUN_BLOCKS, ...tile },
+        },
+        params: [inputPlanes, outputPlanes, range.count, WEIGHT_PITCH, blocksPerColumn, positions],
+        grid: [tiles, range.groups, positions],
       },
     productBytes: outputPlanes * positions * Math.ceil(range.count / RUN_BLOCKS) * RUN_BLOCKS *
       TEXEL_BYTES,
