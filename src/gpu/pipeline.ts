@@ -3,7 +3,9 @@
  * @module
  */
 import { DeviceError } from "../errors.ts";
+import { describe, isLlvmpipe } from "./adapter.ts";
 import { IMAGE_CONSTANTS, type KernelSpec } from "./kernel_spec.ts";
+import { rotateLoops } from "./loop_rotation.ts";
 import { expandTemplate } from "./template.ts";
 
 /** Each kernel's code is needed to guess its work, to build it and to dispatch it. */
@@ -20,6 +22,11 @@ export function kernelCode(spec: KernelSpec): string {
   return code;
 }
 
+/** Devices of some browsers do not say what they are. */
+function runsOnLlvmpipe({ adapterInfo }: { adapterInfo?: GPUAdapterInfo }): boolean {
+  return adapterInfo !== undefined && isLlvmpipe(describe(adapterInfo));
+}
+
 /**
  * Compiles one kernel.
  * @throws {DeviceError} with the shader's name, line, column and the offending line of code.
@@ -28,7 +35,7 @@ export async function compileKernel(
   device: GPUDevice,
   spec: KernelSpec,
 ): Promise<GPUComputePipeline> {
-  const code = kernelCode(spec);
+  const code = runsOnLlvmpipe(device) ? rotateLoops(kernelCode(spec)) : kernelCode(spec);
   // What is wrong with the code is told below; without the scope it would be told again, as the
   // error of whatever runs next.
   device.pushErrorScope("validation");

@@ -25,6 +25,7 @@
  * @module
  */
 
+import { closingBracket } from "./brackets.ts";
 import { IMAGE_CONSTANTS } from "./kernel_spec.ts";
 import {
   type Expression,
@@ -71,13 +72,9 @@ function atLine<T>(line: number, action: () => T): T {
 
 /** The index just past the bracket that closes the one at `open`. */
 function closing(text: string, open: number, line: number): number {
-  const [opener, closer] = text[open] === "(" ? ["(", ")"] : ["{", "}"];
-  let depth = 0;
-  for (let i = open; i < text.length; i++) {
-    if (text[i] === opener) depth++;
-    else if (text[i] === closer && --depth === 0) return i + 1;
-  }
-  throw new TemplateError(`template line ${line}: \`${opener}\` is never closed`);
+  const end = closingBracket(text, open);
+  if (end < 0) throw new TemplateError(`template line ${line}: \`${text[open]}\` is never closed`);
+  return end;
 }
 
 function parseInline(text: string, firstLine: number): Inline[] {
