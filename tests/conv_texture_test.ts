@@ -50,8 +50,8 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
     const [batch, height, width] of [[1, 1, 1], [2, 11, 15], [3, 7, 130], [5, 200, 3]] as const
   ) {
     for (const channels of [1, 4, 23, 64]) {
-      for (const bits of [256, 512]) {
-        const plans = forwardPlans(batch, height, width, channels, bits);
+      for (const target of [{}, { vectorBits: 512 }, { textureReadBytes: 0 }]) {
+        const plans = forwardPlans(batch, height, width, channels, target);
         assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
         for (const plan of plans) {
           const { tile } = plan;

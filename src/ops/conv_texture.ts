@@ -44,6 +44,7 @@ import {
   MAX_PARTIAL_BYTES,
   stripCounts,
   tileCounts,
+  type TileTarget,
   WEIGHT_GRAD_TILE,
   weightGradPlans,
 } from "./conv_texture_tiles.ts";
@@ -52,13 +53,9 @@ export { type ConvDims, inputGradDims, packedWeightGeometry } from "./conv_textu
 export { fitsTextureFamily } from "./conv_texture_parts.ts";
 
 /** What the kernels of the family need to know of a device. */
-export interface TextureTarget extends TuningTarget, StagingTarget {
+export interface TextureTarget extends TuningTarget, StagingTarget, TileTarget {
   /** Bytes of the largest buffer range that one binding can hold; default: any. */
   maxBindingBytes?: number;
-  /** Width of the processor's vectors as the adapter uses them, in bits; default 256. */
-  vectorBits?: number;
-  /** Finite where kernels read large buffers through textures; tiles depend on it. Default: nowhere. */
-  textureReadBytes?: number;
 }
 
 /** A dispatch for a part of the images, which it finds staged. */
@@ -127,7 +124,7 @@ export function textureConvolution(
   const plan = choose(
     target,
     tuningKey("forward", dims),
-    forwardPlans(batch, height, width, outputChannels, target.vectorBits),
+    forwardPlans(batch, height, width, outputChannels, target),
   );
   const { outPlanes } = plan.tile;
   const packed = packedWeightGeometry(dims, outPlanes, maxTextureDimension);

@@ -12,6 +12,14 @@ export interface Tile {
   readonly width: number;
 }
 
+/** What tiles depend on. */
+export interface TileTarget {
+  /** Width of the processor's vectors as the adapter uses them, in bits; default 256. */
+  vectorBits?: number;
+  /** Finite where kernels read large buffers through textures. Default: nowhere. */
+  textureReadBytes?: number;
+}
+
 /** What an invocation of a forward convolution computes. */
 export interface ForwardTile extends Tile {
   /** Planes of four output channels. */
@@ -23,21 +31,29 @@ export interface ForwardTile extends Tile {
 /** Lanes of a workgroup in every kernel of the family. */
 export const LANES = 16;
 
+/** What a processor that shaders run on is like: the vectors it is used with, and its registers. */
+type ProcessorKind = "512 bits" | "256 bits" | "256 bits, few registers";
+
 /**
- * Forward tiles by the width of the processor's vectors in bits; every further one costs a
- * compilation. Large tiles load least for each product, but a loop body is 5 to 15 bytes of code for
- * each, and one that outgrows the instruction cache (32 to 64 KiB) runs at half speed. With vectors
- * of 512 bits a load costs twice as much beside a product, so larger tiles pay there.
+ * Forward tiles by kind of processor; every further one costs a compilation. Large tiles load least
+ * for each product, but a loop body is 5 to 15 bytes of code for each, and one that outgrows the
+ * instruction cache (32 to 64 KiB) runs at half speed. With vectors of 512 bits a load costs twice as
+ * much beside a product, so larger tiles pay there. Sums of a row are made together: those of two
+ * pixels leave room in 16 registers, those of four do not and go through memory.
  */
-export const FORWARD_TILES: Readonly<Record<256 | 512, readonly ForwardTile[]>> = {
-  256: [
-    { outPlanes: 1, height: 4, width: 4, speed: 1 },
-    { outPlanes: 2, height: 2, width: 4, speed: 0.9 },
-  ],
-  512: [
+export const FORWARD_TILES: Readonly<Record<ProcessorKind, readonly ForwardTile[]>> = {
+  "512 bits": [
     { outPlanes: 2, height: 5, width: 4, speed: 1 },
     { outPlanes: 1, height: 4, width: 4, speed: 0.9 },
     { outPlanes: 2, height: 2, width: 4, speed: 0.8 },
+  ],
+  "256 bits": [
+    { outPlanes: 1, height: 4, width: 4, speed: 1 },
+    { outPlanes: 2, height: 2, width: 4, speed: 0.9 },
+  ],
+  "256 bits, few registers": [
+    { outPlanes: 1, height: 8, width: 2, speed: 1 },
+    { outPlanes: 2, height: 4, width: 2, speed: 0.95 },
   ],
 };
 
@@ -86,17 +102,25 @@ export function tileCounts(
   return { tilesX, tilesPerImage, tiles, tileGroups: Math.ceil(tiles / lanePixels) };
 }
 
+/** AVX-512 has 32 registers and reads buffers well; without it there are 16, and textures are better. */
+function processorKind(
+  { vectorBits = 256, textureReadBytes = Infinity }: TileTarget,
+): ProcessorKind {
+  if (vectorBits >= 512) return "512 bits";
+  return textureReadBytes < Infinity ? "256 bits, few registers" : "256 bits";
+}
+
 /** Every tile and lane arrangement, the one with the shortest estimated time first. */
 export function forwardPlans(
   images: number,
   height: number,
   width: number,
   outputChannels: number,
-  vectorBits: number = 256,
+  target: TileTarget,
 ): [ForwardPlan, ...ForwardPlan[]] {
   const plans: Estimate<ForwardPlan>[] = [];
   const outputPlanes = planesOf(outputChannels);
-  for (const tile of FORWARD_TILES[vectorBits >= 512 ? 512 : 256]) {
+  for (const tile of FORWARD_TILES[processorKind(target)]) {
     // A plane that holds no channel would be computed for nothing.
     if (tile.outPlanes > outputPlanes) continue;
     const blocks = Math.ceil(outputPlanes / tile.outPlanes);
