@@ -16,6 +16,7 @@ import {
   forwardPlans,
   stripCounts,
   tileCounts,
+  type TileTarget,
   weightGradPlans,
 } from "../src/ops/conv_texture_tiles.ts";
 
@@ -27,6 +28,9 @@ const dims = (
   batch = 1,
   kernel: 1 | 3 = 3,
 ): ConvDims => ({ batch, height, width, inputChannels, outputChannels, kernel });
+
+/** One for each table of tiles. */
+const PROCESSORS: readonly TileTarget[] = [{}, { vectorBits: 512 }, { textureReadBytes: 0 }];
 
 Deno.test("conv texture: what does not fit is refused, and refused by fitsTextureFamily", () => {
   assertThrows(() => packedWeightGeometry(dims([64], 64, 4, 4), 2, 8), RangeError, "64");
@@ -50,7 +54,7 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
     const [batch, height, width] of [[1, 1, 1], [2, 11, 15], [3, 7, 130], [5, 200, 3]] as const
   ) {
     for (const channels of [1, 4, 23, 64]) {
-      for (const target of [{}, { vectorBits: 512 }, { textureReadBytes: 0 }]) {
+      for (const target of PROCESSORS) {
         const plans = forwardPlans(batch, height, width, channels, target);
         assertEquals(new Set(plans.map(({ name }) => name)).size, plans.length);
         for (const plan of plans) {
@@ -85,6 +89,18 @@ Deno.test("conv texture: the plans cover every pixel, block and image, without e
         }
       }
     }
+  }
+});
+
+Deno.test("conv texture: tiles go by vectors and registers", () => {
+  const tileOf = (target: TileTarget) => {
+    const [{ tile }] = forwardPlans(1, 128, 192, 16, target);
+    return `${tile.outPlanes * 4} channels of ${tile.height}x${tile.width}`;
+  };
+  assertEquals(tileOf({}), "4 channels of 4x4");
+  assertEquals(tileOf({ textureReadBytes: 2 ** 18 }), "4 channels of 8x2");
+  for (const textureReadBytes of [0, Infinity]) {
+    assertEquals(tileOf({ vectorBits: 512, textureReadBytes }), "8 channels of 5x4");
   }
 });
 
@@ -138,8 +154,8 @@ Deno.test("conv texture: parts cover every row of every image once, in little me
 Deno.test("conv texture: shaders expand fully, and grids stay within WebGPU's limit", () => {
   for (const kernel of [1, 3] as const) {
     for (const d of [dims([3, 5], 23, 13, 14, 2, kernel), dims([64], 1, 1024, 1024, 4, kernel)]) {
-      const specs = [256, 512].flatMap((vectorBits): DispatchSpec[] => {
-        const target = { maxTextureDimension: 16384, vectorBits };
+      const specs = PROCESSORS.flatMap((processor): DispatchSpec[] => {
+        const target = { maxTextureDimension: 16384, ...processor };
         const grad = textureWeightGrad(d, target);
         const forward = textureConvolution(forwardOf(d), target, "bias");
         const inputGrad = textureConvolution(inputGradOf(d, 0), target, "none");

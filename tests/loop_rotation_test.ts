@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { rotateLoops } from "../src/gpu/loop_rotation.ts";
+import { compileKernel } from "../src/gpu/pipeline.ts";
 import { testGpu } from "./ops/harness.ts";
 
 const squeezed = (code: string) => rotateLoops(code).replace(/\s+/g, " ").trim();
@@ -7,7 +8,7 @@ const squeezed = (code: string) => rotateLoops(code).replace(/\s+/g, " ").trim()
 Deno.test("loop rotation: the test stands at the end, and once before the loop", () => {
   assertEquals(
     squeezed("for (var i = 0u; i < n; i++) { a(i); }"),
-    "{ var i = 0u; if ( i < n) { loop { { a(i); } i++; if (!( i < n)) { break; } } } }",
+    "{ var i = 0u; if (i < n) { loop { { a(i); } i++; if (!(i < n)) { break; } } } }",
   );
   assertEquals(
     squeezed("while (row < end(3)) { row++; }"),
@@ -28,10 +29,45 @@ Deno.test("loop rotation: what it cannot turn stays", () => {
       "for (;;) { break; }",
       "for (var i = 0; i < 3; i++) { if (i == 1) { continue; } a(); }",
       "for (var i = 0; i < 3; i++) { a(",
+      "for (var i = 0; i < 3; i++) a();",
+      "while (a < 3u) && (b < 2u) { a++; }",
+      "while (a + 1u) < b { a++; }",
       "x = forward(y) { z",
     ]
   ) assertEquals(rotateLoops(code), code);
+  assertEquals(
+    squeezed("while (a) < b { while (c) { d(); } }"),
+    "while (a) < b { { if (c) { loop { { d(); } if (!(c)) { break; } } } } }",
+  );
+});
+
+Deno.test("loop rotation: comments go, lines stay", () => {
   assertEquals(rotateLoops("a(); // for (b\nc();"), "a(); \nc();");
+  assertEquals(rotateLoops("a(/* { // for ( \n } */ b);"), "a(\n b);");
+});
+
+Deno.test("loop rotation: kernels are rotated on llvmpipe only", async () => {
+  for (
+    const [description, isRotated] of [
+      ["llvmpipe (LLVM 15.0.6, 256 bits)", true],
+      ["NVIDIA H100", false],
+      [undefined, false],
+    ] as const
+  ) {
+    const compiled: string[] = [];
+    const device = {
+      adapterInfo: description === undefined ? undefined : { description },
+      pushErrorScope: () => {},
+      popErrorScope: () => Promise.resolve(null),
+      createShaderModule({ code }: GPUShaderModuleDescriptor) {
+        compiled.push(code);
+        return { getCompilationInfo: () => Promise.resolve({ messages: [] }) };
+      },
+      createComputePipelineAsync: () => Promise.resolve({}),
+    } as unknown as GPUDevice;
+    await compileKernel(device, { name: "loops", source: LOOPS, constants: {} });
+    assertEquals(compiled.map((code) => /\bfor\b/.test(code)), [!isRotated], description);
+  }
 });
 
 /** Loops of no pass, of some, in a loop, left early, over a name that the body hides. */
@@ -56,7 +92,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   y[lane] = sum;
 }`;
 
-/** The same in TypeScript. */
+/** The same in TypeScript, which plain loops are held to as well. */
 function loopsOf(lane: number): number {
   let sum = 0;
   for (let i = 0; i < lane; i++) {

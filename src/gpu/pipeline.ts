@@ -1,5 +1,5 @@
 /**
- * WGSL template -> compute pipeline, with errors that point at the line of the expanded shader.
+ * WGSL template -> compute pipeline, with errors that quote the line of what was compiled.
  * @module
  */
 import { DeviceError } from "../errors.ts";
@@ -22,7 +22,7 @@ export function kernelCode(spec: KernelSpec): string {
   return code;
 }
 
-/** Devices of some browsers do not say what they are. */
+/** Whether loops are to be rotated; devices of some browsers do not say what they are. */
 function runsOnLlvmpipe({ adapterInfo }: { adapterInfo?: GPUAdapterInfo }): boolean {
   return adapterInfo !== undefined && isLlvmpipe(describe(adapterInfo));
 }
@@ -35,7 +35,8 @@ export async function compileKernel(
   device: GPUDevice,
   spec: KernelSpec,
 ): Promise<GPUComputePipeline> {
-  const code = runsOnLlvmpipe(device) ? rotateLoops(kernelCode(spec)) : kernelCode(spec);
+  const plain = kernelCode(spec);
+  const code = runsOnLlvmpipe(device) ? rotateLoops(plain) : plain;
   // What is wrong with the code is told below; without the scope it would be told again, as the
   // error of whatever runs next.
   device.pushErrorScope("validation");

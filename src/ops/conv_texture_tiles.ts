@@ -102,7 +102,10 @@ export function tileCounts(
   return { tilesX, tilesPerImage, tiles, tileGroups: Math.ceil(tiles / lanePixels) };
 }
 
-/** AVX-512 has 32 registers and reads buffers well; without it there are 16, and textures are better. */
+/**
+ * Nothing tells registers. Where reads of buffers are slow there is no AVX-512, and so 16 of them, or
+ * a newer Mesa, of which tiles for 32 were not measured.
+ */
 function processorKind(
   { vectorBits = 256, textureReadBytes = Infinity }: TileTarget,
 ): ProcessorKind {
