@@ -14,6 +14,7 @@ import {
   type PersistentBuffer,
   type TextureMemory,
   textureMemory,
+  wholeOf,
 } from "./memory.ts";
 import { StagedTextures } from "./staged_textures.ts";
 import { type ImagePart, stackPlanes, stageBands, type Staged } from "./staging.ts";
@@ -136,6 +137,8 @@ export class LowerContext {
   readonly steps: Step[] = [];
   readonly #lastUses: ReadonlyMap<Tensor, Node>;
   #memories = new Map<Tensor, BufferMemory>();
+  /** Memories of tensors that nodes have computed, which nobody changes but who takes them over. */
+  readonly #complete = new Set<Memory>();
   readonly #staged = new StagedTextures();
   #node = "";
 
@@ -157,6 +160,7 @@ export class LowerContext {
   lower(node: Node): void {
     this.#node = node.label;
     node.spec.lower(this, node);
+    for (const output of node.outputs) if (!output.home) this.#complete.add(this.memory(output));
   }
 
   /**
@@ -170,8 +174,9 @@ export class LowerContext {
     if (!mayTake || input.sizeBytes !== output.sizeBytes) return false;
     const memory = this.memory(input);
     this.#memories.set(output, memory);
-    // A texture that was staged from the input must not pass for the output.
+    // A texture that holds the input must not pass for the output.
     this.#staged.forget(memory);
+    this.#complete.delete(memory);
     return true;
   }
 
@@ -310,11 +315,17 @@ export class LowerContext {
       : readings;
   }
 
-  /** A texture with a copy of a buffer. */
+  /** A texture with a copy of a buffer; one of a tensor may have been made for another node. */
   #copyOf(reading: Reading): TextureMemory {
-    const texture = textureFor(reading, this.target.maxTextureDimension);
-    for (const copy of copiesInto(texture, reading)) this.copyToTexture(copy);
-    return texture;
+    const { memory, type } = reading;
+    const make = () => {
+      const texture = textureFor(reading, this.target.maxTextureDimension);
+      for (const copy of copiesInto(texture, reading)) this.copyToTexture(copy);
+      return texture;
+    };
+    return this.#complete.has(wholeOf(memory))
+      ? this.#staged.take([memory], type, () => this.steps.length, make)
+      : make();
   }
 
   /**

@@ -1,13 +1,15 @@
 /**
- * Which textures hold which images, so that nodes in a row share what one of them staged.
+ * Which textures hold which images or other tensors, so that nodes in a row share what one of them
+ * staged or copied.
  * @module
  */
+import type { ImageType } from "./layout.ts";
 import { type BufferMemory, type TextureMemory, wholeOf } from "./memory.ts";
 import type { ImagePart } from "./staging.ts";
 
 /**
- * Textures of images that take one part are shared by the nodes of a gradient, not kept for the whole
- * step: so many steps after they were last read.
+ * Textures are shared by the nodes of a gradient, not kept for the whole step: so many steps after
+ * they were last read. Five times as many saves a few copies more for a tenth more memory.
  */
 const REUSE_STEPS = 12;
 
@@ -19,14 +21,17 @@ export class StagedTextures {
   readonly #numbers = new Map<unknown, number>();
   #numbered = 0;
 
-  /** The texture of a part of images that was used shortly before step `at`, else what `make` makes. */
+  /**
+   * The texture of some memories that was used shortly before step `at`, else what `make` makes.
+   * @param content a part of images, or all vec4s of this type in rows
+   */
   take(
-    images: readonly BufferMemory[],
-    part: ImagePart,
+    memories: readonly BufferMemory[],
+    content: ImagePart | ImageType,
     at: () => number,
     make: () => TextureMemory,
   ): TextureMemory {
-    const key = JSON.stringify([images.map((memory) => this.#keyOf(memory)), part]);
+    const key = JSON.stringify([memories.map((memory) => this.#keyOf(memory)), content]);
     const known = this.#textures.get(key);
     const usedAt = known && this.#usedAt.get(known);
     if (known && usedAt !== undefined && at() - usedAt <= REUSE_STEPS) return known;

@@ -1,9 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { benchBatch, recordStep } from "../../src/bench/step.ts";
+import { kernelCode } from "../../src/gpu/pipeline.ts";
 import { INPUT_WIDTH } from "../../src/gpu/template.ts";
-import { Graph } from "../../src/graph/graph.ts";
+import { parameterGradients } from "../../src/graph/autograd.ts";
+import type { DispatchSpec } from "../../src/gpu/kernel_spec.ts";
+import { Graph, type Tensor } from "../../src/graph/graph.ts";
 import type { LowerTarget, Step } from "../../src/graph/lower.ts";
-import { type BufferMemory, memoryBytes } from "../../src/graph/memory.ts";
+import { type BufferMemory, type Memory, memoryBytes, wholeOf } from "../../src/graph/memory.ts";
 import { compile } from "../../src/graph/program.ts";
 import { planProgram } from "../../src/graph/program_plan.ts";
 import {
@@ -12,8 +15,12 @@ import {
   READ_PART_BYTES,
   textureFor,
 } from "../../src/graph/texture_reads.ts";
+import { rmsprop } from "../../src/nn/optimizers.ts";
+import { UNet } from "../../src/nn/unet.ts";
 import { arenaBlend } from "../../src/ops/arena_blend.ts";
 import { batchNorm2d } from "../../src/ops/batch_norm2d.ts";
+import { crossEntropy } from "../../src/ops/cross_entropy.ts";
+import { scale } from "../../src/ops/elementwise.ts";
 import { testGpu } from "../ops/harness.ts";
 
 /** What a device gets where its reads of buffers are slow. */
@@ -154,4 +161,118 @@ Deno.test({
     };
     assertEquals(await run(1), await run(Infinity));
   },
+});
+
+/** Bytes of a buffer. */
+interface Bytes {
+  readonly object: unknown;
+  readonly start: number;
+  readonly end: number;
+}
+
+function bytesOf(memory: BufferMemory, offsetBytes = 0, sizeBytes = memory.sizeBytes): Bytes {
+  const object = memory.home?.buffer ?? wholeOf(memory);
+  const start = (memory.home?.offsetBytes ?? memory.within?.offsetBytes ?? 0) + offsetBytes;
+  return { object, start, end: start + sizeBytes };
+}
+
+/** Copies that kernels read, how many nodes read another's, and which were out of date. */
+function readCopies(steps: readonly Step[]): { shared: number; stale: string[] } {
+  const copies = new Map<Memory, { bytes: Bytes; step: number; label: string }[]>();
+  const writes: { bytes: Bytes; step: number }[] = [];
+  const stale: string[] = [];
+  let shared = 0;
+  steps.forEach((step, i) => {
+    if (step.kind === "copy-to-texture") {
+      const { source, offsetBytes, height, bytesPerRow, label } = step;
+      const bytes = bytesOf(source, offsetBytes, height * bytesPerRow);
+      const known = copies.get(step.target) ?? [];
+      copies.set(step.target, [...known, { bytes, step: i, label }]);
+      return;
+    }
+    const inputs = String(step.spec.kernel.constants.TEXTURES ?? "").split(" ");
+    const code = kernelCode(step.spec.kernel);
+    for (const [, number, access, name = ""] of code.matchAll(BINDINGS)) {
+      const operand = step.operands[Number(number) - 1];
+      if (access === "storage, read_write" && operand?.kind === "buffer") {
+        writes.push({ bytes: bytesOf(operand), step: i });
+      }
+      if (operand?.kind !== "texture" || !inputs.includes(name)) continue;
+      for (const { bytes, step: copiedAt, label } of copies.get(operand) ?? []) {
+        if (label !== step.label) shared++;
+        const isStale = writes.some(({ bytes: written, step: writtenAt }) =>
+          writtenAt > copiedAt && writtenAt < i && written.object === bytes.object &&
+          written.start < bytes.end && bytes.start < written.end
+        );
+        if (isStale) stale.push(`${name} of ${step.label}, step ${i}, copied at ${copiedAt}`);
+      }
+    }
+  });
+  return { shared, stale };
+}
+
+const BINDINGS = /@binding\((\d+)\) var(?:<([^>]*)>)? (\w+):/g;
+
+const READ = `
+@group(0) @binding(0) var<storage, read> params: array<u32>;
+//@input(1) x: 'vec4f'
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@compute @workgroup_size(1) fn main() { y[0] = x_at(params[0]); }`;
+const WRITE = `
+@group(0) @binding(0) var<storage, read> params: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@compute @workgroup_size(1) fn main() { y[0] += f32(params[0]); }`;
+
+/** A node of one dispatch. */
+function node(op: string, x: Tensor, source: string): Tensor {
+  const spec: DispatchSpec = {
+    kernel: { name: op, source, constants: {} },
+    params: [0],
+    grid: [1, 1, 1],
+  };
+  return x.graph.record({
+    op,
+    inputs: [x],
+    outputs: [{ shape: x.shape }],
+    lower(context, self) {
+      const takes = source === WRITE && context.overwrite(self, x);
+      assertEquals(takes, source === WRITE);
+      context.dispatch(spec, takes ? [self.output] : [context.reading("x", x), self.output]);
+    },
+  }).output;
+}
+
+Deno.test("texture reads: a tensor that takes another's memory is copied anew", () => {
+  const graph = new Graph();
+  const t = scale(graph.input("x", { shape: [64] }), 2);
+  const [first, second] = [node("first", t, READ), node("second", t, READ)];
+  const written = node("written", t, WRITE);
+  const third = node("third", written, READ);
+  const { steps } = planProgram(graph, { first, second, third }, {
+    ...target,
+    textureReadBytes: 1,
+  });
+  const copies = steps.filter((step) => step.kind === "copy-to-texture");
+  assertEquals(copies.map(({ label }) => label).filter((label) => label !== "scale"), [
+    "first",
+    "third",
+  ]);
+  assertEquals(readCopies(steps), { shared: 1, stale: [] });
+});
+
+Deno.test("texture reads: nodes share copies of a tensor until it is written over", () => {
+  for (const [model, upsample] of [["unet", "bilinear"], ["unet-small", "transposed"]] as const) {
+    const net = new UNet({ classes: 5, width: 8, model, upsample });
+    const graph = new Graph();
+    const image = graph.input("image", { shape: [2, 3, 33, 47], layout: "c4" });
+    const labels = graph.input("labels", { shape: [2, 33, 47], dtype: "u32" });
+    const loss = crossEntropy(net.forward(image, { training: true }), labels);
+    rmsprop().record(graph, net.store, parameterGradients(loss, net.store), { clipNorm: 1 });
+    for (const recompute of [true, false]) {
+      const options = { ...target, textureReadBytes: 1, recompute };
+      const { shared, stale } = readCopies(planProgram(graph, { loss }, options).steps);
+      assertEquals(stale, []);
+      assert(shared > 0, `${model}: no node reads another's copy`);
+    }
+  }
 });
