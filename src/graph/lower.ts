@@ -137,7 +137,7 @@ export class LowerContext {
   readonly steps: Step[] = [];
   readonly #lastUses: ReadonlyMap<Tensor, Node>;
   #memories = new Map<Tensor, BufferMemory>();
-  /** Memories of tensors that nodes have computed, which nobody changes but who takes them over. */
+  /** Of tensors that nodes have computed: they change only where another tensor takes them over. */
   readonly #complete = new Set<Memory>();
   readonly #staged = new StagedTextures();
   #node = "";

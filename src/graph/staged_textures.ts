@@ -13,7 +13,7 @@ import type { ImagePart } from "./staging.ts";
  */
 const REUSE_STEPS = 12;
 
-/** The textures that were staged, by what they hold. */
+/** The textures that were staged or copied, by what they hold. */
 export class StagedTextures {
   readonly #textures = new Map<string, TextureMemory>();
   /** The step behind the last one that reads or fills a texture. */
@@ -46,7 +46,7 @@ export class StagedTextures {
     this.#usedAt.set(texture, at);
   }
 
-  /** Forgets what was staged from a memory that is written anew. */
+  /** Forgets what was staged or copied from a memory that is written anew. */
   forget(memory: BufferMemory): void {
     this.#numbers.delete(wholeOf(memory));
   }

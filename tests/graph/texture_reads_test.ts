@@ -223,8 +223,8 @@ const WRITE = `
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 @compute @workgroup_size(1) fn main() { y[0] += f32(params[0]); }`;
 
-/** A node of one dispatch. */
-function node(op: string, x: Tensor, source: string): Tensor {
+/** A node of one dispatch, which reads a copy of `x`, writes over `x`, or both. */
+function node(op: string, x: Tensor, source: string, takes = source === WRITE): Tensor {
   const spec: DispatchSpec = {
     kernel: { name: op, source, constants: {} },
     params: [0],
@@ -235,9 +235,9 @@ function node(op: string, x: Tensor, source: string): Tensor {
     inputs: [x],
     outputs: [{ shape: x.shape }],
     lower(context, self) {
-      const takes = source === WRITE && context.overwrite(self, x);
-      assertEquals(takes, source === WRITE);
-      context.dispatch(spec, takes ? [self.output] : [context.reading("x", x), self.output]);
+      if (takes) assert(context.overwrite(self, x));
+      const read = source === READ ? [context.reading("x", x)] : [];
+      context.dispatch(spec, [...read, self.output]);
     },
   }).output;
 }
@@ -248,14 +248,16 @@ Deno.test("texture reads: a tensor that takes another's memory is copied anew", 
   const [first, second] = [node("first", t, READ), node("second", t, READ)];
   const written = node("written", t, WRITE);
   const third = node("third", written, READ);
-  const { steps } = planProgram(graph, { first, second, third }, {
-    ...target,
-    textureReadBytes: 1,
-  });
+  const both = node("both", written, READ, true);
+  const fourth = node("fourth", both, READ);
+  const outputs = { first, second, third, fourth };
+  const { steps } = planProgram(graph, outputs, { ...target, textureReadBytes: 1 });
   const copies = steps.filter((step) => step.kind === "copy-to-texture");
   assertEquals(copies.map(({ label }) => label).filter((label) => label !== "scale"), [
     "first",
     "third",
+    "both",
+    "fourth",
   ]);
   assertEquals(readCopies(steps), { shared: 1, stale: [] });
 });
