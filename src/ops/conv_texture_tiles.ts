@@ -5,6 +5,7 @@
 
 import type { Candidate } from "../gpu/tuning.ts";
 import { type OutPlanes, planesOf } from "./conv_texture_geometry.ts";
+import { hasFewRegisters, vectorLanes } from "./grid.ts";
 
 /** Pixels an invocation walks at a time. */
 export interface Tile {
@@ -41,7 +42,7 @@ type ProcessorKind = "512 bits" | "256 bits" | "256 bits, few registers";
  * much beside a product, so larger tiles pay there. Sums of a row are made together: those of two
  * pixels leave room in 16 registers, those of four do not and go through memory.
  */
-export const FORWARD_TILES: Readonly<Record<ProcessorKind, readonly ForwardTile[]>> = {
+const FORWARD_TILES: Readonly<Record<ProcessorKind, readonly ForwardTile[]>> = {
   "512 bits": [
     { outPlanes: 2, height: 5, width: 4, speed: 1 },
     { outPlanes: 1, height: 4, width: 4, speed: 0.9 },
@@ -102,15 +103,9 @@ export function tileCounts(
   return { tilesX, tilesPerImage, tiles, tileGroups: Math.ceil(tiles / lanePixels) };
 }
 
-/**
- * Nothing tells registers. Where reads of buffers are slow there is no AVX-512, and so 16 of them, or
- * a newer Mesa, of which tiles for 32 were not measured.
- */
-function processorKind(
-  { vectorBits = 256, textureReadBytes = Infinity }: TileTarget,
-): ProcessorKind {
-  if (vectorBits >= 512) return "512 bits";
-  return textureReadBytes < Infinity ? "256 bits, few registers" : "256 bits";
+function processorKind(target: TileTarget): ProcessorKind {
+  if (vectorLanes(target) >= 16) return "512 bits";
+  return hasFewRegisters(target) ? "256 bits, few registers" : "256 bits";
 }
 
 /** Every tile and lane arrangement, the one with the shortest estimated time first. */

@@ -41,7 +41,7 @@ import {
   suitsBlocks,
   TEXEL_BYTES,
 } from "./conv_winograd_geometry.ts";
-import { vectorLanes } from "./grid.ts";
+import { hasFewRegisters, vectorLanes } from "./grid.ts";
 import { type Piece, PIECE_BYTES, type PiecedTexture } from "./pieced_texture.ts";
 
 /** Planes of four output channels whose weights lie side by side. */
@@ -94,12 +94,11 @@ function weightsOf(
 }
 
 /**
- * Output planes of an invocation. Two where buffers are read through textures, by measurement: of few
- * input planes sums of two stay in 16 vector registers, which is what processors without AVX-512
- * have; of more the loop's code is half as long, which newer Mesa gains by and older does not mind.
+ * Output planes of an invocation. With few registers two, whose sums stay there where input planes are
+ * few; of more the loop's code is half as long, which newer Mesa gains by and older does not mind.
  */
-function tilePlanes({ textureReadBytes = Infinity }: TextureTarget): number {
-  return textureReadBytes < Infinity ? 2 : PACKED;
+function tilePlanes(target: TextureTarget): number {
+  return hasFewRegisters(target) ? 2 : PACKED;
 }
 
 /** A tile of the kernel for few input planes. */

@@ -11,6 +11,16 @@ export function vectorLanes({ vectorBits = 256 }: { vectorBits?: number }): numb
   return vectorBits / 32;
 }
 
+/**
+ * Whether sums should fit 16 vector registers. Nothing tells their number: where reads of buffers are
+ * slow there is no AVX-512, which has 32, or else a newer Mesa, not measured on processors with it.
+ */
+export function hasFewRegisters(
+  { textureReadBytes = Infinity }: { textureReadBytes?: number },
+): boolean {
+  return textureReadBytes < Infinity;
+}
+
 /** A grid for `count` independent invocations, and the invocations in one grid row. */
 export interface LinearGrid {
   grid: [number, number, number];
