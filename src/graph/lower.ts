@@ -140,6 +140,8 @@ export class LowerContext {
   /** Of tensors that nodes have computed: they change only where another tensor takes them over. */
   readonly #complete = new Set<Memory>();
   readonly #staged = new StagedTextures();
+  /** Of inputs that the node being lowered overwrites. */
+  readonly #overwritten: BufferMemory[] = [];
   #node = "";
 
   /**
@@ -160,12 +162,15 @@ export class LowerContext {
   lower(node: Node): void {
     this.#node = node.label;
     node.spec.lower(this, node);
+    // A texture that holds what was overwritten must not pass for the output.
+    for (const memory of this.#overwritten.splice(0)) this.#staged.forget(memory);
     for (const output of node.outputs) if (!output.home) this.#complete.add(this.memory(output));
   }
 
   /**
    * Lets the output of `node` take the memory of `input`, one of its inputs of the same size, if
-   * nobody else needs that any more. The kernel must then bind that memory once, to read and write.
+   * nobody else needs that any more. A kernel must then bind that memory once, to read and write, or
+   * read a copy of it, which is the input's for the whole node: no part is read once it is written.
    * @returns whether it does
    */
   overwrite(node: Node, input: Tensor): boolean {
@@ -174,9 +179,7 @@ export class LowerContext {
     if (!mayTake || input.sizeBytes !== output.sizeBytes) return false;
     const memory = this.memory(input);
     this.#memories.set(output, memory);
-    // A texture that holds the input must not pass for the output.
-    this.#staged.forget(memory);
-    this.#complete.delete(memory);
+    this.#overwritten.push(memory);
     return true;
   }
 
