@@ -208,6 +208,11 @@ export class Graph {
     return tensor;
   }
 
+  /** The stored parameters and buffers that it uses. */
+  get parameters(): StoredTensor[] {
+    return [...this.#parameters.keys()];
+  }
+
   /** The tensor of a stored parameter or buffer; the same one every time. */
   parameter(stored: StoredTensor): Tensor {
     let tensor = this.#parameters.get(stored);

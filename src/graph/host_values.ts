@@ -7,7 +7,7 @@ import type { Tensor } from "./graph.ts";
 import { type C4Memory, elementCount, packC4 } from "./layout.ts";
 
 /** Row-major values; bytes stand for 32-bit words, four of them for one. */
-export type HostValues = Float32Array | Uint32Array | Uint8Array;
+export type HostValues = Float32Array | Uint32Array | Uint8Array | Uint8ClampedArray;
 
 /**
  * `values` of `tensor` in its memory layout.
@@ -21,10 +21,13 @@ export function deviceValues(tensor: Tensor, values: HostValues): HostValues | C
     const kind = wantsFloats ? "a Float32Array" : "a Uint32Array or Uint8Array";
     throw new InputError(`Input "${label}" is ${tensor.describe()}; write ${kind}.`);
   }
-  const count = values instanceof Uint8Array ? values.length / 4 : values.length;
-  if (count !== elementCount(shape)) {
+  const count = elementCount(shape);
+  if (values.byteLength !== count * 4) {
+    const [unit, expected] = values.BYTES_PER_ELEMENT === 1
+      ? ["bytes", `${count * 4}, four a value,`]
+      : ["values", count];
     throw new InputError(
-      `Writing input "${label}" got ${count} values, expected ${elementCount(shape)} for shape ` +
+      `Writing input "${label}" got ${values.length} ${unit}, expected ${expected} for shape ` +
         `[${shape.join(",")}].`,
     );
   }

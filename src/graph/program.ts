@@ -23,13 +23,13 @@ import {
   planProgram,
   type ProgramPlan,
 } from "./program_plan.ts";
-import type { ParameterStore } from "./store.ts";
+import { checkStores, type ParameterStore } from "./store.ts";
 
 /** What {@linkcode compile} needs besides the graph. */
 export interface CompileOptions {
   /** Tensors to be read after a run, by name. */
   outputs: Record<string, Tensor>;
-  /** Stores whose parameters the graph uses. */
+  /** All stores whose parameters the graph uses. */
   stores?: ParameterStore[];
   /** Name of a scalar output whose last values {@linkcode Program.history} keeps. */
   historyOf?: string;
@@ -49,7 +49,8 @@ export interface CompileOptions {
 /**
  * Makes a program of a graph.
  *
- * @throws {InputError} when the plan is over the memory budget or a limit of the device.
+ * @throws {InputError} when the plan is over the memory budget or a limit of the device, or a store is
+ * missing.
  * @throws {DeviceError} when a shader does not compile or memory runs out.
  */
 export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): Promise<Program> {
@@ -59,6 +60,7 @@ export async function compile(gpu: Gpu, graph: Graph, options: CompileOptions): 
         "shader-f16; use 32 bits.",
     );
   }
+  checkStores(graph.parameters, options.stores ?? []);
   const target = { ...lowerTarget(gpu), ...options.target };
   const plan = planProgram(graph, options.outputs, target);
   if (plan.plannedBytes > gpu.memoryBudgetBytes) {
@@ -275,18 +277,24 @@ export class Program {
     this.#runs++;
   }
 
-  /** Reads an output, row-major (NCHW for images). Waits for the device. */
+  /**
+   * Reads an output, row-major (NCHW for images). Waits for the device.
+   * @throws {InputError} for an unknown output or one of whole numbers.
+   */
   async read(name: string): Promise<Float32Array> {
-    const { tensor, memory } = this.#output(name);
+    const { tensor, memory } = this.#output(name, "floats");
     const bytes = await this.#readMemory(memory);
     return tensor.layout === "c4"
       ? unpackC4(c4Memory(bytes, tensor.dtype), tensor.shape, tensor.dtype)
       : new Float32Array(bytes, 0, tensor.shape.reduce((a, b) => a * b, 1));
   }
 
-  /** Reads an output of whole numbers, such as class ids. */
+  /**
+   * Reads an output of whole numbers, such as class ids.
+   * @throws {InputError} for an unknown output or one of floats.
+   */
   async readInts(name: string): Promise<Uint32Array> {
-    const { tensor, memory } = this.#output(name);
+    const { tensor, memory } = this.#output(name, "whole numbers");
     const bytes = await this.#readMemory(memory);
     return new Uint32Array(bytes, 0, tensor.shape.reduce((a, b) => a * b, 1));
   }
@@ -336,13 +344,24 @@ export class Program {
     this.#gpu.check();
   }
 
-  #output(name: string): { tensor: Tensor; memory: BufferMemory } {
+  #output(
+    name: string,
+    wanted?: "floats" | "whole numbers",
+  ): { tensor: Tensor; memory: BufferMemory } {
     const output = this.plan.outputs.get(name);
     if (!output) {
       throw new InputError(
         `Asked for output "${name}", but this program has ${
           [...this.plan.outputs.keys()].join(", ")
         }.`,
+      );
+    }
+    const [found, method] = output.tensor.dtype === "u32"
+      ? ["whole numbers", "readInts"]
+      : ["floats", "read"];
+    if (wanted && wanted !== found) {
+      throw new InputError(
+        `Read output "${name}" as ${wanted}, but it holds ${found}; use ${method}.`,
       );
     }
     return output;

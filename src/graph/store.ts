@@ -21,12 +21,15 @@ export interface StoredTensor {
   readonly home: Home;
 }
 
+/** What a store's arrays lie in: nobody else uploads their values. */
+class Arena extends PersistentBuffer {}
+
 /** Named arrays on the GPU, with their initial values until a GPU is known. */
 export class ParameterStore {
   /** Trainable arrays. */
-  readonly parameters: PersistentBuffer = new PersistentBuffer("parameters");
+  readonly parameters: PersistentBuffer = new Arena("parameters");
   /** Arrays that training updates without gradients, such as running means. */
-  readonly statistics: PersistentBuffer = new PersistentBuffer("statistics");
+  readonly statistics: PersistentBuffer = new Arena("statistics");
   #companions = new Map<string, PersistentBuffer>();
   #tensors = new Map<string, StoredTensor>();
   #pending = new Map<string, Float32Array>();
@@ -183,4 +186,23 @@ function checkCount(name: string, shape: readonly number[], values: Float32Array
         `${elementCount(shape)}.`,
     );
   }
+}
+
+/**
+ * Throws where `stores` lack an array that a graph uses: nobody would upload it, and it would be zero.
+ * @throws {InputError} naming the first one.
+ */
+export function checkStores(
+  used: readonly StoredTensor[],
+  stores: readonly ParameterStore[],
+): void {
+  const buffers = new Set(stores.flatMap(({ parameters, statistics }) => [parameters, statistics]));
+  const missing = used.find(({ home: { buffer } }) =>
+    buffer instanceof Arena && !buffers.has(buffer)
+  );
+  if (!missing) return;
+  throw new InputError(
+    `Compiling a graph that uses parameter "${missing.name}" got no store that holds it; name its ` +
+      "ParameterStore in `stores`.",
+  );
 }

@@ -13,6 +13,7 @@ import { ProgramCache } from "../graph/program_cache.ts";
 import { lowerTarget, planProgram, type ProgramPlan } from "../graph/program_plan.ts";
 import { unpackIds } from "../ops/resize_argmax.ts";
 import type { BatchShape } from "./batch_shape.ts";
+import { checkPrediction } from "./check_prediction.ts";
 import { chooseWindows, isPlain } from "./choose_windows.ts";
 import { photoGraph } from "./photo_graph.ts";
 import type { UNet } from "./unet.ts";
@@ -22,7 +23,7 @@ import { type ProbabilityRows, WindowProgram } from "./window_program.ts";
 /** A batch of equally sized photos. */
 export interface PhotoBatch extends BatchShape {
   /** RGBA bytes, row by row, photo after photo; alpha is not looked at by RGB networks. */
-  pixels: Uint8Array;
+  pixels: Uint8Array | Uint8ClampedArray;
 }
 
 /** Options of {@linkcode Segmenter}. */
@@ -107,7 +108,7 @@ export class Segmenter {
    * The class of every pixel: ids [batch * H * W] at `options.size`. Calls may overlap: the
    * device gets them one after the other and need not wait between them.
    *
-   * @throws {InputError} when the plan does not fit the memory budget.
+   * @throws {InputError} when pixels or options are wrong, or the plan does not fit the memory budget.
    * @throws {ShapeError} when the photo is too small for the network.
    */
   predict(photos: PhotoBatch, options: PredictOptions = {}): Promise<Uint8Array> {
@@ -155,6 +156,7 @@ export class Segmenter {
     photos: PhotoBatch,
     options: PredictOptions,
   ): Promise<{ ids: Promise<Uint8Array> | Uint8Array }> {
+    checkPrediction(photos, options);
     const windows = await this.#windowProgram(photos, options);
     if (windows) {
       const views = [photos, ...options.alsoAt ?? []].map(({ pixels }) => pixels);

@@ -29,7 +29,8 @@ export type Flips = "none" | "horizontal" | "all";
 /** Left to right, top to bottom. */
 export type Flip = readonly [mirrored: boolean, upsideDown: boolean];
 
-const FLIPS: Readonly<Record<Flips, readonly Flip[]>> = {
+/** By name. */
+export const FLIPS: Readonly<Record<Flips, readonly Flip[]>> = {
   none: [[false, false]],
   horizontal: [[false, false], [true, false]],
   all: [[false, false], [true, false], [false, true], [true, true]],

@@ -10,6 +10,7 @@ import type { MemoryPool } from "../graph/pool.ts";
 import { compile, type Program } from "../graph/program.ts";
 import { unpackIds } from "../ops/resize_argmax.ts";
 import { placementWords } from "../ops/window_blend.ts";
+import type { PhotoBatch } from "./segmenter.ts";
 import type { UNet } from "./unet.ts";
 import { type Flip, type View, type WindowPlan, windowSizes } from "./window_plan.ts";
 import type { AxisWindow } from "./windows.ts";
@@ -99,7 +100,10 @@ export class WindowProgram {
    * The class of every pixel.
    * @param views RGBA bytes of the photo as the network sees it, at each scale.
    */
-  async predict(views: readonly Uint8Array[], { onProbabilities, onProgress }: WindowOutput) {
+  async predict(
+    views: readonly PhotoBatch["pixels"][],
+    { onProbabilities, onProgress }: WindowOutput,
+  ) {
     const { plan } = this;
     const { main, job: { size: [height, width] } } = plan;
     const ids = new Uint8Array(height * width);
@@ -151,10 +155,14 @@ export class WindowProgram {
     this.plan.destroy();
   }
 
-  #filling(view: View, pixels: Uint8Array | undefined): Filling {
+  #filling(view: View, pixels: PhotoBatch["pixels"] | undefined): Filling {
     const programs = this.#views.get(view);
     if (!programs || !pixels) throw new Error("A view has no programs or no pixels");
-    const words = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.byteLength / 4);
+    // A view may start at any byte, words only at every fourth.
+    const { buffer, byteOffset, byteLength } = pixels.byteOffset % 4 === 0
+      ? pixels
+      : pixels.slice();
+    const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
     return { view, programs, words, added: 0, complete: 0 };
   }
 

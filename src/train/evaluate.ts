@@ -61,6 +61,9 @@ export interface Evaluation {
 /** What predicts; tests use less than a whole segmenter. */
 export type Predictor = Pick<Segmenter, "predict"> & Partial<Pick<Segmenter, "largestFit">>;
 
+/** A photo that was read and scaled here. */
+type ScaledPhoto = PhotoBatch & { pixels: Uint8Array };
+
 /** Class ids of a photo or mask. */
 interface Truth {
   readonly height: number;
@@ -108,7 +111,7 @@ export async function evaluateSamples(
   return { scores: matrix.scores(), matrix, images };
 }
 
-async function scaled(image: string, { scale, disk }: ScaledPhotos): Promise<PhotoBatch> {
+async function scaled(image: string, { scale, disk }: ScaledPhotos): Promise<ScaledPhoto> {
   const { width, height, data } = await scaledPhoto(image, scale, disk);
   return { batch: 1, width, height, pixels: rgbToRgba(data) };
 }
@@ -123,7 +126,7 @@ export async function readPhoto(path: string, flag?: string): Promise<Photo> {
 }
 
 /** A photo as the network sees it: scaled by an area filter, RGBA. */
-export function scalePhoto(photo: Photo, scale: number): PhotoBatch {
+export function scalePhoto(photo: Photo, scale: number): ScaledPhoto {
   const { width, height } = scaledSize(photo.width, photo.height, scale);
   return { batch: 1, width, height, pixels: rgbToRgba(resizeArea(photo, width, height).data) };
 }

@@ -3,6 +3,7 @@ import { DeviceError, InputError, ShapeError } from "../../src/errors.ts";
 import { type Gpu, requestGpu } from "../../src/gpu/device.ts";
 import { Graph, type TensorSpec } from "../../src/graph/graph.ts";
 import { History } from "../../src/graph/history.ts";
+import type { HostValues } from "../../src/graph/host_values.ts";
 import { compile, type CompileOptions, type Program } from "../../src/graph/program.ts";
 import { ParameterStore } from "../../src/graph/store.ts";
 import { crossEntropy } from "../../src/ops/cross_entropy.ts";
@@ -43,6 +44,9 @@ Deno.test("program: an input is an output too, words and bytes alike", async () 
   assertEquals(await program.readInts("ids"), Uint32Array.of(7, 2 ** 31, 0));
   program.write("ids", Uint8Array.of(1, 0, 0, 0, 0, 1, 0, 0, 255, 255, 255, 255));
   assertEquals(await program.readInts("ids"), Uint32Array.of(1, 256, 2 ** 32 - 1));
+  // What a canvas gives.
+  program.write("ids", Uint8ClampedArray.of(2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0));
+  assertEquals(await program.readInts("ids"), Uint32Array.of(2, 512, 0));
 });
 
 Deno.test("program: constants are there without being written", async () => {
@@ -59,20 +63,45 @@ Deno.test("program: constants are there without being written", async () => {
 Deno.test("program: wrong names and counts are refused with what would be right", async () => {
   using gpu = await requestGpu();
   using program = await doubling(gpu, { shape: [1, 3, 2, 2], layout: "c4" });
-  const wrong = (label: string, values: Float32Array | Uint32Array | Uint8Array, text: string) =>
+  const wrong = (label: string, values: HostValues, text: string) =>
     assertThrows(() => program.write(label, values), InputError, text);
   wrong("z", new Float32Array(12), 'input "z", but this program has x');
   wrong("x", new Float32Array(11), "got 11 values, expected 12 for shape [1,3,2,2]");
   wrong("x", new Uint32Array(12), "write a Float32Array");
   await assertRejects(() => program.read("z"), InputError, 'output "z", but this program has y');
   await assertRejects(() => program.readInts("z"), InputError, '"z"');
+  await assertRejects(() => program.readInts("y"), InputError, "holds floats; use read.");
   const graph = new Graph();
   const ids = graph.input("ids", { shape: [3], dtype: "u32" });
   using words = await compile(gpu, graph, { outputs: { ids } });
-  assertThrows(() => words.write("ids", new Uint8Array(13)), InputError, "got 3.25 values");
+  assertThrows(
+    () => words.write("ids", new Uint8Array(13)),
+    InputError,
+    "got 13 bytes, expected 12, four a value,",
+  );
+  await assertRejects(() => words.read("ids"), InputError, "holds whole numbers; use readInts");
   assertThrows(() => words.write("ids", new Float32Array(3)), InputError, "Uint32Array or Uint8");
   using flat = await doubling(gpu, { shape: [3] });
   assertThrows(() => flat.write("x", new Uint32Array(3)), InputError, "write a Float32Array");
+});
+
+Deno.test("program: a store that nobody named is missed, its parameters would be zero", async () => {
+  using gpu = await requestGpu();
+  const [store, other] = [new ParameterStore(), new ParameterStore()];
+  const graph = new Graph();
+  const y = scale(graph.parameter(store.add("w", [2], Float32Array.of(1, 2))), 10);
+  for (const stores of [undefined, [other]]) {
+    const options = { outputs: { y }, ...(stores ? { stores } : {}) };
+    await assertRejects(
+      () => compile(gpu, graph, options),
+      InputError,
+      'parameter "w" got no store',
+    );
+  }
+  using program = await compile(gpu, graph, { outputs: { y }, stores: [other, store] });
+  program.run();
+  assertEquals(await program.read("y"), Float32Array.of(10, 20));
+  store.destroy();
 });
 
 Deno.test("program: outputs of another graph and histories of no scalar are refused", async () => {
@@ -240,7 +269,11 @@ Deno.test("program: one that cannot be made frees what it had taken", async () =
   const graph = new Graph();
   const x = scale(graph.input("x", { shape: [5] }), 2);
   const outputs = { y: add(x, graph.parameter(stored)) };
-  await assertRejects(() => compile(gpu, graph, { outputs }), DeviceError, "second GPU device");
+  await assertRejects(
+    () => compile(gpu, graph, { outputs, stores: [store] }),
+    DeviceError,
+    "second GPU device",
+  );
   assertEquals([...alive], []);
   store.destroy();
 });

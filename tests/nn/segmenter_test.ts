@@ -2,9 +2,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { initialTensors } from "../../src/nn/init.ts";
-import { type PredictOptions, Segmenter } from "../../src/nn/segmenter.ts";
+import { type PhotoBatch, type PredictOptions, Segmenter } from "../../src/nn/segmenter.ts";
 import { chooseWindows } from "../../src/nn/choose_windows.ts";
 import { UNet } from "../../src/nn/unet.ts";
+import type { Flips } from "../../src/nn/window_plan.ts";
 import { predictPhoto } from "../../src/train/evaluate.ts";
 import { differing, probabilitiesOf, scene } from "./scene.ts";
 
@@ -178,4 +179,43 @@ Deno.test("segmenter: flips average the probabilities of the four photos", async
   });
   const plain = await segmenter.predict(scene(height, width));
   assertEquals((await probabilities(scene(height, width), false)).ids, plain);
+});
+
+Deno.test("segmenter: wrong pixels and options are refused, whole and by windows", async () => {
+  using gpu = await requestGpu();
+  using segmenter = new Segmenter(gpu, new UNet({ classes: 2, width: 4 }, 1));
+  const photo = scene(20, 30);
+  const refuses = (
+    text: string,
+    options: PredictOptions,
+    pixels: PhotoBatch["pixels"] = photo.pixels,
+  ) => assertRejects(() => segmenter.predict({ ...photo, pixels }, options), InputError, text);
+  const window = { side: 16 };
+  for (const options of [{}, { window }, { flips: "all" }, { alsoAt: [photo] }] as const) {
+    for (const share of [0.5, 0.75, 2]) {
+      const pixels = new Uint8Array(2400 * share);
+      await refuses(`20 x 30 pixels got ${2400 * share} values`, options, pixels);
+    }
+  }
+  await refuses("got 5 values", { alsoAt: [{ ...photo, pixels: new Uint8Array(5) }] });
+  for (const threshold of [NaN, -0.1, 7]) await refuses("threshold", { threshold, window });
+  for (const side of [NaN, -5, 2.5]) await refuses("window.side", { window: { side } });
+  for (const overlap of [NaN, -1, 1]) {
+    await refuses("window.overlap", { window: { side: 9, overlap } });
+  }
+  await refuses("flips foo, expected one of none, horizontal, all", { flips: "foo" as Flips });
+});
+
+Deno.test("segmenter: pixels may be a canvas's, and may start at any byte", async () => {
+  using gpu = await requestGpu();
+  using segmenter = new Segmenter(gpu, new UNet({ classes: 3, width: 4 }, 1));
+  const photo = scene(24, 30);
+  const shifted = new Uint8Array(photo.pixels.length + 1);
+  shifted.set(photo.pixels, 1);
+  for (const options of [{}, { window: { side: 16 } }]) {
+    const ids = await segmenter.predict(photo, options);
+    for (const pixels of [Uint8ClampedArray.from(photo.pixels), shifted.subarray(1)]) {
+      assertEquals(await segmenter.predict({ ...photo, pixels }, options), ids);
+    }
+  }
 });
