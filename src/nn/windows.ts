@@ -34,6 +34,15 @@ export interface WindowLayout {
  */
 const DEVIATION = 1 / 16;
 
+/**
+ * At its last pixel a window counts at most e^-14 times, a millionth, what its neighbour does. Windows
+ * that are only a little apart, or share little, need a smaller deviation for that.
+ */
+const EDGE_EXPONENT = 14;
+
+/** Square pixels: the change from one window to the next within a pixel. */
+const LEAST_VARIANCE = 0.01;
+
 /** The windows over `length` pixels, in order; one over everything where that is not longer. */
 export function axisWindows(length: number, layout: WindowLayout): AxisWindow[] {
   const { multiple, overlap } = layout;
@@ -50,21 +59,48 @@ export function axisWindows(length: number, layout: WindowLayout): AxisWindow[] 
     (_, i) => Math.ceil(i * step / multiple - 1e-6) * multiple,
   );
   const spans = starts.map((start) => ({ start, length: Math.min(window, length - start) }));
+  return blended(length, spans, (window * DEVIATION) ** 2);
+}
+
+type Span = Omit<AxisWindow, "weights">;
+
+/** Windows with the weights of Gaussians around their centres, of at most this variance. */
+function blended(length: number, spans: readonly Span[], mostVariance: number): AxisWindow[] {
+  const variance = spans.reduce((least, span, i) => {
+    const before = spans[i - 1];
+    return before ? Math.min(least, steepVariance(before, span)) : least;
+  }, mostVariance);
+  const exponent = ({ length }: Span, x: number) => -0.5 * (x + 0.5 - length / 2) ** 2 / variance;
+  // Relative to the nearest window's: far from all centres the Gaussians themselves vanish.
+  const largest = new Float64Array(length).fill(-Infinity);
   const sums = new Float64Array(length);
-  const bells = spans.map((span) => bell(span.length));
-  spans.forEach(({ start }, i) => {
-    bells[i]?.forEach((weight, x) => sums[start + x] = (sums[start + x] ?? 0) + weight);
-  });
-  return spans.map((span, i) => ({
+  const weight = (span: Span, x: number) =>
+    Math.exp(exponent(span, x) - (largest[span.start + x] ?? 0));
+  for (const span of spans) {
+    for (let x = 0, at = span.start; x < span.length; x++, at++) {
+      largest[at] = Math.max(largest[at] ?? 0, exponent(span, x));
+    }
+  }
+  for (const span of spans) {
+    for (let x = 0, at = span.start; x < span.length; x++, at++) {
+      sums[at] = (sums[at] ?? 0) + weight(span, x);
+    }
+  }
+  return spans.map((span) => ({
     ...span,
-    weights: Float32Array.from(bells[i] ?? [], (weight, x) => weight / (sums[span.start + x] ?? 1)),
+    weights: Float32Array.from(
+      { length: span.length },
+      (_, x) => weight(span, x) / (sums[span.start + x] ?? 1),
+    ),
   }));
 }
 
-function bell(length: number): Float64Array {
-  const deviation = length * DEVIATION;
-  return Float64Array.from(
-    { length },
-    (_, x) => Math.exp(-0.5 * ((x + 0.5 - length / 2) / deviation) ** 2),
-  );
+/** The variance by which each of two neighbours counts next to nothing at its edge in the other. */
+function steepVariance(first: Span, second: Span): number {
+  const centre = ({ start, length }: Span) => start + length / 2;
+  const [a, b] = [centre(first), centre(second)];
+  const firstEdge = 2 * (first.start + first.length - 0.5) - (a + b);
+  const secondEdge = a + b - 2 * (second.start + 0.5);
+  // Where they share a pixel or none, any will do.
+  return Math.max(LEAST_VARIANCE, (b - a) * Math.min(firstEdge, secondEdge) / (2 * EDGE_EXPONENT));
 }

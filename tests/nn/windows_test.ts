@@ -1,6 +1,6 @@
 /** Sliding windows along a side, at every length and window. @module */
 import { assert } from "@std/assert";
-import { axisWindows } from "../../src/nn/windows.ts";
+import { type AxisWindow, axisWindows } from "../../src/nn/windows.ts";
 
 Deno.test("windows cover every side, each with a whole pooling cell, and their weights add up to 1", () => {
   for (const multiple of [4, 16]) {
@@ -17,6 +17,32 @@ Deno.test("windows cover every side, each with a whole pooling cell, and their w
           }
           assert(windows.at(-1)!.start + windows.at(-1)!.length === length, what);
           assert(sums.every((sum) => Math.abs(sum - 1) < 1e-5), what);
+        }
+      }
+    }
+  }
+});
+
+Deno.test("windows count next to nothing at edges that a neighbour sees beyond", () => {
+  for (const multiple of [4, 16]) {
+    for (const window of [40, 116, 512]) {
+      for (const overlap of [0.1, 0.25, 0.75]) {
+        for (let length = window + 1; length < 3 * window; length += 1 + window % 37) {
+          const what = `${length} pixels, windows of ${window}, cells of ${multiple}, ${overlap}`;
+          const windows = axisWindows(length, { window, overlap, multiple });
+          windows.forEach(({ start, weights }, i) => {
+            assert(weights.every((weight) => weight >= 0 && weight <= 1), what);
+            const [before, after] = [windows[i - 1], windows[i + 1]];
+            const shared = (first: AxisWindow, second: AxisWindow) =>
+              first.start + first.length - second.start;
+            const self = windows[i]!;
+            if (before && shared(before, self) > 1) {
+              assert(weights[0]! < 1e-6, `${what}, at ${start}`);
+            }
+            if (after && shared(self, after) > 1) {
+              assert(weights.at(-1)! < 1e-6, `${what}, to ${start}`);
+            }
+          });
         }
       }
     }
