@@ -42,7 +42,10 @@ export async function run(
   if (out !== undefined) {
     const written = await writeSite(site, out, checkpoints);
     log.info(`${written.length} files written to ${shownPath(out)}: ${written.join(", ")}`);
-    log.info("Put the folder on any web host (https), or open its index.html");
+    log.info(
+      "Put the folder on any web host (https), or open its index.html, where you choose the " +
+        "network's file yourself",
+    );
     return 0;
   }
   const folder = checkpoints ?? resolveUserPath(DEFAULT_CHECKPOINTS);
