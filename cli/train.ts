@@ -2,14 +2,15 @@
 
 import { type Dataset, loadDataset } from "../src/data/dataset.ts";
 import { resolveUserPath, shownPath } from "../src/data/files.ts";
-import { InputError } from "../src/errors.ts";
+import { InputError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { UNet } from "../src/nn/unet.ts";
 import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
 import { suggestWidth } from "../src/train/fit.ts";
 import type { RunEnd } from "../src/train/run.ts";
-import { choice, flag, int, optionalPath, path, text, type Values } from "./args.ts";
+import { isRunName } from "../src/train/run_folder.ts";
+import { choice, flag, int, optionalPath, path, quote, text, type Values } from "./args.ts";
 import { weightsOf } from "./class_weights_file.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
@@ -77,6 +78,7 @@ type Options = Values<typeof options>;
 /** Trains and saves checkpoints. */
 export async function run(o: Options, context: Context): Promise<number> {
   const { log } = context;
+  checkName(o.name);
   const dataset = await loadDataset(o.data);
   checkLabelled(dataset);
   if (o.resume !== undefined && o.load !== undefined) {
@@ -157,6 +159,15 @@ export async function run(o: Options, context: Context): Promise<number> {
     profile: o.profile,
   });
   return conclude(end, o, context);
+}
+
+/** The folder of a run is made only when all else is ready. */
+function checkName(name: string | undefined): void {
+  if (name === undefined || isRunName(name)) return;
+  throw new UsageError(
+    "--name becomes a part of a folder's name, so it must be letters, digits, - and _, a letter " +
+      `first, got ${quote(name)}`,
+  );
 }
 
 /** What comes next. */

@@ -20,8 +20,13 @@ export interface RunConfig {
   readonly device: Readonly<Record<string, unknown>>;
 }
 
-/** Names that are folders on every system. */
 const NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_.,=+ -]*$/u;
+const LONGEST_NAME = 100;
+
+/** Whether a run can be called so: its name becomes a folder's, on every system. */
+export function isRunName(name: string): boolean {
+  return NAME.test(name) && !/[ .]$/.test(name) && name.length <= LONGEST_NAME;
+}
 
 /**
  * Makes `<runs>/<time>_<name>` and its config.json.
@@ -34,7 +39,7 @@ export async function makeRunFolder(
   config: RunConfig,
   now: Date,
 ): Promise<string> {
-  if (!NAME.test(name) || /[ .]$/.test(name) || name.length > 100) {
+  if (!isRunName(name)) {
     throw new InputError(
       `cannot name a run ${JSON.stringify(name)}: it becomes a folder's name; use letters, ` +
         "digits, - and _, a letter first",

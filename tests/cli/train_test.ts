@@ -133,6 +133,7 @@ Deno.test({
         assertStringIncludes(errors[0] ?? "", says);
       };
       await fails(1, "deno task data");
+      await fails(2, "--name becomes a part of a folder's name", "--name", "../../x", "--dry-run");
       writeRaw(folder);
       assertEquals((await unet(folder, "data")).code, 0);
       await fails(2, "--crop must be a number of pixels", "--crop", "64x");
