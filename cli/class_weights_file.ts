@@ -4,7 +4,7 @@
  */
 
 import { parse } from "@std/csv";
-import { readText, resolveUserPath, shownPath } from "../src/data/files.ts";
+import { kindOf, readText, resolveUserPath, shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import { classWeights } from "../src/train/class_weights.ts";
 
@@ -26,7 +26,12 @@ export async function weightsOf(
   if (asked === "none") return null;
   if (asked === "auto") return [...classWeights(classes.map(({ trainPixels }) => trainPixels))];
   const path = resolveUserPath(asked);
-  const file = shownPath(path);
+  const file = `--class-weights ${shownPath(path)}`;
+  if (await kindOf(path) === undefined) {
+    throw new InputError(
+      `${file} does not exist; name a CSV file with lines such as road,0.5, or use auto or none`,
+    );
+  }
   const weights = classes.map(() => 1);
   let rows: string[][];
   try {
@@ -58,6 +63,11 @@ export async function weightsOf(
     }
     weights[id] = value;
   });
+  if (known.size === 0) {
+    throw new InputError(
+      `${file} weighs no class; write lines such as road,0.5, or leave --class-weights out`,
+    );
+  }
   if (weights.some((weight) => weight > 0)) return weights;
   throw new InputError(`${file} gives every class the weight 0; give one of them more`);
 }

@@ -88,7 +88,14 @@ Deno.test({
       await refuses("sky", "is no weight");
       await refuses("sky,1\nsky,2", "weighs 'sky' again");
       await refuses("sky,0\nstreet lamp,0", "every class the weight 0");
-      await assertRejects(() => weightsOf(`${folder}/none.csv`, CLASSES), InputError, "none.csv");
+      for (const nothing of ["", "\n", "name,weight\n"]) {
+        await refuses(nothing, "weights.csv weighs no class; write lines such as");
+      }
+      const { message } = await assertRejects(
+        () => weightsOf(`${folder}/none.csv`, CLASSES),
+        InputError,
+      );
+      assertMatch(message, /^--class-weights \S+none.csv does not exist; name a CSV file/);
     }),
 });
 
