@@ -65,8 +65,11 @@ export class EventFile {
 
   /** Brings everything to the disk and closes the file. */
   close(): void {
-    this.flush();
-    this.#file.close();
+    try {
+      this.flush();
+    } finally {
+      this.#file.close();
+    }
   }
 
   #add(event: Message): void {

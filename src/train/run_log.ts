@@ -80,6 +80,8 @@ export class RunLog implements RunObserver {
   #reportedEpoch = 0;
   #lastEpoch = 0;
   #state: string | undefined;
+  /** What kept the log from being written; nothing more is then, since a part may be. */
+  #failure: { error: unknown } | undefined;
 
   private constructor(
     folder: string,
@@ -146,8 +148,12 @@ export class RunLog implements RunObserver {
   stepDone({ step, epoch, loss, learningRate }: StepResult): void {
     this.#fresh.push({ step, epoch, loss, learningRate });
     const waitedMs = performance.now() - this.#wroteMs;
-    if (this.#fresh.length >= STEPS_AT_ONCE || waitedMs > STEPS_EVERY_MS) {
+    if (this.#failure) return;
+    if (this.#fresh.length < STEPS_AT_ONCE && waitedMs <= STEPS_EVERY_MS) return;
+    try {
       this.#timed(() => this.#writeSteps());
+    } catch (error) {
+      this.#failure = { error };
     }
   }
 
@@ -171,6 +177,24 @@ export class RunLog implements RunObserver {
 
   /** An epoch is trained and scored. Its rows are written before any checkpoint of it. */
   async epochScored(result: EpochResult): Promise<void> {
+    if (this.#failure) return;
+    try {
+      await this.#tellEpoch(result);
+    } catch (error) {
+      this.#failure = { error };
+    }
+  }
+
+  /**
+   * Checkpoints were written: a log that could not be ends the run only now, so that it costs no
+   * weights.
+   * @throws {InputError} naming the file of the log.
+   */
+  saved(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  async #tellEpoch(result: EpochResult): Promise<void> {
     const { epoch, scores, matrix, last } = result;
     this.#lastEpoch = result.lastEpoch;
     const row: EpochRow = {
@@ -219,14 +243,18 @@ export class RunLog implements RunObserver {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state !== undefined) return;
     this.#state = "stopped by an error";
-    await this.#close();
+    // The error to tell is the one that ended the run.
+    await this.#close().catch(() => undefined);
   }
 
   async #close(): Promise<void> {
-    this.#timed(() => this.#writeSteps());
-    this.#events.close();
-    this.#epochs.close();
-    this.#steps.close();
+    try {
+      if (!this.#failure) this.#timed(() => this.#writeSteps());
+    } finally {
+      this.#events.close();
+      this.#epochs.close();
+      this.#steps.close();
+    }
     if (this.#epochs.rows.length > 0) await this.#report();
   }
 

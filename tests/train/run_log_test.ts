@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { Message } from "../../src/io/protobuf.ts";
 import { ConfusionMatrix } from "../../src/train/metrics.ts";
@@ -299,6 +305,37 @@ Deno.test({
         InputError,
         "choose another with --runs",
       );
+    }),
+});
+
+Deno.test({
+  name: "a log that cannot be written ends the run once the epoch's checkpoint is",
+  ignore,
+  fn: () =>
+    inFolder(async (folder) => {
+      const { writeSync } = Deno.FsFile.prototype;
+      const run = async (fails: (log: RunLog) => Promise<EpochResult>) => {
+        await using log = await RunLog.open(optionsIn(folder));
+        Deno.FsFile.prototype.writeSync = () => {
+          throw new Error("No space left on device (os error 28)");
+        };
+        await fails(log);
+        log.saved();
+      };
+      const inSteps = (log: RunLog) => {
+        for (let step = 1; step <= 100; step++) {
+          log.stepDone({ step, epoch: 1, loss: 1, learningRate: 1 });
+        }
+        return tellEpoch(log, 1);
+      };
+      for (const fails of [inSteps, (log: RunLog) => tellEpoch(log, 1)]) {
+        try {
+          const { message } = await assertRejects(() => run(fails), InputError);
+          assertMatch(message, /^cannot write .*tfevents.* No space left .* with --runs$/);
+        } finally {
+          Deno.FsFile.prototype.writeSync = writeSync;
+        }
+      }
     }),
 });
 
