@@ -128,6 +128,7 @@ export async function run(o: Options, context: Context): Promise<number> {
     before: loaded?.info,
     resume: saved,
     checkpoints: o.checkpoints,
+    logs: { runs: o.runs },
   };
   const data = await openTrainingData(gpu, asked);
   const recipe: Recipe = { ...open, batchSize: data.batchSize, classWeightValues };

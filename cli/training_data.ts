@@ -4,8 +4,9 @@
  * @module
  */
 
+import { dirname, join } from "node:path";
 import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
-import { shownPath, tablePath } from "../src/data/files.ts";
+import { kindOf, type PathKind, shownPath, tablePath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { DeviceError, InputError } from "../src/errors.ts";
@@ -13,6 +14,7 @@ import type { Gpu } from "../src/gpu/device.ts";
 import type { ImageType } from "../src/graph/layout.ts";
 import { mib } from "../src/graph/memory.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
+import { openTemporary } from "../src/io/atomic_file.ts";
 import type { CheckpointInfo } from "../src/io/checkpoint.ts";
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
@@ -78,9 +80,13 @@ export interface TrainingSettings {
   readonly logs?: RunLogSettings;
 }
 
-/** Settings of which the batch size is to be found, as large as memory allows. */
-export type OpenTrainingSettings = Omit<TrainingSettings, "batchSize"> & {
+/**
+ * Settings of which the batch size is to be found, as large as memory allows; what the logs say of
+ * the run is not known before.
+ */
+export type OpenTrainingSettings = Omit<TrainingSettings, "batchSize" | "logs"> & {
   readonly batchSize: number | "auto";
+  readonly logs?: Pick<RunLogSettings, "runs">;
 };
 
 /** The photos of a run, opened and found to fit into memory. */
@@ -94,15 +100,31 @@ export interface TrainingData {
 /** What `auto` takes at most: larger batches learn less from as many images. */
 const LARGEST_AUTO_BATCH = 32;
 
-/** Hours of training are no time to find out that nothing can be saved. */
-async function ensureFolder(folder: string): Promise<void> {
+/**
+ * Hours of training are no time to find out that nothing can be saved. Leaves no trace: of a folder
+ * that is still to be made, the one that it will lie in tells.
+ */
+async function checkFolder(folder: string, what: string, flag: string): Promise<void> {
+  let nearest = folder;
+  let kind: PathKind | undefined;
+  while ((kind = await kindOf(nearest)) === undefined) nearest = dirname(nearest);
+  const reason = kind === "folder"
+    ? await whyUnwritable(nearest)
+    : `${shownPath(nearest)} is ${kind === "file" ? "a file" : kind}, no folder`;
+  if (reason === undefined) return;
+  throw new InputError(
+    `cannot write ${what} to ${shownPath(folder)}: ${reason}; choose another with ${flag}`,
+  );
+}
+
+async function whyUnwritable(folder: string): Promise<string | undefined> {
   try {
-    await Deno.mkdir(folder, { recursive: true });
+    const { temporary, file } = await openTemporary(join(folder, "try"));
+    file.close();
+    await Deno.remove(temporary);
   } catch (error) {
-    throw new InputError(
-      `cannot make the folder ${shownPath(folder)} for checkpoints: ` +
-        `${error instanceof Error ? error.message : error}; choose another with --checkpoints`,
-    );
+    // Behind a colon stands the name of the temporary file.
+    return error instanceof Error ? error.message.replace(/: open .*/, "") : String(error);
   }
 }
 
@@ -157,9 +179,11 @@ export async function openTrainingData(
   gpu: Gpu,
   settings: OpenTrainingSettings,
 ): Promise<TrainingData> {
-  const { dataset, scale, checkpoints, crop } = settings;
+  const { dataset, scale, checkpoints, crop, logs } = settings;
   // Decoding and scaling all photos can take long; what is certain to fail afterwards fails here.
   checkPrecision(gpu, settings.precision ?? "f32");
+  await checkFolder(checkpoints, "checkpoints", "--checkpoints");
+  if (logs) await checkFolder(logs.runs, "the run's logs", "--runs");
   const values = valueToClass(dataset.info);
   const disk = await PixelCache.open(dataset.folder, scale);
   const train = await SampleSource.open(dataset.train, scale, values, { disk });
@@ -177,7 +201,6 @@ export async function openTrainingData(
   const problem = last && suggestFit(auto ? last : question, { scale, crop: crop !== undefined });
   if (problem !== undefined) throw new InputError(problem);
   checkValidation(gpu, settings, valid);
-  await ensureFolder(checkpoints);
   await keepScaled(disk, [...dataset.train, ...dataset.valid]);
   return { train, valid, batchSize };
 }
