@@ -160,13 +160,31 @@ function checkValidation(gpu: Gpu, settings: OpenTrainingSettings, { sizes }: Sa
   );
 }
 
-/** Crops may be larger than a photo, but not smaller than the network bears. */
-function checkCrop({ crop, net: { config: { model } } }: OpenTrainingSettings): void {
+/**
+ * Crops may be larger than a photo, but not smaller than the network bears, nor so large that every
+ * photo would be a whole one in an empty frame.
+ */
+function checkCrop(
+  { crop, scale, resume, net: { config: { model } } }: OpenTrainingSettings,
+  { sizes }: SampleSource,
+): void {
+  if (!crop) return;
+  const asked = `--crop ${crop.height}x${crop.width}`;
   const smallest = smallestSize(model);
-  if (!crop || Math.min(crop.width, crop.height) >= smallest) return;
+  if (Math.min(crop.width, crop.height) < smallest) {
+    throw new InputError(
+      `${asked} is too small: ${model} needs at least ${smallest} x ${smallest} pixels`,
+    );
+  }
+  // A run that goes on is on what it began with.
+  if (resume) return;
+  const height = sizes.reduce((most, size) => Math.max(most, size.height), 0);
+  const width = sizes.reduce((most, size) => Math.max(most, size.width), 0);
+  if (crop.height < height || crop.width < width) return;
+  if (crop.height === height && crop.width === width) return;
   throw new InputError(
-    `--crop ${crop.height}x${crop.width} is too small: ${model} needs at least ${smallest} x ` +
-      `${smallest} pixels`,
+    `${asked} (height x width) is larger than every photo: none is above ${height}x${width} at ` +
+      `scale ${scale}; use a smaller crop, or leave it out to train on whole photos`,
   );
 }
 
@@ -190,7 +208,7 @@ export async function openTrainingData(
   const valid = await SampleSource.open(dataset.valid, scale, values, { disk });
   if (!crop) checkSizes(train, dataset.train, settings);
   checkSizes(valid, dataset.valid, settings);
-  checkCrop(settings);
+  checkCrop(settings, train);
   const most = Math.min(LARGEST_AUTO_BATCH, train.length);
   const auto = settings.batchSize === "auto";
   const wanted = settings.batchSize === "auto" ? most : settings.batchSize;

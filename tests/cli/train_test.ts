@@ -138,6 +138,8 @@ Deno.test({
       assertEquals((await unet(folder, "data")).code, 0);
       await fails(2, "--crop must be a number of pixels", "--crop", "64x");
       await fails(1, "--crop 3x3 is too small", "--crop", "3", ...SMALL);
+      const whole = "--crop 25x24 (height x width) is larger than every photo: none is above 23x24";
+      await fails(1, whole, "--crop", "25x24", ...SMALL);
       await fails(2, "no effect on --loss dice", "--loss", "dice", "--class-weights", "auto");
       await fails(1, "x does not exist", "--resume", "x");
       await fails(1, "neither last.safetensors nor INTERRUPTED", "--resume");
