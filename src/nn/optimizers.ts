@@ -49,6 +49,11 @@ export interface Optimizer {
   ): Tensor | undefined;
   /** Values of the input `optimizer` for the run that makes step number `step`, the first being 1. */
   stepState(learningRate: number, step: number): Float32Array;
+  /**
+   * How far gradients that stay as they are move a parameter in step number `step`, in learning
+   * rates; 1 where the gradient itself decides.
+   */
+  stride(step: number): number;
 }
 
 /** Options of {@linkcode sgd}; all default to 0 and false. */
@@ -204,6 +209,8 @@ function optimizer(rule: Rule, settings: Settings): Optimizer {
     record,
     stepState: (learningRate, step) =>
       Float32Array.of(learningRate, 1 - first ** step, 1 - second ** step, 0, 0, 0, 0, 0),
+    // The mean of squares starts at 0, uncorrected, and momentum adds up.
+    stride: (step) => rule === "rmsprop" ? 1 / ((1 - momentum) * Math.sqrt(1 - second ** step)) : 1,
   };
 }
 

@@ -342,7 +342,9 @@ export class Trainer {
     if (!isLast) return program;
     const { optimizer, average } = this.#options;
     const update = this.#optimizerStep + 1;
-    program.write("optimizer", optimizer.stepState(this.learningRate, update));
+    // Weights that no batch's statistics normalise bear no strides, such as RMSprop's first ones.
+    const stride = this.#frozen ? optimizer.stride(update) : 1;
+    program.write("optimizer", optimizer.stepState(this.learningRate / stride, update));
     if (average) {
       // The first weights are far from what later ones average to, so the memory grows slowly.
       const keep = update === 1 ? 0 : Math.min(average.decay, update / (9 + update));

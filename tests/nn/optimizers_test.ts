@@ -1,5 +1,5 @@
 /** GPU optimizers against the float64 reference, through whole recorded train steps. @module */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { parameterGradients } from "../../src/graph/autograd.ts";
 import { Graph, type Tensor } from "../../src/graph/graph.ts";
@@ -211,6 +211,20 @@ Deno.test("an arena larger than a binding is updated in windows, and only where 
   const expected = [[0, 1280], [1536, 2048], [3584, 1536]];
   assertEquals(windows("optimizer_sgd"), expected);
   assertEquals(windows("gradient_norm"), expected);
+});
+
+Deno.test("the stride of RMSprop is that of its definition, Adam's is 1", () => {
+  const [momentum, alpha] = [0.9, 0.99];
+  const optimizer = rmsprop({ momentum, alpha });
+  assertAlmostEquals(rmsprop({ alpha }).stride(1), 10, 1e-9);
+  let [moved, square] = [0, 0];
+  for (let step = 1; step <= 2000; step++) {
+    square = alpha * square + (1 - alpha);
+    moved = momentum * moved + 1 / Math.sqrt(square);
+    assert(moved < 1.2 * optimizer.stride(step), `${moved} in step ${step}`);
+  }
+  assertAlmostEquals(moved, optimizer.stride(2000), 1e-6);
+  assertEquals([adam().stride(1), adamw().stride(9), sgd({ momentum }).stride(1)], [1, 1, 1]);
 });
 
 Deno.test("optimizers refuse settings that would divide by zero or contradict each other", () => {
