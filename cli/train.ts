@@ -1,6 +1,6 @@
 /** `deno task train`: trains a U-Net on the prepared data. @module */
 
-import { type Dataset, loadDataset } from "../src/data/dataset.ts";
+import { dataCommand, type Dataset, loadDataset } from "../src/data/dataset.ts";
 import { resolveUserPath, shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
@@ -211,7 +211,7 @@ function checkLabelled({ info: { classes }, folder }: Dataset): void {
       `${
         shownPath(folder)
       }: every pixel of the ${split} masks is ignored, so there is nothing to ` +
-        "learn or to score; check the masks and --ignore, and run deno task data again",
+        `learn or to score; check the masks and --ignore, and run ${dataCommand(folder)} again`,
     );
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dataCommand, type Dataset } from "../src/data/dataset.ts";
 import { shownPath } from "../src/data/files.ts";
 import { encodePng } from "../src/data/png_write.ts";
 import { InputError } from "../src/errors.ts";
@@ -64,9 +65,10 @@ export async function dryRun(
   sheet: string,
   { log }: Pick<Context, "log">,
 ): Promise<void> {
-  const { net, scale } = settings;
+  const { dataset, net, scale } = settings;
+  const again = `${dataCommand(dataset.folder)} again`;
   const question = fitQuestion(gpu, settings, data.train);
-  if (!question) throw new InputError("the training split has no images; run deno task data again");
+  if (!question) throw new InputError(`the training split has no images; run ${again}`);
   const { optimizer, shape, step } = question;
   log.info(planLines(planStep(net, optimizer, shape, lowerTarget(gpu), step), gpu).join("\n"));
 
@@ -76,7 +78,7 @@ export async function dryRun(
 
   const rate = settings.schedule(batches.plan(0).length, batches.plan(0).length).learningRate;
   using trainer = openTrainer(gpu, settings, rate);
-  const batch = await firstLabelled(batches);
+  const batch = await firstLabelled(batches, dataset);
   const times: number[] = [];
   const losses: number[] = [];
   // The first step compiles; the second shows what later ones cost.
@@ -106,7 +108,7 @@ export async function dryRun(
   const { sizes } = data.valid;
   const most = Math.max(1, validator.largestBatch(sizes, settings.batchSize));
   const [plan] = planBatches(sizes, most, 0, 0);
-  if (!plan) throw new InputError("the validation split has no images; run deno task data again");
+  if (!plan) throw new InputError(`the validation split has no images; run ${again}`);
   const started = performance.now();
   const scored = await validator.score(await data.valid.batch(plan));
   const info = { ...checkpointInfo(settings), epoch: 0, step: 0 };
@@ -143,14 +145,17 @@ function planLines(plan: ProgramPlan, gpu: Gpu): string[] {
 }
 
 /** The first batch of the first epoch that holds a pixel with a class. */
-async function firstLabelled(batches: TrainingBatches): Promise<TrainingBatch> {
+async function firstLabelled(
+  batches: TrainingBatches,
+  { folder }: Dataset,
+): Promise<TrainingBatch> {
   for (const plan of batches.plan(1)) {
     const batch = await batches.load(plan, 1);
     if (batch.labels.some((label) => label !== IGNORED)) return batch;
   }
   throw new InputError(
     "no training batch holds a pixel with a class: every mask is ignored throughout; check the " +
-      "masks and --ignore, and run deno task data again",
+      `masks and --ignore, and run ${dataCommand(folder)} again`,
   );
 }
 
@@ -173,7 +178,7 @@ export async function overfitOneBatch(
   { log }: Pick<Context, "log">,
 ): Promise<void> {
   using trainer = openTrainer(gpu, settings, learningRate);
-  const batch = await firstLabelled(trainingBatches(settings, data.train));
+  const batch = await firstLabelled(trainingBatches(settings, data.train), settings.dataset);
   log.info(
     `Learning ${batch.batch} image${batch.batch > 1 ? "s" : ""} of ${batch.width} x ` +
       `${batch.height} pixels by heart, in at most ${MOST_STEPS} steps`,

@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
+import { dataCommand, type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
 import { kindOf, type PathKind, shownPath, tablePath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
 import { SampleSource } from "../src/data/samples.ts";
@@ -132,7 +132,10 @@ async function whyUnwritable(folder: string): Promise<string | undefined> {
 function checkSizes(
   { sizes }: SampleSource,
   samples: readonly Sample[],
-  { net: { config: { model } }, scale }: Pick<TrainingSettings, "net" | "scale">,
+  { dataset, net: { config: { model } }, scale }: Pick<
+    TrainingSettings,
+    "dataset" | "net" | "scale"
+  >,
 ): void {
   const smallest = smallestSize(model);
   const at = sizes.findIndex(({ width, height }) => Math.min(width, height) < smallest);
@@ -142,7 +145,7 @@ function checkSizes(
     `${shownPath(sample.image)} is ${size.width} x ${size.height} pixels at scale ${scale}, but ` +
       `${model} needs at least ${smallest} x ${smallest}; ` +
       (scale < 1 ? "use a larger scale (-s), or " : "") +
-      "remove the photo and its mask and run deno task data again",
+      `remove the photo and its mask and run ${dataCommand(dataset.folder)} again`,
   );
 }
 
@@ -204,8 +207,9 @@ export async function openTrainingData(
   if (logs) await checkFolder(logs.runs, "the run's logs", "--runs");
   const values = valueToClass(dataset.info);
   const disk = await PixelCache.open(dataset.folder, scale);
-  const train = await SampleSource.open(dataset.train, scale, values, { disk });
-  const valid = await SampleSource.open(dataset.valid, scale, values, { disk });
+  const { folder } = dataset;
+  const train = await SampleSource.open(dataset.train, scale, values, { disk, folder });
+  const valid = await SampleSource.open(dataset.valid, scale, values, { disk, folder });
   if (!crop) checkSizes(train, dataset.train, settings);
   checkSizes(valid, dataset.valid, settings);
   checkCrop(settings, train);

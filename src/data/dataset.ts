@@ -167,13 +167,18 @@ async function checkFiles(
   }
 }
 
+/** The command that prepares a data folder. */
+export function dataCommand(folder: string): string {
+  return `deno task data${basename(folder) === "data" ? "" : ` --data ${shownPath(folder)}`}`;
+}
+
 async function readInfo(path: string, folder: string): Promise<DatasetInfo> {
-  const option = basename(folder) === "data" ? "" : ` --data ${shownPath(folder)}`;
+  const command = dataCommand(folder);
   if (!await isFile(path)) {
     const state = await isFolder(folder)
       ? `${shownPath(folder)} is not prepared (no ${shownPath(path)})`
       : `no data folder ${shownPath(folder)}`;
-    throw new InputError(`${state}; run deno task data${option} first`);
+    throw new InputError(`${state}; run ${command} first`);
   }
   const text = await readText(path);
   let value: unknown;
@@ -184,13 +189,13 @@ async function readInfo(path: string, folder: string): Promise<DatasetInfo> {
   }
   if (!isInfo(value)) {
     throw new InputError(
-      `${shownPath(path)} is not as deno task data writes it; run deno task data${option} again`,
+      `${shownPath(path)} is not as deno task data writes it; run ${command} again`,
     );
   }
   if (value.version !== DATASET_VERSION) {
     throw new InputError(
       `${shownPath(path)} has version ${value.version}, this program reads ${DATASET_VERSION}; ` +
-        `run deno task data${option} again`,
+        `run ${command} again`,
     );
   }
   return value;

@@ -6,7 +6,7 @@
 import { InputError } from "../errors.ts";
 import type { TrainingBatch } from "../train/trainer.ts";
 import type { Batch, ImageSize } from "../train/batches.ts";
-import type { Sample, ValueMap } from "./dataset.ts";
+import { dataCommand, type Sample, type ValueMap } from "./dataset.ts";
 import { readBytes, readHead, shownPath } from "./files.ts";
 import { decodeMask } from "./mask.ts";
 import { decodePhoto, imageSize, type Photo } from "./photo.ts";
@@ -32,6 +32,8 @@ export interface SampleOptions {
   readonly disk?: PixelCache;
   /** Most bytes of scaled pairs in memory; default 2 GiB. */
   readonly memoryBytes?: number;
+  /** The data folder that they belong to, for advice. */
+  readonly folder?: string;
 }
 
 /** Photos and labels of a split at a scale. */
@@ -43,6 +45,7 @@ export class SampleSource {
   readonly #values: ValueMap;
   readonly #cache = new Map<number, Promise<ScaledPair>>();
   readonly #disk: PixelCache | undefined;
+  readonly #command: string;
   #room: number;
 
   private constructor(
@@ -50,13 +53,14 @@ export class SampleSource {
     sizes: readonly ImageSize[],
     scale: number,
     values: ValueMap,
-    { disk, memoryBytes = DEFAULT_MEMORY_BYTES }: SampleOptions,
+    { disk, memoryBytes = DEFAULT_MEMORY_BYTES, folder = "data" }: SampleOptions,
   ) {
     this.#samples = samples;
     this.sizes = sizes;
     this.#scale = scale;
     this.#values = values;
     this.#disk = disk;
+    this.#command = dataCommand(folder);
     this.#room = memoryBytes;
   }
 
@@ -143,7 +147,7 @@ export class SampleSource {
     if (mask.width !== photo.width || mask.height !== photo.height) {
       throw new InputError(
         `${shownPath(image)} is ${photo.width} x ${photo.height}, but its mask ${name} is ` +
-          `${mask.width} x ${mask.height}; both must have one size, run deno task data again.`,
+          `${mask.width} x ${mask.height}; both must have one size, run ${this.#command} again.`,
       );
     }
     const small = resizeNearest(mask, width, height);

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   explainMemory,
   openTrainingData,
@@ -48,8 +48,8 @@ Deno.test({
 });
 
 /** A run on one photo, which is the validation split, too. */
-function settingsOf(folder: string, image: string): OpenTrainingSettings {
-  const sample = { image, mask: image };
+function settingsOf(folder: string, image: string, mask = image): OpenTrainingSettings {
+  const sample = { image, mask };
   const images = { train: 1, valid: 1, test: 0 };
   const info = { version: 1, classes: [], ignore: null, ignoredPixels: 0, channels: 3 };
   return {
@@ -79,6 +79,26 @@ Deno.test({
       const settings = { ...settingsOf(folder, image), crop: { width: 16, height: 16 } };
       const { message } = await assertRejects(() => openTrainingData(gpu, settings), InputError);
       assertMatch(message, /^A validation image of 640 x 480 pixels at scale 1 .* 8 MiB .* \(-s\)/);
+    }),
+});
+
+Deno.test({
+  name: "a mask of another size than its photo: the advice names the data folder",
+  ignore: !canWrite,
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: () =>
+    inFolder(async (folder) => {
+      using gpu = await requestGpu();
+      for (const [name, width] of [["photo", 16], ["mask", 17]] as const) {
+        const data = new Uint8Array(width * 16);
+        const png = encodePng({ width, height: 16, channels: 1, data });
+        await Deno.writeFile(`${folder}/${name}.png`, png);
+      }
+      const settings = settingsOf(folder, `${folder}/photo.png`, `${folder}/mask.png`);
+      const opened = await openTrainingData(gpu, settings);
+      const { message } = await assertRejects(() => opened.train.pair(0), InputError);
+      assert(message.endsWith(` run deno task data --data ${folder} again.`), message);
     }),
 });
 
