@@ -132,7 +132,10 @@ export async function trainAndSave(
         `${skipped === 1 ? "update was" : "updates were"} left out where gradients overflowed`,
     );
   }
-  if (runLog) log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
+  // A run that ends within its first epoch has none.
+  if (runLog && await isFile(runLog.reportPath)) {
+    log.info(`Curves, scores and images of this run: ${shownPath(runLog.reportPath)}`);
+  }
   return end;
 }
 

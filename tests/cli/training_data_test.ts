@@ -4,6 +4,7 @@ import {
   openTrainingData,
   type OpenTrainingSettings,
 } from "../../cli/training_data.ts";
+import { trainAndSave } from "../../cli/training.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { DeviceError, InputError } from "../../src/errors.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
@@ -13,7 +14,7 @@ import { ReduceOnPlateau } from "../../src/train/schedule.ts";
 import type { PairSource } from "../../src/train/training_batches.ts";
 import { testGpu } from "../ops/harness.ts";
 import { canWrite } from "../support.ts";
-import { inFolder } from "./run_command.ts";
+import { inFolder, namesIn } from "./run_command.ts";
 
 const nothing = () => Promise.reject(new Error("no photo is read"));
 const train: PairSource = {
@@ -51,7 +52,11 @@ Deno.test({
 function settingsOf(folder: string, image: string, mask = image): OpenTrainingSettings {
   const sample = { image, mask };
   const images = { train: 1, valid: 1, test: 0 };
-  const info = { version: 1, classes: [], ignore: null, ignoredPixels: 0, channels: 3 };
+  const classes = ["sky", "road", "tree"].map((name, id) => {
+    const color = [id, id, id] as const;
+    return { id, name, color, value: id, pixels: 256, trainPixels: 256 };
+  });
+  const info = { version: 1, classes, ignore: null, ignoredPixels: 0, channels: 3 };
   return {
     dataset: {
       folder,
@@ -99,6 +104,36 @@ Deno.test({
       const opened = await openTrainingData(gpu, settings);
       const { message } = await assertRejects(() => opened.train.pair(0), InputError);
       assert(message.endsWith(` run deno task data --data ${folder} again.`), message);
+    }),
+});
+
+Deno.test({
+  name: "a run that is stopped within its first epoch names no report, for there is none",
+  ignore: !canWrite,
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: () =>
+    inFolder(async (folder) => {
+      using gpu = await requestGpu();
+      const image = `${folder}/photo.png`;
+      const data = new Uint8Array(16 * 16);
+      await Deno.writeFile(image, encodePng({ width: 16, height: 16, channels: 1, data }));
+      const settings = {
+        ...{ ...settingsOf(folder, image), batchSize: 1, checkpoints: `${folder}/c` },
+        logs: { runs: `${folder}/runs`, options: {} },
+      };
+      const lines: string[] = [];
+      const write = (line: string) => void lines.push(line);
+      const log = { info: write, warn: write, error: write };
+      const opened = await openTrainingData(gpu, settings);
+      const stopped = await trainAndSave(gpu, settings, opened, {
+        log,
+        stopRequested: () => true,
+      });
+      assertEquals(stopped.reason, "interrupted");
+      const [run = ""] = await namesIn(`${folder}/runs`);
+      assert(!(await namesIn(`${folder}/runs/${run}`)).includes("report.html"));
+      assert(!lines.join().includes("report.html"), lines.join("\n"));
     }),
 });
 
