@@ -315,8 +315,9 @@ export const command: Command = defineCommand({
   name: "train",
   summary: "Trains a U-Net on the data that deno task data prepared, checks it on the validation " +
     "split after every epoch and saves checkpoints. With -f, epochs are added to the loaded " +
-    "weights and the optimizer starts fresh; with --resume, a run goes on as if it had never " +
-    "stopped. Ctrl-C saves and says how to go on.",
+    "weights and the optimizer starts fresh; where photos have several sizes, batch norm keeps the " +
+    "loaded statistics and the learning rate is a tenth. With --resume, a run goes on as if it had " +
+    "never stopped. Ctrl-C saves and says how to go on.",
   options,
   gpu: true,
   examples: [

@@ -111,6 +111,7 @@ export async function trainAndSave(
       classes: net.config.classes,
       state,
       saver,
+      loaded: before !== undefined,
       accumulate: settings.accumulate,
       patience: settings.patience,
       timeLimitMs: settings.timeLimitMs,
@@ -181,10 +182,12 @@ function screen(log: Log): RunObserver {
           "(some seconds the first time, cached by the driver later)",
       );
     },
-    freezing() {
+    freezing({ gathering }) {
       log.info(
         "Images have several sizes, so a batch is no fair sample of them: from here on batch norm " +
-          "uses the statistics of the whole training set",
+          `uses the statistics ${
+            gathering ? "of the whole training set" : "that came with the loaded weights"
+          }, and the learning rate is a tenth`,
       );
     },
     epochBegun: begin("train"),

@@ -50,6 +50,8 @@ export interface RunOptions {
   /** Where the run stands; trainer and schedule already do. Changed as it goes on. */
   state: RunState;
   saver: RunSaver;
+  /** Whether the network comes with weights and statistics of an earlier training; default false. */
+  loaded?: boolean | undefined;
   /** Batches whose gradients are averaged for one update; default 1. */
   accumulate?: number | undefined;
   /** Ends the run after so many epochs without a better score; default: never. */
@@ -84,7 +86,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
   events.compiling(shapes.length);
   await clock.wait("compiling", prepare(run, shapes));
   if (state.epoch === state.firstEpoch && state.batch === 0) {
-    state.freezeEpoch = epochToFreeze(state, shapes);
+    state.freezeEpoch = epochToFreeze(run, shapes);
   }
   const end = async (reason: RunEnd["reason"]): Promise<RunEnd> => {
     const ended = { reason, state };
@@ -190,30 +192,28 @@ function limitEpochs(
 /**
  * The epoch from which sets of mixed sizes train with batch-norm statistics of the whole set (see
  * statistics.ts); `null` for sets of one size. The batches' own statistics come first because they
- * make learning fast.
+ * make learning fast; a network that has learnt already would first forget.
  */
 function epochToFreeze(
-  { firstEpoch, lastEpoch }: RunState,
+  { state: { firstEpoch, lastEpoch }, loaded }: Run,
   shapes: readonly ImageSize[],
 ): number | null {
   if (new Set(shapes.map((s) => `${s.height}x${s.width}`)).size < 2) return null;
-  return firstEpoch + 1 + (firstEpoch > 0 ? 0 : Math.ceil((lastEpoch - firstEpoch) / 2));
+  return firstEpoch + 1 + (loaded ? 0 : Math.ceil((lastEpoch - firstEpoch) / 2));
 }
 
 /**
  * Goes on with the statistics of the whole set. That changes what every layer sees, and the
- * optimizer's running moments no longer fit: it starts afresh, with small steps.
+ * optimizer's running moments no longer fit: it starts afresh, with small steps. Loaded weights keep
+ * the statistics that they came with: with others they would be another network.
  */
-async function freezeStatistics({ trainer, batches, state, schedule, events }: Run) {
-  events.freezing();
-  // Loaded weights bring the statistics that they were trained with.
-  if (state.firstEpoch > 0) {
-    trainer.freezeStatistics();
-    return;
+async function freezeStatistics({ trainer, batches, schedule, events, loaded = false }: Run) {
+  events.freezing({ gathering: !loaded });
+  if (!loaded) {
+    await trainer.gatherStatistics(async function* () {
+      for (const plan of batches.plan(0)) yield await batches.plain(plan);
+    }());
   }
-  await trainer.gatherStatistics(async function* () {
-    for (const plan of batches.plan(0)) yield await batches.plain(plan);
-  }());
   trainer.freezeStatistics();
   schedule.restart?.(FROZEN_RATE_FACTOR);
 }

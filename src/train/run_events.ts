@@ -71,8 +71,8 @@ export interface RunEnd {
 export interface RunObserver {
   /** Programs are being compiled; the first time takes seconds. */
   compiling?(shapes: number): void;
-  /** Sizes are mixed: from here on batch norm uses statistics of the whole set. */
-  freezing?(): void;
+  /** Sizes are mixed: from here on batch norm uses statistics to be gathered over the set, or loaded. */
+  freezing?(how: { gathering: boolean }): void;
   /** An epoch begins; `images` are to be trained. */
   epochBegun?(begun: { epoch: number; lastEpoch: number; images: number }): void;
   /** Validation of an epoch begins; `images` are to be predicted. */
@@ -98,7 +98,7 @@ export interface RunObserver {
 export function observeAll(...observers: readonly RunObserver[]): Required<RunObserver> {
   return {
     compiling: (shapes) => observers.forEach((o) => o.compiling?.(shapes)),
-    freezing: () => observers.forEach((o) => o.freezing?.()),
+    freezing: (how) => observers.forEach((o) => o.freezing?.(how)),
     epochBegun: (begun) => observers.forEach((o) => o.epochBegun?.(begun)),
     validationBegun: (begun) => observers.forEach((o) => o.validationBegun?.(begun)),
     advance: (phase, images, loss) => observers.forEach((o) => o.advance?.(phase, images, loss)),

@@ -63,13 +63,16 @@ Deno.test({
       assertEquals(more.code, 0, more.err);
       assertEquals(read(folder, "last").info.epoch, 11);
       assertEquals(read(folder, "last").config.width, 4);
+      // Two sizes: the network keeps the statistics that it knows, and what it has learnt.
+      assertStringIncludes(more.err, "uses the statistics that came with the loaded weights");
+      const score = (name: string) => read(folder, name).info.metrics?.meanIoU ?? NaN;
+      assert(score("last") > score("CP_epoch10") - 0.1, `${score("last")} after -f`);
 
       // Going on from weights that learned nothing must not replace the best.
       const idle = [...SMALL, "-e", "1", "-l", "1e-9"];
       await unet(folder, "train", ...idle, "--checkpoints", "idle");
       const worse = await unet(folder, "train", ...idle, "-f", "idle/last.safetensors");
       assertEquals(worse.code, 0, worse.err);
-      const score = (name: string) => read(folder, name).info.metrics?.meanIoU ?? NaN;
       assert(score("last") < score("best"), `${score("last")} is not worse`);
       assertEquals(read(folder, "best").info, best.info);
 

@@ -12,17 +12,26 @@ import { largestScored, Validator } from "../../src/train/validator.ts";
 
 const IMAGES = 4;
 
-function source(side: number): PairSource {
-  const batch = (images: number) => ({
-    ...{ batch: images, width: side, height: side },
-    pixels: Uint8Array.from({ length: images * side * side * 4 }, (_, i) => (i * 37) % 251),
-    labels: Uint8Array.from({ length: images * side * side }, (_, i) => (i * 7) % 3),
+/** Square photos; image after image takes the next of `sides`. */
+function source(...sides: number[]): PairSource {
+  const sizes = Array.from({ length: IMAGES }, (_, i) => {
+    const side = sides[i % sides.length] ?? 0;
+    return { width: side, height: side };
   });
+  const batch = (indices: readonly number[]) => {
+    const { width, height } = sizes[indices[0] ?? 0] ?? { width: 0, height: 0 };
+    const length = indices.length * width * height;
+    return {
+      ...{ batch: indices.length, width, height },
+      pixels: Uint8Array.from({ length: length * 4 }, (_, i) => (i * 37) % 251),
+      labels: Uint8Array.from({ length }, (_, i) => (i * 7) % 3),
+    };
+  };
   return {
-    sizes: Array.from({ length: IMAGES }, () => ({ width: side, height: side })),
+    sizes,
     length: IMAGES,
-    pair: () => Promise.resolve(batch(1)),
-    batch: ({ indices }) => Promise.resolve(batch(indices.length)),
+    pair: (index) => Promise.resolve(batch([index])),
+    batch: ({ indices }) => Promise.resolve(batch(indices)),
   };
 }
 
@@ -58,5 +67,43 @@ Deno.test({
     assertEquals(end.reason, "done");
     assertEquals(scored, Array.from({ length: IMAGES / fitting }, () => fitting));
     net.store.destroy();
+  },
+});
+
+Deno.test({
+  name: "mixed sizes: statistics are gathered half-way, but a loaded network keeps its own",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using gpu = await requestGpu();
+    const told = async (loaded: boolean, ...sides: number[]) => {
+      const net = new UNet({ classes: 3, width: 4 }, 1);
+      const train = source(...sides);
+      using trainer = new Trainer(gpu, net, { optimizer: sgd(), learningRate: 0.1 });
+      using validator = new Validator(gpu, net, { pool: trainer.pool });
+      const events: unknown[] = [];
+      const state = newRunState({ firstEpoch: 3, epochs: 2 });
+      const statistics = async () =>
+        [...await trainer.parameters()].filter(([name]) => name.includes(".running_")).join();
+      const before = await statistics();
+      await runTraining({
+        ...{ trainer, validator, valid: train, classes: 3, state, loaded },
+        batches: new TrainingBatches(train, { batchSize: IMAGES, seed: 1 }),
+        schedule: new ReduceOnPlateau(0.1),
+        saver: { epoch: () => Promise.resolve([]), interrupted: () => Promise.resolve([]) },
+      }, {
+        freezing: ({ gathering }) => events.push({ gathering }),
+        epochScored: ({ epoch, learningRate }) => {
+          events.push([epoch, Number(learningRate.toPrecision(6))]);
+        },
+      });
+      const kept = await statistics() === before;
+      net.store.destroy();
+      return { events, kept };
+    };
+    const [half, own] = [{ gathering: true }, { gathering: false }];
+    assertEquals(await told(false, 16, 24), { events: [[4, 0.1], half, [5, 0.01]], kept: false });
+    assertEquals(await told(true, 16, 24), { events: [own, [4, 0.01], [5, 0.01]], kept: true });
+    assertEquals(await told(true, 16), { events: [[4, 0.1], [5, 0.1]], kept: false });
   },
 });
