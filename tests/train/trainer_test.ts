@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { requestGpu } from "../../src/gpu/device.ts";
 import { rmsprop } from "../../src/nn/optimizers.ts";
 import { Segmenter } from "../../src/nn/segmenter.ts";
@@ -44,4 +44,26 @@ Deno.test("validation shares the memory of training, and both keep to one budget
   const tight = await epochs({ shared: true, memoryBudgetBytes: apart.plannedBytes });
   assertEquals(tight.results, apart.results);
   assert(tight.heldBytes < apart.plannedBytes, `${tight.heldBytes} of ${apart.plannedBytes} bytes`);
+});
+
+Deno.test("with frozen statistics RMSprop starts with steps no larger than Adam's", async () => {
+  using gpu = await requestGpu();
+  const net = new UNet({ classes: 3, width: 4 }, 1);
+  const [learningRate, momentum] = [0.01, 0.9];
+  using trainer = new Trainer(gpu, net, { optimizer: rmsprop({ momentum }), learningRate });
+  const largestMove = async () => {
+    const before = await trainer.parameters();
+    await trainer.train(batchOf(16, 16));
+    const after = await trainer.parameters();
+    const moves = net.store.trainable.flatMap(({ name }) => {
+      const values = before.get(name) ?? new Float32Array();
+      return Array.from(after.get(name) ?? [], (value, i) => Math.abs(value - (values[i] ?? NaN)));
+    });
+    return Math.max(...moves);
+  };
+  // Ten times the rate, since the mean of squares holds a hundredth of the first one.
+  assertAlmostEquals(await largestMove(), 10 * learningRate, 1e-4);
+  trainer.freezeStatistics();
+  assertAlmostEquals(await largestMove(), (1 - momentum) * learningRate, 1e-4);
+  net.store.destroy();
 });
