@@ -18,7 +18,7 @@ import {
 } from "./files.ts";
 import { IGNORED } from "../train/metrics.ts";
 import { ColourTable } from "./colours.ts";
-import { decodeMask, maskValues, type StoredMask } from "./mask.ts";
+import { maskValues, type StoredMask } from "./mask.ts";
 import type { Rgb } from "./png.ts";
 import { readPairs, readPhotos } from "./tables.ts";
 
@@ -237,12 +237,6 @@ export interface ValueMap {
   toLabels(data: Uint8Array | Uint16Array, name: string): Uint8Array<ArrayBuffer>;
   /** Labels of a decoded mask, whether it holds values or colours. @throws InputError as above */
   labelsOf(mask: StoredMask, name: string): Uint8Array<ArrayBuffer>;
-  /** Decodes a mask file. @throws InputError naming a file that cannot be read, or as above */
-  read(bytes: Uint8Array, name: string): {
-    readonly width: number;
-    readonly height: number;
-    readonly labels: Uint8Array<ArrayBuffer>;
-  };
 }
 
 /** The mapping from masks to class ids of a set. */
@@ -271,10 +265,6 @@ export function valueToClass(
       return labels;
     },
     labelsOf: (mask, name) => map.toLabels(maskValues(mask, table, name).data, name),
-    read(bytes, name) {
-      const mask = decodeMask(bytes, name);
-      return { width: mask.width, height: mask.height, labels: map.labelsOf(mask, name) };
-    },
   };
   return map;
 }

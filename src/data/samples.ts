@@ -143,13 +143,7 @@ export class SampleSource {
       return this.#values.labelsOf(kept, name);
     }
     const mask = decodeMask(await readBytes(path), name);
-    const photo = await sizeOf(image);
-    if (mask.width !== photo.width || mask.height !== photo.height) {
-      throw new InputError(
-        `${shownPath(image)} is ${photo.width} x ${photo.height}, but its mask ${name} is ` +
-          `${mask.width} x ${mask.height}; both must have one size, run ${this.#command} again.`,
-      );
-    }
+    await checkMaskFits(image, mask, name);
     const small = resizeNearest(mask, width, height);
     await this.#disk?.write(entry, small);
     return this.#values.labelsOf(small, name);
@@ -174,6 +168,21 @@ export async function scaledPhoto(
   const scaled = resizeArea(photo, width, height);
   await disk?.write(entry, { ...scaled, kind: "photo" });
   return scaled;
+}
+
+/**
+ * Either may have been replaced since `deno task data` compared them.
+ * @param image looked at by its header only
+ * @param mask as stored, not scaled
+ * @throws {InputError} naming both where their sizes differ.
+ */
+export async function checkMaskFits(image: string, mask: ImageSize, name: string): Promise<void> {
+  const photo = await sizeOf(image);
+  if (mask.width === photo.width && mask.height === photo.height) return;
+  throw new InputError(
+    `${shownPath(image)} is ${photo.width} x ${photo.height}, but its mask ${name} is ` +
+      `${mask.width} x ${mask.height}; both must have one size, run deno task data again`,
+  );
 }
 
 /** Size of a photo, from its first bytes where they tell; EXIF thumbnails may push it further. */

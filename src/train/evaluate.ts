@@ -5,11 +5,12 @@
  */
 import type { Sample, ValueMap } from "../data/dataset.ts";
 import { readBytes, shownPath } from "../data/files.ts";
+import { decodeMask } from "../data/mask.ts";
 import { decodePhoto, type Photo } from "../data/photo.ts";
 import type { PixelCache } from "../data/pixel_cache.ts";
 import { prefetch } from "../data/prefetch.ts";
 import { resizeArea, scaledSize } from "../data/resize.ts";
-import { rgbToRgba, scaledPhoto } from "../data/samples.ts";
+import { checkMaskFits, rgbToRgba, scaledPhoto } from "../data/samples.ts";
 import { InputError, ShapeError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions, Segmenter } from "../nn/segmenter.ts";
 import type { Flips } from "../nn/window_plan.ts";
@@ -74,8 +75,9 @@ interface Truth {
 
 /**
  * Predicts every sample and compares it with its mask.
- * @throws {InputError} naming the file that cannot be read, has no mask, holds a value that is no
- *   class, or does not fit the network or memory.
+ * @throws {InputError} naming the file that cannot be read, has no mask or one of another size, holds a
+ * @throws {InputError} naming the file that cannot be read, has no mask or one of another size,
+ *   holds a value that is no class, or does not fit the network or memory.
  */
 export async function evaluateSamples(
   segmenter: Predictor,
@@ -207,9 +209,8 @@ async function readTruth(
   }
   const name = shownPath(mask);
   const kept = await masks?.read(await masks.entry(mask));
-  if (kept && kept.kind !== "photo") {
-    const { width, height } = kept;
-    return { width, height, labels: valueMap.labelsOf(kept, name) };
-  }
-  return valueMap.read(await readBytes(mask), name);
+  const stored = kept && kept.kind !== "photo" ? kept : decodeMask(await readBytes(mask), name);
+  const { width, height } = stored;
+  await checkMaskFits(image, { width, height }, name);
+  return { width, height, labels: valueMap.labelsOf(stored, name) };
 }

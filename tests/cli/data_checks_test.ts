@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { loadDataset, valueToClass } from "../../src/data/dataset.ts";
+import { decodeMask } from "../../src/data/mask.ts";
 import { decodePng, type PngImage } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { prepareDataset } from "../../src/data/prepare.ts";
@@ -56,7 +57,7 @@ Deno.test(
       assertEquals([info.ignore, info.ignoredPixels, info.maskColors?.length], [2, 96, 3]);
       // What train and evaluate make of it.
       for (const mask of [train[0]?.mask ?? "", test[1]?.mask ?? ""]) {
-        const { labels } = valueToClass(info).read(Deno.readFileSync(mask), mask);
+        const labels = valueToClass(info).labelsOf(decodeMask(Deno.readFileSync(mask), mask), mask);
         assertEquals([...labels.subarray(0, 4)], [0, 1, 255, 0]);
       }
 

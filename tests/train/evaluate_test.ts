@@ -116,6 +116,21 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
       InputError,
       "p.png has no mask",
     );
+    // At this scale both are 4 x 3, and the prediction takes the mask's size either way.
+    await Deno.writeFile(
+      `${folder}/other.png`,
+      encodePng({ width: 9, height: 7, channels: 3, data: new Uint8Array(189) }),
+    );
+    const unlike = [{ image: `${folder}/other.png`, mask: `${folder}/m0.png` }];
+    for (const disk of [undefined, whole]) {
+      await whole.write(await whole.entry(unlike[0]!.mask), wrong);
+      const how = { ...options, alsoAt: [{ scale: 1, ...(disk ? { disk } : {}) }] };
+      await assertRejects(
+        () => evaluateSamples(segmenter, unlike, how),
+        InputError,
+        "m0.png is 8 x 6; both must have one size, run deno task data again",
+      );
+    }
     const failing = { predict: () => Promise.reject(new ShapeError("the network needs more.")) };
     await assertRejects(
       () => evaluateSamples(failing, samples, options),
