@@ -5,6 +5,7 @@
  * @module
  */
 
+import { extname } from "node:path";
 import { UsageError } from "../src/errors.ts";
 import { resolveUserPath } from "../src/data/files.ts";
 
@@ -177,19 +178,32 @@ export function text(
   );
 }
 
+interface Endings {
+  /** The only endings of a file to be written (`.json`), so that a slip overwrites no other. */
+  readonly endings?: readonly string[];
+}
+
 /** A file or folder, made absolute from the folder the user stands in (also the default). */
-export function path(help: string, settings: Common & Sure<string>): Option<string>;
-export function path(help: string, settings?: Common): Option<string | undefined>;
+export function path(help: string, settings: Common & Endings & Sure<string>): Option<string>;
+export function path(help: string, settings?: Common & Endings): Option<string | undefined>;
 export function path(
   help: string,
-  settings: Common & { readonly default?: string } = {},
+  settings: Common & Endings & { readonly default?: string } = {},
 ): Option<string | undefined> {
   return option<string | undefined>(
     "value",
     help,
     "FILE",
     settings,
-    (texts, name) => resolveUserPath(notEmpty(last(texts), name)),
+    (texts, name) => {
+      const typed = last(texts);
+      if (settings.endings?.includes(extname(typed).toLowerCase()) === false) {
+        throw new UsageError(
+          `${name} must end with ${oneOrOther(settings.endings)}, got ${quote(typed)}`,
+        );
+      }
+      return resolveUserPath(notEmpty(typed, name));
+    },
     () => settings.default === undefined ? undefined : resolveUserPath(settings.default),
   );
 }
@@ -276,14 +290,14 @@ function oneOf<C extends string>(
   return (texts, name) => {
     const found = choices.find((item) => item === last(texts));
     if (found === undefined) {
-      throw new UsageError(
-        `${name} must be ${choices.join(", ").replace(/, ([^,]*)$/, " or $1")}, ` +
-          `got ${quote(last(texts))}`,
-      );
+      throw new UsageError(`${name} must be ${oneOrOther(choices)}, got ${quote(last(texts))}`);
     }
     return found;
   };
 }
+
+const oneOrOther = (choices: readonly string[]): string =>
+  choices.join(", ").replace(/, ([^,]*)$/, " or $1");
 
 function notEmpty(item: string, name: string): string {
   if (item === "") throw new UsageError(`${name} needs a value, got an empty one`);

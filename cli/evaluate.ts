@@ -44,7 +44,7 @@ import { keepScaled } from "./scaled_photos.ts";
 const options = {
   model: modelOption,
   split: choice("part of the data set", ["valid", "test", "train"], { default: "valid" }),
-  json: path("write the scores to this file"),
+  json: path("write the scores to this file, .json", { endings: [".json"] }),
   report: path(
     "write a page with the confusion matrix and the worst images, as this file or " +
       "as evaluation.html in this folder",

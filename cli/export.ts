@@ -3,7 +3,6 @@
 import { extname } from "node:path";
 import { shownPath } from "../src/data/files.ts";
 import { UsageError } from "../src/errors.ts";
-import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import { type Checkpoint, encodeSafetensorsCheckpoint } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { withoutConvBias } from "../src/io/conv_bias.ts";
@@ -12,19 +11,7 @@ import { encodePth } from "../src/io/pth_checkpoint.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import { flag, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
-import { modelOption } from "./model.ts";
-
-const options = {
-  model: modelOption,
-  output: path("file to write: .safetensors, .pth or .onnx, by its ending", {
-    short: "o",
-    required: true,
-  }),
-  "drop-bias": flag(
-    "leave out the biases in front of batch norm, which milesial/Pytorch-UNet lacks since 3.0; the " +
-      "running means take them in, so no answer changes",
-  ),
-};
+import { modelOption, writeModel } from "./model.ts";
 
 /** A format by its ending: how it is made and, in Python, read. */
 interface Format {
@@ -47,28 +34,33 @@ const FORMATS: Readonly<Record<string, Format>> = {
   },
 };
 
+const options = {
+  model: modelOption,
+  output: path("file to write: .safetensors, .pth or .onnx, by its ending", {
+    short: "o",
+    required: true,
+    endings: Object.keys(FORMATS),
+  }),
+  "drop-bias": flag(
+    "leave out the biases in front of batch norm, which milesial/Pytorch-UNet lacks since 3.0; the " +
+      "running means take them in, so no answer changes",
+  ),
+};
+
 /** Writes the network and says how to read it. */
 export async function run(
   { model: file, output = "", dropBias }: Values<typeof options>,
   { log }: Context,
 ): Promise<number> {
-  const ending = extname(output).toLowerCase();
-  const format = FORMATS[ending];
-  if (format === undefined) {
-    throw new UsageError(
-      `--output must end with ${
-        Object.keys(FORMATS).join(", ").replace(/, ([^,]*)$/, " or $1")
-      }, ` +
-        `got '${shownPath(output)}'`,
-    );
-  }
+  const format = FORMATS[extname(output).toLowerCase()];
+  if (format === undefined) throw new Error(`no format ends like ${output}, which was let through`);
   if (await isSameFile(file, output)) {
     throw new UsageError(`${shownPath(output)} would overwrite the network itself`);
   }
   const read = await readCheckpointFile(file, "--model");
   const checkpoint = dropBias ? withoutConvBias(read) : read;
   const bytes = format.encode(checkpoint);
-  await writeFileAtomic(output, bytes);
+  await writeModel(output, bytes, log);
   const { config, info } = checkpoint;
   const names = info.classes.map(({ name }) => name).join(", ");
   log.info(
@@ -96,7 +88,8 @@ export const command: Command = defineCommand({
     ".pth (nothing in such a file is run). A .pth holds the state_dict that PyTorch's own " +
     "U-Net of the same names loads. An .onnx takes images [batch, channels, height, width] of any " +
     "size, RGB divided by 255, and gives logits; class names and colours are in its metadata. A " +
-    "network of one class and a sigmoid becomes the two-class network of the same answer.",
+    "network of one class and a sigmoid becomes the two-class network of the same answer. A file that is " +
+    "there already is kept beside it as .backup.",
   options,
   examples: [
     "deno task export -o model.onnx",

@@ -3,10 +3,11 @@
  * @module
  */
 
-import { shownPath } from "../src/data/files.ts";
+import { isFile, readBytes, shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { type Checkpoint, networkOf } from "../src/io/checkpoint.ts";
+import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import type { ImageType } from "../src/graph/layout.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { Segmenter } from "../src/nn/segmenter.ts";
@@ -14,6 +15,7 @@ import { describe } from "../src/nn/unet_spec.ts";
 import type { Flips } from "../src/nn/window_plan.ts";
 import { choice, flag, floats, path } from "./args.ts";
 import type { Context } from "./command.ts";
+import type { Log } from "./log.ts";
 import { checkPrecision, type MostMemory, openGpu } from "./gpu.ts";
 
 /** The scale of the original tool, for checkpoints that do not tell theirs. */
@@ -85,6 +87,19 @@ export async function readModel(file: string): Promise<Checkpoint> {
     );
   }
   return checkpoint;
+}
+
+/**
+ * Writes a network in some format; a file that is there already is kept beside it as `.backup`.
+ * @throws {InputError} naming the file that cannot be written.
+ */
+export async function writeModel(path: string, bytes: Uint8Array, log: Log): Promise<void> {
+  if (await isFile(path)) {
+    const backup = `${path}.backup`;
+    await writeFileAtomic(backup, await readBytes(path));
+    log.info(`The model so far is kept as ${shownPath(backup)}`);
+  }
+  await writeFileAtomic(path, bytes);
 }
 
 /** The scales to use: those asked for, else the checkpoint's, else the original tool's. */

@@ -3,13 +3,13 @@
 import { join } from "node:path";
 import { compareNames, isFile, isFolder, kindOf, readBytes, shownPath } from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
-import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import { encodeSafetensorsCheckpoint } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { type CheckpointSummary, summariseCheckpoint } from "../src/io/checkpoint_summary.ts";
 import { path, positional, positionalPath, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
+import { writeModel } from "./model.ts";
 
 const ENDING = /\.(safetensors|pth?)$/i;
 /** What `promote` writes. */
@@ -51,12 +51,7 @@ async function promote(o: Options, log: Log): Promise<number> {
   const bytes = chosen.format === "safetensors"
     ? await readBytes(chosen.path)
     : encodeSafetensorsCheckpoint(await readCheckpointFile(chosen.path));
-  if (await isFile(target)) {
-    const backup = `${target}.backup`;
-    await writeFileAtomic(backup, await readBytes(target));
-    log.info(`The model so far is kept as ${shownPath(backup)}`);
-  }
-  await writeFileAtomic(target, bytes);
+  await writeModel(target, bytes, log);
   const score = chosen.info.metrics?.meanIoU;
   log.info(
     `${shownPath(chosen.path)}${score === undefined ? "" : `, mean IoU ${score.toFixed(4)},`} is ` +

@@ -257,6 +257,12 @@ Deno.test(
       await refused(["-m", "m.pth"], "m.pth: could not be read as a PyTorch file: it begins like");
       await refused(["-m", "m.safetensors", "--data", "none"], "no data folder none");
 
+      // What a slip would overwrite.
+      const photo = "data/raw/train/images/0.png";
+      const usage = await runCommand(folder, ["evaluate", "-m", "m.safetensors", "--json", photo]);
+      assertStringIncludes(usage.err, `--json must end with .json, got '${photo}'`);
+      assertEquals(usage.code, 2);
+
       const { valid: [first] } = await loadDataset(`${folder}/data`, ["valid"]);
       assert(first?.mask);
       const data = new Uint8Array(PIXELS).fill(77);

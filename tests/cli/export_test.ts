@@ -51,6 +51,10 @@ Deno.test(
         ...["-m", "new/a.pth"],
       );
       await written("less.PTH", "weights = torch.load", "--drop-bias");
+      const before = await Deno.readFile(`${folder}/new/a.pth`);
+      await written("new/a.pth", "weights = torch.load", "--drop-bias");
+      assertEquals(await Deno.readFile(`${folder}/new/a.pth.backup`), before);
+      await Deno.rename(`${folder}/new/a.pth.backup`, `${folder}/new/a.pth`);
       // Nothing is lost on the way, names and colours included.
       assertEquals(await modelAt(`${folder}/new/a.pth`), original);
       assertEquals(await modelAt(`${folder}/b.safetensors`), original);
