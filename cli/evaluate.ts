@@ -11,7 +11,7 @@ import {
 import { shownPath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
 import { InputError } from "../src/errors.ts";
-import { writeFileAtomic } from "../src/io/atomic_file.ts";
+import { checkWritable, writeFileAtomic } from "../src/io/atomic_file.ts";
 import type { Checkpoint } from "../src/io/checkpoint.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import { evaluationPage } from "../src/report/evaluation_page.ts";
@@ -89,11 +89,13 @@ export async function run(
   const dataset = await loadDataset(data, [split]);
   checkClasses(checkpoint, file, dataset);
   const samples = samplesWithMasks(dataset, split, log);
-
+  if (json !== undefined) await checkWritable(dirname(json), "--json");
+  const target = page === undefined ? undefined : pageFile(page);
+  if (target !== undefined) await checkWritable(dirname(target), "--report");
   using model = await Model.open(checkpoint, file, context, { precision });
   const used = scalesOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at ${scalesText(used)}`);
-  const gallery = page === undefined ? undefined : new Gallery(dataset.info.classes.length);
+  const gallery = target === undefined ? undefined : new Gallery(dataset.info.classes.length);
   const photos: ScaledPhotos[] = [];
   for (const scale of used) {
     const disk = await PixelCache.open(data, scale);
@@ -113,8 +115,7 @@ export async function run(
     await writeFileAtomic(json, new TextEncoder().encode(JSON.stringify(report, null, 2) + "\n"));
     log.info(`Scores written to ${shownPath(json)}`);
   }
-  if (page !== undefined && gallery !== undefined) {
-    const target = /\.html?$/i.test(page) ? page : join(page, "evaluation.html");
+  if (target !== undefined && gallery !== undefined) {
     const html = pageOf(evaluation, gallery, report, {
       dataset,
       network: describe(checkpoint.config),
@@ -125,6 +126,9 @@ export async function run(
   }
   return 0;
 }
+
+const pageFile = (page: string): string =>
+  /\.html?$/i.test(page) ? page : join(page, "evaluation.html");
 
 /**
  * A class that is another one to the network would make every score meaningless.

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { shownPath } from "../src/data/files.ts";
 import { UsageError } from "../src/errors.ts";
 import { classColours } from "../src/report/class_colours.ts";
-import { removeStaleTemporaries } from "../src/io/atomic_file.ts";
+import { checkWritable, removeStaleTemporaries } from "../src/io/atomic_file.ts";
 import { NpyFile } from "../src/io/npy_file.ts";
 import type { PredictOptions } from "../src/nn/segmenter.ts";
 import { predictPhoto } from "../src/train/evaluate.ts";
@@ -106,6 +106,7 @@ export async function run(
     await removeStaleTemporaries(folder, { shared: true, ending: ".npy" });
   }
   if (jobs.length === 0) return failed > 0 ? 1 : 0;
+  if (settings.out !== undefined && !nosave) await checkWritable(settings.out, "--out");
 
   const look: ClassLook = {
     names: classes.map(({ name }) => name),

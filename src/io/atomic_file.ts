@@ -3,7 +3,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { shownPath } from "../data/files.ts";
+import { kindOf, shownPath } from "../data/files.ts";
 import { InputError } from "../errors.ts";
 
 /**
@@ -29,6 +29,32 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
   } catch (error) {
     if (temporary !== undefined) await Deno.remove(temporary).catch(() => undefined);
     throw unwritable(path, error);
+  }
+}
+
+/**
+ * Tries whether files can be written into a folder, before anybody computes for them. One that is
+ * missing is not made: then the nearest folder above it must take it.
+ * @param flag The option that named the folder, for the message.
+ * @throws {InputError} naming the option and the folder.
+ */
+export async function checkWritable(folder: string, flag: string): Promise<void> {
+  let there = folder;
+  while (await kindOf(there) === undefined && dirname(there) !== there) there = dirname(there);
+  if (await kindOf(there) !== "folder") {
+    const it = there === folder ? "it" : shownPath(there);
+    throw new InputError(
+      `cannot write into ${flag} ${shownPath(folder)}: ${it} is no folder; name another one`,
+    );
+  }
+  try {
+    const { temporary, file } = await openTemporary(join(there, "test"));
+    file.close();
+    await Deno.remove(temporary);
+  } catch (error) {
+    throw new InputError(
+      `cannot write into ${flag} ${shownPath(folder)}: ${reasonOf(error)}; name another folder`,
+    );
   }
 }
 
@@ -114,12 +140,13 @@ async function removeUnlocked(path: string): Promise<boolean> {
 }
 
 function unwritable(path: string, error: unknown): InputError {
-  const reason = error instanceof Deno.errors.PermissionDenied
-    ? "its permissions forbid it"
-    : error instanceof Deno.errors.NotCapable
-    ? "Deno was started without --allow-write for it"
-    : error instanceof Error
-    ? error.message
-    : String(error);
-  return new InputError(`cannot write ${shownPath(path)}: ${reason}`);
+  return new InputError(`cannot write ${shownPath(path)}: ${reasonOf(error)}`);
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.PermissionDenied) return "its permissions forbid it";
+  if (error instanceof Deno.errors.NotCapable) {
+    return "Deno was started without --allow-write for it";
+  }
+  return error instanceof Error ? error.message : String(error);
 }

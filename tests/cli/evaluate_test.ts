@@ -262,6 +262,13 @@ Deno.test(
       const usage = await runCommand(folder, ["evaluate", "-m", "m.safetensors", "--json", photo]);
       assertStringIncludes(usage.err, `--json must end with .json, got '${photo}'`);
       assertEquals(usage.code, 2);
+      for (const flag of ["--json", "--report"]) {
+        const inFile = flag === "--json" ? ["two.safetensors/s.json"] : ["two.safetensors"];
+        await refused(
+          ["-m", "m.safetensors", flag, ...inFile],
+          `cannot write into ${flag} two.safetensors: it is no folder`,
+        );
+      }
 
       const { valid: [first] } = await loadDataset(`${folder}/data`, ["valid"]);
       assert(first?.mask);

@@ -129,6 +129,11 @@ Deno.test("predict: many photos; what is bad or missing costs only itself; --res
       assertEquals(mask.data, truth(i + 3));
     }
 
+    // What nothing can be written to is told once, before any work.
+    const nowhere = await predict(["-i", "photos", "--out", "m.safetensors"]);
+    assertEquals([nowhere.code, nowhere.err.trimEnd().split("\n").length], [1, 1], nowhere.err);
+    assertStringIncludes(nowhere.err, "cannot write into --out m.safetensors: it is no folder");
+
     // A mask that is there is left as it is, whatever it holds.
     await Deno.writeTextFile(`${folder}/masks/2.png`, "mine");
     await Deno.remove(`${folder}/masks/5.png`);

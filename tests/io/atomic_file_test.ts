@@ -1,6 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
-import { removeStaleTemporaries, writeFileAtomic } from "../../src/io/atomic_file.ts";
+import {
+  checkWritable,
+  removeStaleTemporaries,
+  writeFileAtomic,
+} from "../../src/io/atomic_file.ts";
 import { inFolder, namesIn } from "../cli/run_command.ts";
 import { canRead, canWrite } from "../support.ts";
 
@@ -31,6 +35,22 @@ Deno.test(
       assertEquals(await namesIn(folder), [...others, ".folder.7.tmp", ".locked.7.tmp"].sort());
     }),
 );
+
+Deno.test("whether a folder can be written to is told before there is anything to write", {
+  ignore,
+}, () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/file`, "mine");
+    for (const inside of ["", "/new", "/new/one"]) await checkWritable(folder + inside, "--out");
+    assertEquals(await namesIn(folder), ["file"]);
+    for (const inside of ["file", "file/new"]) {
+      await assertRejects(
+        () => checkWritable(`${folder}/${inside}`, "--out"),
+        InputError,
+        `cannot write into --out ${folder}/${inside}: `,
+      );
+    }
+  }));
 
 Deno.test(
   "where other machines write, too, only age tells",
