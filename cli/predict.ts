@@ -23,7 +23,7 @@ import {
   ttaOptions,
 } from "./model.ts";
 import { FIGURE_FOLDER } from "./predict_figures.ts";
-import { type Job, planJobs, unfinished } from "./predict_files.ts";
+import { checkOverwritten, type Job, planJobs, unfinished } from "./predict_files.ts";
 import { handsFor } from "./predict_hands.ts";
 import { type Spent, throughStages } from "./predict_pipeline.ts";
 import { shardOf, shareOf } from "./predict_shard.ts";
@@ -100,6 +100,7 @@ export async function run(
   for (const { message } of planned.problems) log.error(message);
   let failed = planned.problems.length;
   const jobs = await ownJobs(planned.jobs, settings, log);
+  await checkOverwritten(jobs);
   // A killed run leaves half of a large array behind; shares of a run may write from other machines.
   const arrays = jobs.flatMap(({ outputs: { probabilities } }) => probabilities ?? []);
   for (const folder of new Set(arrays.map((path) => dirname(path)))) {

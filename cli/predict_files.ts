@@ -5,7 +5,8 @@
  */
 
 import { basename, dirname, extname, join } from "node:path";
-import { isFile, isFolder, listFiles, shownPath, stem } from "../src/data/files.ts";
+import { isFile, isFolder, listFiles, readHead, shownPath, stem } from "../src/data/files.ts";
+import { isIndexedPng, isPng, PNG_KIND_BYTES } from "../src/data/png_chunks.ts";
 import { PHOTO_ENDINGS } from "../src/data/scan.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { resolveUserPath } from "./args.ts";
@@ -189,6 +190,22 @@ async function checkOutputs(jobs: readonly Job[]): Promise<void> {
       }
       taken.set(real, input);
     }
+  }
+}
+
+/**
+ * A name that was mistyped may be that of any photo; masks of earlier runs are indexed PNGs.
+ * @throws {UsageError} naming the first other PNG that a mask would overwrite.
+ */
+export async function checkOverwritten(jobs: readonly Job[]): Promise<void> {
+  for (const { outputs: { mask } } of jobs) {
+    if (mask === undefined || !await isFile(mask)) continue;
+    const head = await readHead(mask, PNG_KIND_BYTES);
+    if (!isPng(head) || isIndexedPng(head)) continue;
+    throw new UsageError(
+      `the mask ${shownPath(mask)} would overwrite a PNG that is no mask of predict's (those are ` +
+        "indexed); remove it, or give another name or folder",
+    );
   }
 }
 

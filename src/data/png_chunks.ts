@@ -45,6 +45,14 @@ export function isPng(bytes: Uint8Array): boolean {
   return PNG_SIGNATURE.every((byte, i) => bytes[i] === byte);
 }
 
+/** As many bytes of a PNG tell its kind. */
+export const PNG_KIND_BYTES = 26;
+
+/** Whether `bytes` start like a PNG whose pixels are indices of a palette. */
+export function isIndexedPng(bytes: Uint8Array): boolean {
+  return isPng(bytes) && bytes[25] === 3;
+}
+
 /** The error for a damaged file. */
 export function damaged(name: string, found: string): InputError {
   return new InputError(

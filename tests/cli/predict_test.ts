@@ -230,6 +230,7 @@ Deno.test(
           [["-i", "a.png", "b.png", "-o", "x.png", "link.png"], "link.png would overwrite a photo"],
           [["-i", "a.png", "--out", "."], "a.png would overwrite a photo"],
           [["-i", "images/c.png", "--out", "masks"], "masks/c.png would overwrite the true one"],
+          [["-i", "a.png", "-o", "images/c.png"], "images/c.png would overwrite a PNG that is no"],
           [["-i", "a.png", "b.png", "-o", "x.png"], "names 1 mask, but --input gives 2 photos"],
           [["-i", "a.png", "b.png", "-o", "x.png", "x.png"], "would both be x.png"],
           [["-i", "a.png", "-o", "x.jpg"], "'x.jpg' does not end with .png"],
