@@ -6,6 +6,7 @@ import { InputError, UsageError } from "../src/errors.ts";
 import { encodeSafetensorsCheckpoint } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { type CheckpointSummary, summariseCheckpoint } from "../src/io/checkpoint_summary.ts";
+import { BEST_IMAGES_FILE } from "../src/train/best_images.ts";
 import { path, positional, positionalPath, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import type { Log } from "./log.ts";
@@ -132,7 +133,7 @@ async function filesBelow(folder: string, depth: number): Promise<string[]> {
     if (name.startsWith(".")) continue;
     const inside = join(folder, name);
     if (isDirectory && depth > 0) files.push(...await filesBelow(inside, depth - 1));
-    else if (!isDirectory && ENDING.test(name)) files.push(inside);
+    else if (!isDirectory && ENDING.test(name) && name !== BEST_IMAGES_FILE) files.push(inside);
   }
   return files.sort(compareNames);
 }

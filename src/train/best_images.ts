@@ -18,7 +18,8 @@ export interface EpochImages {
   readonly gallery: Gallery;
 }
 
-const FILE = "best_images.safetensors";
+/** The file in a run's folder. */
+export const BEST_IMAGES_FILE = "best_images.safetensors";
 /** Key of the JSON in the file's metadata. */
 const ABOUT = "images";
 
@@ -63,7 +64,7 @@ export async function writeBestImages(
   const file = encodeSafetensors([["confusion", confusion], ...tensors], {
     [ABOUT]: JSON.stringify(about),
   });
-  await writeFileAtomic(join(folder, FILE), file);
+  await writeFileAtomic(join(folder, BEST_IMAGES_FILE), file);
 }
 
 /**
@@ -74,7 +75,7 @@ export async function readBestImages(
   folder: string,
   classes: number,
 ): Promise<EpochImages | undefined> {
-  const path = join(folder, FILE);
+  const path = join(folder, BEST_IMAGES_FILE);
   if (!await isFile(path)) return undefined;
   try {
     return parse(await readBytes(path), shownPath(path), classes);

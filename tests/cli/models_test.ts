@@ -2,6 +2,9 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { decodeCheckpoint } from "../../src/io/checkpoint.ts";
 import { decodeModel } from "../../src/io/decode_model.ts";
 import { encodePth } from "../../src/io/pth_checkpoint.ts";
+import { Gallery } from "../../src/report/gallery.ts";
+import { writeBestImages } from "../../src/train/best_images.ts";
+import { ConfusionMatrix } from "../../src/train/metrics.ts";
 import { encodeZip } from "../../src/io/zip_write.ts";
 import { goldenPths } from "../golden/load_pth.ts";
 import { inFolder, namesIn, noProcesses, runCommand } from "./run_command.ts";
@@ -30,6 +33,11 @@ Deno.test({
       Deno.writeFileSync(`${folder}/runs/one/checkpoints/best.safetensors`, other);
       Deno.writeFileSync(`${folder}/checkpoints/cut.safetensors`, best.slice(0, -9));
       Deno.writeTextFileSync(`${folder}/checkpoints/text.safetensors`, "no checkpoint at all");
+      await writeBestImages(`${folder}/runs/one`, {
+        epoch: 3,
+        matrix: new ConfusionMatrix(3),
+        gallery: new Gallery(3),
+      });
       const listed = await models();
       assertEquals(listed.code, 0, listed.err);
       const lines = listed.out.trimEnd().split("\n").slice(2);
@@ -39,6 +47,7 @@ Deno.test({
         ["runs/one/checkpoints/best.safetensors", "0.5500", "0.5000", "-", "3"],
         ["checkpoints/last.safetensors", "0.4000", "0.5000", "-", "9"],
       ]);
+      assertEquals(listed.err.trimEnd().split("\n").length, 2, "what a run keeps is no checkpoint");
       assertStringIncludes(lines[0] ?? "", "3: ground, roof, tree");
       for (const name of ["cut", "text"]) {
         assertStringIncludes(listed.err, `checkpoints/${name}.safetensors is no checkpoint`);
