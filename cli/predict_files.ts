@@ -7,17 +7,11 @@
 import { basename, dirname, extname, join } from "node:path";
 import { isFile, isFolder, listFiles, readHead, shownPath, stem } from "../src/data/files.ts";
 import { isIndexedPng, isPng, PNG_KIND_BYTES } from "../src/data/png_chunks.ts";
-import { PHOTO_ENDINGS } from "../src/data/scan.ts";
+import { isPhotoName, OUTPUT_SUFFIX, PHOTO_ENDINGS } from "../src/data/scan.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { resolveUserPath } from "./args.ts";
 import { isPattern, matchingFiles } from "./glob.ts";
 import { figureNames } from "./predict_figures.ts";
-
-/** What stands between a photo's name and `.png` in its mask's, where no name was given. */
-const OUTPUT_SUFFIX = "_OUT";
-
-/** Stems of what an earlier run may have left beside its photos. */
-const OWN_OUTPUT = new RegExp(`${OUTPUT_SUFFIX}(_color|_overlay)?$`);
 
 /** The files that belong to a photo, as absolute paths; those that are not wanted are missing. */
 export interface Outputs {
@@ -147,9 +141,7 @@ async function expand(typed: string): Promise<string[]> {
 }
 
 function photosAmong(files: readonly string[], shown: string): string[] {
-  const photos = files.filter((file) =>
-    PHOTO_ENDINGS.includes(extname(file).toLowerCase()) && !OWN_OUTPUT.test(stem(file))
-  );
+  const photos = files.filter(isPhotoName);
   if (photos.length > 0) return photos;
   throw new InputError(`no photo in ${shown}; photos end with ${PHOTO_ENDINGS.join(", ")}`);
 }

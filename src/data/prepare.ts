@@ -106,7 +106,7 @@ export async function prepareDataset(
   if (!await isFolder(testFolder)) {
     reporter.info(`no ${shownPath(testFolder)}, so no test photos`);
   }
-  const testFiles = await findTestPhotos(testFolder);
+  const testFiles = await findTestPhotos(testFolder, noting);
   bad.add(testFiles.problems);
   const testMasks = await findTestMasks(join(raw, "test", "masks"), testFiles.files);
   for (const warning of testMasks.warnings) noting.warn(warning);

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { basename, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { InputError } from "../errors.ts";
 import { few } from "./classes.ts";
 import { masksOf } from "./dataset.ts";
-import { isFile, isFolder, listFiles, shownPath, stem } from "./files.ts";
+import { isFile, isFolder, listFiles, type Listing, shownPath, stem } from "./files.ts";
 
 /** Tells the user how it goes. */
 export interface Reporter {
@@ -29,6 +29,16 @@ export interface Problem {
 /** Endings of files that are read as photos. */
 export const PHOTO_ENDINGS: readonly string[] = [".jpg", ".jpeg", ".png"];
 
+/** What stands between a photo's name and `.png` in the name of a mask that `predict` chose. */
+export const OUTPUT_SUFFIX = "_OUT";
+
+const OWN_OUTPUT = new RegExp(`${OUTPUT_SUFFIX}(_color|_overlay)?$`);
+
+/** Whether a file is called like a photo, and not like what `predict` leaves beside one. */
+export function isPhotoName(file: string): boolean {
+  return PHOTO_ENDINGS.includes(extname(file).toLowerCase()) && !OWN_OUTPUT.test(stem(file));
+}
+
 /** Files that were found. */
 export interface Found<T> {
   readonly files: readonly T[];
@@ -48,7 +58,7 @@ export async function findPhotos(
   if (!await isFolder(folder)) {
     throw new InputError(`no ${shownPath(folder)} folder${await whatToDo(folder, data, raw)}`);
   }
-  const { files, others } = await listFiles(folder, PHOTO_ENDINGS);
+  const { files, others } = await photosIn(folder, reporter);
   if (files.length === 0) {
     throw new InputError(
       `${shownPath(folder)} holds no photos; put .jpg or .png files there` +
@@ -62,9 +72,19 @@ export async function findPhotos(
 }
 
 /** Photos of a folder of test photos; none where it is missing. */
-export async function findTestPhotos(folder: string): Promise<Found<string>> {
+export async function findTestPhotos(folder: string, reporter: Reporter): Promise<Found<string>> {
   if (!await isFolder(folder)) return { files: [], problems: [] };
-  return firstOfName((await listFiles(folder, PHOTO_ENDINGS)).files);
+  return firstOfName((await photosIn(folder, reporter)).files);
+}
+
+/** Photos of a folder, without what `predict` left among them, and names of other files. */
+async function photosIn(folder: string, reporter: Reporter): Promise<Listing> {
+  const { files, others } = await listFiles(folder, PHOTO_ENDINGS);
+  const outputs = files.filter((file) => !isPhotoName(file)).map((file) => basename(file));
+  if (outputs.length > 0) {
+    reporter.warn(`left out of ${shownPath(folder)}, named as predict's masks: ${few(outputs, 3)}`);
+  }
+  return { files: files.filter(isPhotoName), others };
 }
 
 /** The masks of test photos by name, with a warning about each file that is none of theirs. */

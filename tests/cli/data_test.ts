@@ -15,7 +15,15 @@ Deno.test(
   () =>
     inFolder(async (folder) => {
       writeSet(folder);
+      // What predict leaves beside photos.
+      for (const name of ["test/images/t0_OUT.png", "train/images/p0_OUT_overlay.png"]) {
+        await Deno.writeFile(`${folder}/data/raw/${name}`, grayPng(() => 0));
+      }
       const { code, out, err } = await unet(folder, "data");
+      assertStringIncludes(
+        err,
+        "left out of data/raw/test/images, named as predict's masks: t0_OUT",
+      );
       assertEquals([code, out], [0, ""], err);
       assertStringIncludes(err, "-INFO - 6 images for training, 2 for validation, 2 for testing");
       const all = lines(await Deno.readTextFile(`${folder}/data/interim/df_data.csv`));
