@@ -4,14 +4,17 @@
  */
 
 import { join, parse } from "node:path";
-import { compareNames, isFile, isFolder } from "../src/data/files.ts";
+import { compareNames, entriesOf, isFile, isFolder } from "../src/data/files.ts";
 
 /** Whether a path has places to fill in. */
 export function isPattern(path: string): boolean {
   return /[*?]/.test(path);
 }
 
-/** The files that a pattern names, in order; hidden ones only where it says so. */
+/**
+ * The files that a pattern names, in order; hidden ones only where it says so.
+ * @throws InputError naming a folder that cannot be read.
+ */
 export async function matchingFiles(pattern: string): Promise<string[]> {
   const { root } = parse(pattern);
   const parts = pattern.slice(root.length).split(/[\\/]+/).filter((part) => part !== "");
@@ -24,7 +27,7 @@ async function match(path: string, parts: readonly string[]): Promise<string[]> 
   if (!isPattern(part)) return await match(join(path, part), rest);
   if (!await isFolder(path)) return [];
   const found: string[] = part === "**" ? await match(path, rest) : [];
-  for await (const { name, isDirectory } of Deno.readDir(path)) {
+  for (const { name, isDirectory } of await entriesOf(path)) {
     if (name.startsWith(".") && !part.startsWith(".")) continue;
     const inside = join(path, name);
     if (part === "**") {

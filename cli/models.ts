@@ -1,7 +1,15 @@
 /** `deno task models`: which networks there are, and which is the best. @module */
 
 import { join } from "node:path";
-import { compareNames, isFile, isFolder, kindOf, readBytes, shownPath } from "../src/data/files.ts";
+import {
+  compareNames,
+  entriesOf,
+  isFile,
+  isFolder,
+  kindOf,
+  readBytes,
+  shownPath,
+} from "../src/data/files.ts";
 import { InputError, UsageError } from "../src/errors.ts";
 import { encodeSafetensorsCheckpoint } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
@@ -129,7 +137,7 @@ async function summaries(files: readonly string[], log: Log): Promise<Checkpoint
 async function filesBelow(folder: string, depth: number): Promise<string[]> {
   if (!await isFolder(folder)) return [];
   const files: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+  for (const { name, isDirectory } of await entriesOf(folder)) {
     if (name.startsWith(".")) continue;
     const inside = join(folder, name);
     if (isDirectory && depth > 0) files.push(...await filesBelow(inside, depth - 1));

@@ -65,18 +65,23 @@ export async function isFile(file: string): Promise<boolean> {
   return await kindOf(file) === "file";
 }
 
+/** What lies in `folder`, in no order. @throws InputError naming a folder that cannot be read. */
+export async function entriesOf(folder: string): Promise<Deno.DirEntry[]> {
+  try {
+    return await Array.fromAsync(Deno.readDir(folder));
+  } catch (error) {
+    throw unreadable(shownPath(folder), error);
+  }
+}
+
 /** Lists the files of `folder` whose lower-case ending is among `endings` (`.png`). */
 export async function listFiles(folder: string, endings: readonly string[]): Promise<Listing> {
   const files: string[] = [];
   const others: string[] = [];
-  try {
-    for await (const entry of Deno.readDir(folder)) {
-      if (entry.isDirectory || entry.name.startsWith(".") || entry.name === "Thumbs.db") continue;
-      if (endings.includes(extname(entry.name).toLowerCase())) files.push(join(folder, entry.name));
-      else others.push(entry.name);
-    }
-  } catch (error) {
-    throw unreadable(shownPath(folder), error);
+  for (const entry of await entriesOf(folder)) {
+    if (entry.isDirectory || entry.name.startsWith(".") || entry.name === "Thumbs.db") continue;
+    if (endings.includes(extname(entry.name).toLowerCase())) files.push(join(folder, entry.name));
+    else others.push(entry.name);
   }
   return { files: files.sort(compareNames), others: others.sort(compareNames) };
 }

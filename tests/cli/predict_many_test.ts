@@ -1,11 +1,17 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { shardOf, shareOf } from "../../cli/predict_shard.ts";
 import { nameKey } from "../../cli/predict_files.ts";
 import { matchingFiles } from "../../cli/glob.ts";
 import { readMask } from "../../src/data/mask.ts";
 import { decodePng } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
-import { UsageError } from "../../src/errors.ts";
+import { InputError, UsageError } from "../../src/errors.ts";
 import { inFolder, namesIn, noProcesses, runCommand } from "./run_command.ts";
 import { CLASSES, tinyCheckpoint } from "./tiny_model.ts";
 
@@ -232,4 +238,17 @@ Deno.test("patterns: names, folders, any depth", { ignore }, () =>
     assertEquals(await find("*.jpg"), ["q.jpg"]);
     assertEquals(await find("nowhere/*.jpg"), []);
     assertEquals(await find("*"), ["q.jpg"]);
+
+    // Permissions would not keep root out.
+    const { readDir } = Deno;
+    Deno.readDir = (path) => {
+      if (!String(path).endsWith("/b")) return readDir(path);
+      throw new Deno.errors.PermissionDenied("Permission denied (os error 13): readdir");
+    };
+    try {
+      const says = "a/b: its permissions forbid it";
+      await assertRejects(() => find("a/**/*.png"), InputError, says);
+    } finally {
+      Deno.readDir = readDir;
+    }
   }));
