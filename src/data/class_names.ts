@@ -102,16 +102,43 @@ function fromLabelMap(text: string, file: string): ClassNames {
   return { file, names, colours };
 }
 
-function fromCsv(text: string, file: string): ClassNames {
-  let rows: string[][];
+/** What a column of names is called. */
+const CALLED = ["name", "class", "label"];
+
+/** Spreadsheets write semicolons where a comma is part of numbers, and tabs when they are asked to. */
+const SEPARATORS = [",", ";", "\t"];
+
+/**
+ * The rows, by the separator that makes sense of the first one: as a header, or as a name and a
+ * colour. A file of names alone has none.
+ */
+function rowsOf(text: string, file: string): string[][] {
+  const start = lines(text).find((line) => line !== "") ?? "";
+  const possible = SEPARATORS.filter((separator) => start.includes(separator));
+  const makesSense = (separator: string) => {
+    const cells = start.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
+    return cells.some((cell) => CALLED.includes(cell.toLowerCase())) ||
+      cells.length > 3 && cells.slice(1, 4).every((cell) => /^\d+$/.test(cell));
+  };
+  const told = possible.find(makesSense);
+  if (told === undefined && possible.some((separator) => separator !== ",")) {
+    throw new InputError(
+      `cannot tell what separates the columns of ${file}, which begins with '${start}'; write ` +
+        "name,r,g,b as its first line, or names alone into a .txt file",
+    );
+  }
   try {
-    rows = parse(text).map((row) => row.map((cell) => cell.trim()));
+    return parse(text, { separator: told ?? "," }).map((row) => row.map((cell) => cell.trim()));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new InputError(`cannot read ${file} as name,r,g,b rows: ${reason}`);
   }
+}
+
+function fromCsv(text: string, file: string): ClassNames {
+  const rows = rowsOf(text, file);
   const header = (rows[0] ?? []).map((cell) => cell.toLowerCase());
-  const called = ["name", "class", "label"].find((word) => header.includes(word));
+  const called = CALLED.find((word) => header.includes(word));
   const columns = called === undefined ? ["name", "r", "g", "b"] : header;
   const body = called === undefined ? rows : rows.slice(1);
   if (body.length === 0) throw new InputError(`${file} names no class; write name,r,g,b rows`);

@@ -36,7 +36,7 @@ export function colourTable(
     const colours = first.facts.counts.map(([value]) => shownColour(value));
     throw new InputError(
       `${coloured.length} of ${masks.length} masks hold colours, such as ${few(colours, 3)} in ` +
-        `${first.name}, and no table says which classes they are; put a class_dict.csv ` +
+        `${first.name}, and ${names.file} gives the classes no colours; put a class_dict.csv ` +
         "(name,r,g,b) or CVAT's labelmap.txt beside the labels, or name one with --classes",
     );
   }

@@ -20,6 +20,9 @@ const TABLES: Record<string, string> = {
   "class.csv": "class,r,g,b\nroad,128,64,128\nsky,70,130,180\n",
   "more.csv": "id,name,red,green,blue,note\n7,road,128,64,128,x\n8,sky,70,130,180,\n",
   "bare.csv": "road,128,64,128\nsky,70,130,180\n",
+  "excel.csv": '"name";"r";"g";"b"\r\nroad;128;64;128\r\nsky;70;130;180\r\n',
+  "tabs.csv": "road\t128\t64\t128\nsky\t70\t130\t180\n",
+  "note.csv": "name,r,g,b,a; b\nroad,128,64,128,1; 2\nsky,70,130,180,\n",
   "labelmap.txt": "# label:color_rgb:parts:actions\nroad:128,64,128::\nsky:70,130,180:a,b:\n\n",
 };
 
@@ -36,6 +39,9 @@ Deno.test(
       }
       await Deno.writeTextFile(`${folder}/names.csv`, "name\nroad\nsky\n");
       assertEquals((await readClassNames(`${folder}/names.csv`)).colours, undefined);
+      await Deno.writeTextFile(`${folder}/labels.txt`, "name;r\nroad, wet\n");
+      const plain = await readClassNames(`${folder}/labels.txt`);
+      assertEquals(plain.names, ["name;r", "road, wet"]);
     }),
 );
 
@@ -49,6 +55,10 @@ Deno.test(
         ["b.csv", "name,r,g,b\nroad,1,2,256\n", ["line 2 of", "from 0 to 255"]],
         ["c.csv", "name,r,g,b\nroad,1,2,3\nsky,,,\n", ["colours to some classes only"]],
         ["d.csv", "name,r,g,b\n,1,2,3\n", ["line 2 of", "no name"]],
+        ["g.csv", "road;sky\nsky;road\n", [
+          "what separates",
+          "g.csv, which begins with 'road;sky'",
+        ]],
         ["e.txt", "# label:color_rgb:parts:actions\nroad:1,2::\n", ["line 2 of", "e.txt", "1,2"]],
         ["f.txt", "# label:color_rgb:parts:actions\n:1,2,3::\n", ["line 2 of", "no name"]],
       ];
