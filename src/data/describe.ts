@@ -150,6 +150,23 @@ export function classLines(
   ];
 }
 
+/**
+ * Cameras of 10 to 14 bits leave the upper part of 16 unused, and rounding to 8 takes most of the rest.
+ * Where any photo of the set goes beyond the lower half, they were stretched.
+ */
+function dimPhotos(photos: readonly (Pair | TestPhoto)[]): string[] {
+  const deep = photos.filter(({ photoFacts: { largest } }) => largest !== undefined);
+  const most = Math.max(...deep.map(({ photoFacts: { largest = 0 } }) => largest));
+  if (deep.length === 0 || most > 127) return [];
+  const share = (100 * most / 255).toFixed(most < 26 ? 1 : 0);
+  return [
+    `${deep.length} of ${photos.length} photos have 16 bits a sample, but use only ${share} % of ` +
+    `their range (${few(deep.map(({ photo }) => photo).sort(), 3)}), of which ${most + 1} of 256 ` +
+    "levels are left when they are rounded to 8 bits; stretch them to the full range first, all by " +
+    "the same factor",
+  ];
+}
+
 /** What a user should know about a set that can be used. */
 export function warningsAbout(
   { train, valid, test, decision: { classes }, ignore }: SplitSet,
@@ -192,6 +209,7 @@ export function warningsAbout(
         "the mask was drawn on the turned photo; look in the report whether it fits",
     );
   }
+  warnings.push(...dimPhotos([...all, ...test]));
   if (ignore !== undefined && pixelsOf([...all, ...test], ignore) === 0) {
     warnings.push(`no mask holds ${ignore}, the value to ignore`);
   }

@@ -10,7 +10,7 @@ import { tablePath } from "./files.ts";
 import type { MaskFacts, PhotoFacts } from "./pair_job.ts";
 
 /** Changes whenever what is found in a file, or what counts as damaged, does. */
-const FACTS_VERSION = 1;
+const FACTS_VERSION = 2;
 
 interface Known {
   readonly size: number;

@@ -28,6 +28,8 @@ export interface PhotoFacts {
   readonly sums: Rgb;
   /** Sum of their squares. */
   readonly squares: Rgb;
+  /** Where the file has 16 bits a sample: the largest one, rounded to 8 bits like all of them. */
+  readonly largest?: number;
 }
 
 /** What a mask holds. */
@@ -103,7 +105,7 @@ async function orProblem<T>(work: () => Promise<T>): Promise<T | { problem: stri
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 function factsOfPhoto(bytes: Uint8Array, { width, height, data }: Photo, name: string): PhotoFacts {
-  const { orientation, format } = photoHeader(bytes, name);
+  const { orientation, format, bitDepth } = photoHeader(bytes, name);
   let [red, green, blue, red2, green2, blue2] = [0, 0, 0, 0, 0, 0];
   for (let i = 0; i < data.length; i += 3) {
     const [r, g, b] = [data[i]!, data[i + 1]!, data[i + 2]!];
@@ -122,7 +124,14 @@ function factsOfPhoto(bytes: Uint8Array, { width, height, data }: Photo, name: s
     hash: hashOf(bytes),
     sums: [red, green, blue],
     squares: [red2, green2, blue2],
+    ...(bitDepth === 16 ? { largest: largestOf(data) } : {}),
   };
+}
+
+function largestOf(data: Uint8Array): number {
+  let largest = 0;
+  for (const sample of data) if (sample > largest) largest = sample;
+  return largest;
 }
 
 function factsOfMask(bytes: Uint8Array, mask: StoredMask, name: string): MaskFacts {

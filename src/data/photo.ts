@@ -86,6 +86,8 @@ export interface PhotoHeader {
   readonly height: number;
   readonly orientation: Orientation;
   readonly format: "PNG" | "JPEG";
+  /** Bits a sample. */
+  readonly bitDepth: number;
 }
 
 /**
@@ -100,9 +102,8 @@ export function photoHeader(bytes: Uint8Array, name: string): PhotoHeader {
   const header = jpegHeader(bytes);
   if (!header) throw badJpeg(name, "its JPEG header holds no size");
   const { width, height, orientation } = header;
-  return swapsSides(orientation)
-    ? { width: height, height: width, orientation, format: "JPEG" }
-    : { width, height, orientation, format: "JPEG" };
+  const [w, h] = swapsSides(orientation) ? [height, width] : [width, height];
+  return { width: w, height: h, orientation, format: "JPEG", bitDepth: 8 };
 }
 
 /**

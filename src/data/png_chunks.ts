@@ -142,22 +142,22 @@ function chunkOrientation({ type, intact, data }: Chunk): Orientation | undefine
 }
 
 /**
- * Width and height, as they are seen after the turn that EXIF notes, and that turn, from what stands
- * before a PNG's pixel data.
+ * Width and height, as they are seen after the turn that EXIF notes, that turn, and bits a sample,
+ * from what stands before a PNG's pixel data.
  * @param name The file's name, for messages.
  * @throws {InputError} When it is no PNG, its header is damaged, or `bytes` end before the pixels.
  */
 export function pngSize(
   bytes: Uint8Array,
   name: string,
-): { width: number; height: number; orientation: Orientation } {
+): { width: number; height: number; orientation: Orientation; bitDepth: number } {
   const all = chunks(bytes, name, "IDAT");
-  const { width, height } = parseHeader(all.next().value ?? undefined, name);
+  const { width, height, bitDepth } = parseHeader(all.next().value ?? undefined, name);
   let orientation: Orientation = 1;
   for (const chunk of all) orientation = chunkOrientation(chunk) ?? orientation;
   return swapsSides(orientation)
-    ? { width: height, height: width, orientation }
-    : { width, height, orientation };
+    ? { width: height, height: width, orientation, bitDepth }
+    : { width, height, orientation, bitDepth };
 }
 
 /** The chunks that decoding needs. */

@@ -3,7 +3,7 @@ import { loadDataset, valueToClass } from "../../src/data/dataset.ts";
 import { decodeMask } from "../../src/data/mask.ts";
 import { decodePng, type PngImage } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
-import { prepareDataset } from "../../src/data/prepare.ts";
+import { type Prepared, prepareDataset } from "../../src/data/prepare.ts";
 import { InputError } from "../../src/errors.ts";
 import { testData } from "../support.ts";
 import { redBlueTurned } from "../data/sample_jpeg.ts";
@@ -12,6 +12,15 @@ import { grayPng, SIDE, writeSet } from "./small_set.ts";
 
 const ignore = noProcesses;
 const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
+
+/** What the command does, without its pages and words. */
+function prepare(folder: string, scale = 0.1): Promise<Prepared> {
+  return prepareDataset({ data: `${folder}/data`, ratio: 0.75, seed: 42, scale }, {
+    info: () => {},
+    warn: () => {},
+    progress: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
+  });
+}
 
 /** A mask drawn in three colours. */
 function colourMask(side = SIDE, odd = false): Uint8Array {
@@ -203,17 +212,38 @@ Deno.test(
       await Deno.utime(photo, mtime ?? 0, mtime ?? 0);
       const facts = `${folder}/data/interim/cache/facts.json`;
       const known = await Deno.readTextFile(facts);
-      const settings = { data: `${folder}/data`, ratio: 0.75, seed: 42, scale: 0.1 };
-      const silent = {
-        info: () => {},
-        warn: () => {},
-        progress: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
-      };
-      assertEquals((await prepareDataset(settings, silent)).train.length, 6);
+      assertEquals((await prepare(folder)).train.length, 6);
       assertEquals(await Deno.readTextFile(`${folder}/data/processed/df_train.csv`), table);
       assertEquals(await Deno.readTextFile(facts), known);
       await Deno.utime(photo, 1, 1);
-      await assertRejects(() => prepareDataset(settings, silent), InputError, "p4.png");
+      await assertRejects(() => prepare(folder), InputError, "p4.png");
+    }),
+);
+
+Deno.test(
+  "data: photos of 16 bits that use little of them are told",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      writeSet(folder);
+      const deep = (i: number, largest: number) => {
+        const data = Uint16Array.from({ length: SIDE * SIDE }, (_, at) => at * i * 5);
+        data[0] = largest;
+        const photo = encodePng({ width: SIDE, height: SIDE, channels: 1, data });
+        return Deno.writeFile(`${folder}/data/raw/train/images/p${i}.png`, photo);
+      };
+      const warnings = async () => (await prepare(folder)).warnings.join("\n");
+      assert(!(await warnings()).includes("16 bits"));
+      for (let i = 2; i < 8; i++) await deep(i, 4000 + 16 * (i - 2));
+      assertStringIncludes(
+        await warnings(),
+        "6 of 10 photos have 16 bits a sample, but use only 6.3 % of their range " +
+          "(data/raw/train/images/p2.png, data/raw/train/images/p3.png",
+      );
+      assertStringIncludes(await warnings(), "17 of 256 levels are left");
+      // A dark photo in a set that uses the range.
+      await deep(2, 40000);
+      assert(!(await warnings()).includes("16 bits"));
     }),
 );
 
