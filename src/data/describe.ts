@@ -4,6 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { smallestSize } from "../nn/unet_spec.ts";
 import { type ClassDecision, few } from "./classes.ts";
 import type { ColourTable } from "./colours.ts";
 import { DATASET_VERSION, type DatasetInfo } from "./dataset.ts";
@@ -11,6 +12,7 @@ import type { Pair, TestPhoto } from "./pair.ts";
 import { packRgb } from "./colours.ts";
 import type { PhotoFacts } from "./pair_job.ts";
 import type { Rgb } from "./png.ts";
+import { scaledSize } from "./resize.ts";
 import { PHOTO_CHANNELS } from "./tables.ts";
 
 /** A set that was split. */
@@ -23,6 +25,8 @@ export interface SplitSet {
   readonly valid: readonly Pair[];
   readonly test: readonly TestPhoto[];
   readonly table: ColourTable | undefined;
+  /** That of photos in training, as far as it is known yet. */
+  readonly scale: number;
 }
 
 /** Pixels of a mask value in masks. */
@@ -167,9 +171,31 @@ function dimPhotos(photos: readonly (Pair | TestPhoto)[]): string[] {
   ];
 }
 
+/** Photos that no network can be trained or scored on: those of any scale, else those of this one. */
+function tinyPhotos(photos: readonly (Pair | TestPhoto)[], scale: number): string[] {
+  const smallest = smallestSize("unet-small");
+  const below = (scale: number) =>
+    photos.filter((photo) => {
+      const { width, height } = scaledSize(photo.width, photo.height, scale);
+      return Math.min(width, height) < smallest;
+    });
+  const say = (tiny: typeof photos, where: string, todo: string) =>
+    tiny.length === 0 ? [] : [
+      `${tiny.length} of ${photos.length} photos are smaller than ${smallest} x ${smallest} ` +
+      `pixels${where} (${few(tiny.map(({ photo }) => photo).sort(), 3)}), too small for any ` +
+      `network; ${todo}`,
+    ];
+  const always = below(1);
+  const now = below(scale).filter((photo) => !always.includes(photo));
+  return [
+    ...say(always, "", "remove them"),
+    ...say(now, ` at scale ${scale}`, "train and score them at a larger one (-s)"),
+  ];
+}
+
 /** What a user should know about a set that can be used. */
 export function warningsAbout(
-  { train, valid, test, decision: { classes }, ignore }: SplitSet,
+  { train, valid, test, decision: { classes }, ignore, scale }: SplitSet,
 ): string[] {
   const warnings: string[] = [];
   const onlyIn: Record<"training" | "validation", string[]> = { training: [], validation: [] };
@@ -209,7 +235,7 @@ export function warningsAbout(
         "the mask was drawn on the turned photo; look in the report whether it fits",
     );
   }
-  warnings.push(...dimPhotos([...all, ...test]));
+  warnings.push(...dimPhotos([...all, ...test]), ...tinyPhotos([...all, ...test], scale));
   if (ignore !== undefined && pixelsOf([...all, ...test], ignore) === 0) {
     warnings.push(`no mask holds ${ignore}, the value to ignore`);
   }

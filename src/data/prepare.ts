@@ -144,7 +144,8 @@ export async function prepareDataset(
   const decision = decide(pairs, names, table, ignore);
   for (const warning of decision.warnings) noting.warn(warning);
   const { train, valid } = split(pairs, decision, ratio, seed);
-  const set = { ratio, seed, ignore, decision, train, valid, test, table };
+  const { scale = 1 } = options;
+  const set = { ratio, seed, ignore, decision, train, valid, test, table, scale };
   const info = describeSet(set);
   for (const line of classLines(info, train, valid)) reporter.info(line);
   for (const warning of warningsAbout(set)) noting.warn(warning);

@@ -185,7 +185,8 @@ function inTermsOfScale(
   const message = error.message.replace(/\.$/, "");
   if (error instanceof ShapeError) {
     const isScaled = scale < 1 || options.alsoAt?.some(({ width }) => width < photo.width);
-    return isScaled ? `${message}; use a larger scale (-s)` : message;
+    const todo = isScaled ? "use a larger scale (-s)" : "remove this photo, or leave it out";
+    return `${message}; ${todo}`;
   }
   const tile = options.window?.side ? "a smaller tile (--tile)" : "";
   if (options.alsoAt?.length) {

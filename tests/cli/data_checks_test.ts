@@ -248,6 +248,27 @@ Deno.test(
 );
 
 Deno.test(
+  "data: photos that are too small for any network are told, test photos too",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      writeSet(folder);
+      await Deno.writeFile(`${folder}/data/raw/test/images/t7.png`, grayPng((at) => at, 3));
+      const warnings = async (scale: number) => (await prepare(folder, scale)).warnings.join("\n");
+      const always = "1 of 11 photos are smaller than 4 x 4 pixels (data/raw/test/images/t7.png)";
+      const whole = await warnings(1);
+      assertStringIncludes(whole, `${always}, too small for any network; remove them`);
+      assertEquals(whole.match(/smaller/g)?.length, 1);
+      const half = await warnings(0.5);
+      assertStringIncludes(half, always);
+      assertStringIncludes(
+        half,
+        "10 of 11 photos are smaller than 4 x 4 pixels at scale 0.5 (data",
+      );
+    }),
+);
+
+Deno.test(
   "data: leaves a page that needs nothing else, and the original's figures",
   { ignore },
   () =>

@@ -324,7 +324,8 @@ Deno.test(
       ]);
       assertEquals(thin.code, 1);
       assertStringIncludes(thin.err, "cannot predict thin.png at 3 x 20 pixels");
-      assert(!thin.err.includes("larger scale"), "1 is the largest");
+      // 1 is the largest scale.
+      assertStringIncludes(thin.err, "at least 4 x 4 pixels; remove this photo, or leave it out");
     }),
 );
 

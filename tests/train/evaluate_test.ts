@@ -142,6 +142,11 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
       InputError,
       "p.png at 8 x 6, 4 x 3 pixels: the network needs more; use a larger scale (-s)",
     );
+    await assertRejects(
+      () => evaluateSamples(failing, samples, { ...options, scale: 1 }),
+      InputError,
+      "p.png at 8 x 6 pixels: the network needs more; remove this photo, or leave it out",
+    );
     const tight = { predict: () => Promise.reject(new InputError("it plans much; use less.")) };
     await assertRejects(
       () => evaluateSamples(tight, samples, { ...options, alsoAt }),
