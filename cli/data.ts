@@ -1,7 +1,6 @@
 /** `deno task data`: checks photos and masks and splits them. @module */
 
 import { join } from "node:path";
-import { CACHE_BYTES } from "../src/data/pixel_cache.ts";
 import { prepareDataset } from "../src/data/prepare.ts";
 import { shownPath } from "../src/data/files.ts";
 import { flag, float, int, path, type Values } from "./args.ts";
@@ -53,15 +52,12 @@ export async function run(
     warn: (message) => log.warn(message),
     progress: (label, total) => new Progress({ label, total }),
   });
-  if (prepared.cache?.full === true) {
+  const { cache } = prepared;
+  if (cache?.refusal !== undefined) {
+    const [what, then] = cache.usedBytes > 0 ? ["not all", "the others"] : ["no", "they"];
     log.warn(
-      `not all photos could be kept at scale ${scale}: ${
-        shownPath(`${data}/interim/cache`)
-      } holds ` +
-        `${
-          CACHE_BYTES / 2 ** 30
-        } GiB at most and must be writable; the others are decoded in every ` +
-        "epoch, a smaller scale (-s) would fit",
+      `${what} photos could be kept at scale ${scale} in ${shownPath(`${data}/interim/cache`)}: ` +
+        `${cache.refusal}; ${then} are decoded in every epoch`,
     );
   }
   const page = await writeReport(prepared, { data, raw: raw ?? join(data, "raw") });

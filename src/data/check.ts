@@ -166,8 +166,8 @@ async function runTasks(
     return job;
   };
   await runJobs(PAIR_JOBS, next, (job, result) => {
-    if (result.keptBytes < 0) cache?.refuse();
-    else cache?.grow(result.keptBytes);
+    cache?.grow(result.keptBytes);
+    if (result.unkept !== undefined) cache?.fail(result.unkept);
     const task = byJob.get(job);
     if (task !== undefined) done(task, result);
   }, workers);

@@ -10,7 +10,7 @@ import { readBytes, shownPath } from "./files.ts";
 import { countValues, decodeMask, type StoredMask } from "./mask.ts";
 import { decodePhoto, type Photo, photoHeader } from "./photo.ts";
 import type { CacheEntry } from "./pixel_cache.ts";
-import { encodePixels, type Pixels, writePixels } from "./pixel_file.ts";
+import { encodePixels, type Pixels, reasonOf, writePixels } from "./pixel_file.ts";
 import type { Rgb } from "./png.ts";
 import type { Orientation } from "./exif.ts";
 import { resizeArea, resizeNearest, scaledSize } from "./resize.ts";
@@ -59,17 +59,24 @@ export interface PairJob {
 export interface PairResult {
   readonly photo: PhotoFacts | { readonly problem: string };
   readonly mask?: MaskFacts | { readonly problem: string };
-  /** Bytes written for the scaled images; -1 where that failed. */
+  /** Bytes written for the scaled images. */
   readonly keptBytes: number;
+  /** Why one of them could not be written. */
+  readonly unkept?: string;
 }
 
 /** Does a job. Files that are no good are part of the result. */
 export async function runPairJob({ photo, mask, keep }: PairJob): Promise<PairResult> {
-  let keptBytes = 0;
+  const kept: { keptBytes: number; unkept?: string } = { keptBytes: 0 };
   const write = async (entry: CacheEntry | undefined, pixels: Pixels) => {
-    if (entry === undefined || keptBytes < 0) return;
+    if (entry === undefined || kept.unkept !== undefined) return;
     const bytes = encodePixels(entry.key, pixels);
-    keptBytes = await writePixels(entry.path, bytes).then(() => keptBytes + bytes.length, () => -1);
+    try {
+      await writePixels(entry.path, bytes);
+      kept.keptBytes += bytes.length;
+    } catch (error) {
+      kept.unkept = reasonOf(error);
+    }
   };
   const photoFacts = await orProblem(async () => {
     const bytes = await readBytes(photo);
@@ -80,7 +87,7 @@ export async function runPairJob({ photo, mask, keep }: PairJob): Promise<PairRe
     }
     return factsOfPhoto(bytes, decoded, shownPath(photo));
   });
-  if (mask === undefined) return { photo: photoFacts, keptBytes };
+  if (mask === undefined) return { photo: photoFacts, ...kept };
   const maskFacts = await orProblem(async () => {
     const bytes = await readBytes(mask);
     const decoded = decodeMask(bytes, shownPath(mask));
@@ -90,7 +97,7 @@ export async function runPairJob({ photo, mask, keep }: PairJob): Promise<PairRe
     }
     return factsOfMask(bytes, decoded, shownPath(mask));
   });
-  return { photo: photoFacts, mask: maskFacts, keptBytes };
+  return { photo: photoFacts, mask: maskFacts, ...kept };
 }
 
 async function orProblem<T>(work: () => Promise<T>): Promise<T | { problem: string }> {

@@ -18,6 +18,7 @@ import {
   PIXEL_FORMAT,
   type Pixels,
   readPixels,
+  reasonOf,
   writePixels,
 } from "./pixel_file.ts";
 
@@ -39,7 +40,8 @@ interface Stored {
 export class PixelCache {
   #used: number;
   #others: { path: string; bytes: number; usedMs: number }[];
-  #full = false;
+  #refusal: string | undefined;
+  #failed = false;
 
   private constructor(
     readonly data: string,
@@ -81,7 +83,17 @@ export class PixelCache {
 
   /** Whether some image found no room or could not be written. */
   get full(): boolean {
-    return this.#full;
+    return this.#refusal !== undefined;
+  }
+
+  /** Whether some image could not be written, though there was room within the limit. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Why some image is not kept. */
+  get refusal(): string | undefined {
+    return this.#refusal;
   }
 
   /** The entry of a source file as it is now; `undefined` where it is gone. */
@@ -117,9 +129,9 @@ export class PixelCache {
     try {
       await writePixels(entry.path, bytes);
       this.grow(bytes.length);
-    } catch {
+    } catch (error) {
       // A full or write-protected disk: training goes on without.
-      this.#full = true;
+      this.fail(reasonOf(error));
     }
   }
 
@@ -128,19 +140,21 @@ export class PixelCache {
     this.#used += bytes;
   }
 
-  /** Notes that an image could not be written. */
-  refuse(): void {
-    this.#full = true;
+  /** Notes why an image could not be written; no more are. */
+  fail(reason: string): void {
+    this.#failed = true;
+    this.#refusal ??= reason;
   }
 
   /** Whether `bytes` more may be written, after dropping other scales if need be. */
   async hasRoom(bytes: number): Promise<boolean> {
-    if (this.#full) return false;
+    if (this.full) return false;
     const total = () => this.#used + this.#others.reduce((sum, other) => sum + other.bytes, 0);
     while (total() + bytes > this.limitBytes) {
       const oldest = this.#others.shift();
       if (oldest === undefined) {
-        this.#full = true;
+        const most = Number((this.limitBytes / 2 ** 30).toPrecision(2));
+        this.#refusal = `it holds ${most} GiB at most, a smaller scale (-s) would fit`;
         return false;
       }
       await Deno.remove(oldest.path, { recursive: true }).catch(() => undefined);

@@ -106,3 +106,9 @@ export async function writePixels(path: string, bytes: Uint8Array): Promise<void
     throw error;
   }
 }
+
+/** Why {@linkcode writePixels} failed, without the temporary name that Deno appends. */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/: \w+ '.*'$/, "");
+}

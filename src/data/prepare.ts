@@ -153,6 +153,8 @@ export async function prepareDataset(
     const scored = test.filter(({ mask }) => mask !== undefined).length;
     reporter.info(`${test.length} test photos, ${scored} of them with a mask to score against`);
   }
+  // On a full disk, what only saves time must not take the room of what is needed.
+  if (kept?.failed) await kept.keepOnly([]);
   await writeTables(data, pairs, set, info);
   if (kept !== undefined) {
     // Scoring keeps test photos there, too.

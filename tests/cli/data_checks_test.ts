@@ -3,24 +3,14 @@ import { loadDataset, valueToClass } from "../../src/data/dataset.ts";
 import { decodeMask } from "../../src/data/mask.ts";
 import { decodePng, type PngImage } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
-import { type Prepared, prepareDataset } from "../../src/data/prepare.ts";
 import { InputError } from "../../src/errors.ts";
 import { testData } from "../support.ts";
 import { redBlueTurned } from "../data/sample_jpeg.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
-import { grayPng, SIDE, writeSet } from "./small_set.ts";
+import { grayPng, prepareSet, SIDE, writeSet } from "./small_set.ts";
 
 const ignore = noProcesses;
 const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
-
-/** What the command does, without its pages and words. */
-function prepare(folder: string, scale = 0.1): Promise<Prepared> {
-  return prepareDataset({ data: `${folder}/data`, ratio: 0.75, seed: 42, scale }, {
-    info: () => {},
-    warn: () => {},
-    progress: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
-  });
-}
 
 /** A mask drawn in three colours. */
 function colourMask(side = SIDE, odd = false): Uint8Array {
@@ -212,59 +202,35 @@ Deno.test(
       await Deno.utime(photo, mtime ?? 0, mtime ?? 0);
       const facts = `${folder}/data/interim/cache/facts.json`;
       const known = await Deno.readTextFile(facts);
-      assertEquals((await prepare(folder)).train.length, 6);
+      assertEquals((await prepareSet(folder)).train.length, 6);
       assertEquals(await Deno.readTextFile(`${folder}/data/processed/df_train.csv`), table);
       assertEquals(await Deno.readTextFile(facts), known);
       await Deno.utime(photo, 1, 1);
-      await assertRejects(() => prepare(folder), InputError, "p4.png");
+      await assertRejects(() => prepareSet(folder), InputError, "p4.png");
     }),
 );
 
 Deno.test(
-  "data: photos of 16 bits that use little of them are told",
+  "data: on a full disk tables take the place of scaled photos",
   { ignore },
   () =>
     inFolder(async (folder) => {
       writeSet(folder);
-      const deep = (i: number, largest: number) => {
-        const data = Uint16Array.from({ length: SIDE * SIDE }, (_, at) => at * i * 5);
-        data[0] = largest;
-        const photo = encodePng({ width: SIDE, height: SIDE, channels: 1, data });
-        return Deno.writeFile(`${folder}/data/raw/train/images/p${i}.png`, photo);
+      const { writeFile } = Deno;
+      let room = 3;
+      Deno.writeFile = async (...args) => {
+        if (room-- === 0) throw new Error("No space left on device (os error 28)");
+        await writeFile(...args);
       };
-      const warnings = async () => (await prepare(folder)).warnings.join("\n");
-      assert(!(await warnings()).includes("16 bits"));
-      for (let i = 2; i < 8; i++) await deep(i, 4000 + 16 * (i - 2));
-      assertStringIncludes(
-        await warnings(),
-        "6 of 10 photos have 16 bits a sample, but use only 6.3 % of their range " +
-          "(data/raw/train/images/p2.png, data/raw/train/images/p3.png",
-      );
-      assertStringIncludes(await warnings(), "17 of 256 levels are left");
-      // A dark photo in a set that uses the range.
-      await deep(2, 40000);
-      assert(!(await warnings()).includes("16 bits"));
-    }),
-);
-
-Deno.test(
-  "data: photos that are too small for any network are told, test photos too",
-  { ignore },
-  () =>
-    inFolder(async (folder) => {
-      writeSet(folder);
-      await Deno.writeFile(`${folder}/data/raw/test/images/t7.png`, grayPng((at) => at, 3));
-      const warnings = async (scale: number) => (await prepare(folder, scale)).warnings.join("\n");
-      const always = "1 of 11 photos are smaller than 4 x 4 pixels (data/raw/test/images/t7.png)";
-      const whole = await warnings(1);
-      assertStringIncludes(whole, `${always}, too small for any network; remove them`);
-      assertEquals(whole.match(/smaller/g)?.length, 1);
-      const half = await warnings(0.5);
-      assertStringIncludes(half, always);
-      assertStringIncludes(
-        half,
-        "10 of 11 photos are smaller than 4 x 4 pixels at scale 0.5 (data",
-      );
+      try {
+        const { cache } = await prepareSet(folder, 1);
+        assertEquals(room, -1);
+        assertEquals(cache?.refusal, "No space left on device (os error 28)");
+        assertEquals([...Deno.readDirSync(`${folder}/data/interim/cache/scale-1`)], []);
+        assertEquals((await loadDataset(`${folder}/data`)).train.length, 6);
+      } finally {
+        Deno.writeFile = writeFile;
+      }
     }),
 );
 

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { loadDataset } from "../../src/data/dataset.ts";
+import { encodePng } from "../../src/data/png_write.ts";
 import { testData } from "../support.ts";
 import { inFolder, noProcesses, runCommand } from "./run_command.ts";
-import { grayPng, writeSet } from "./small_set.ts";
+import { grayPng, prepareSet, SIDE, writeSet } from "./small_set.ts";
 
 const ignore = noProcesses;
 const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
@@ -119,6 +120,55 @@ Deno.test(
         ["back", 0, [1, 2, 3]],
         ["fore", 255, [4, 5, 6]],
       ]);
+    }),
+);
+
+Deno.test(
+  "data: photos of 16 bits that use little of them are told",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      writeSet(folder);
+      const deep = (i: number, largest: number) => {
+        const data = Uint16Array.from({ length: SIDE * SIDE }, (_, at) => at * i * 5);
+        data[0] = largest;
+        const photo = encodePng({ width: SIDE, height: SIDE, channels: 1, data });
+        return Deno.writeFile(`${folder}/data/raw/train/images/p${i}.png`, photo);
+      };
+      const warnings = async () => (await prepareSet(folder)).warnings.join("\n");
+      assert(!(await warnings()).includes("16 bits"));
+      for (let i = 2; i < 8; i++) await deep(i, 4000 + 16 * (i - 2));
+      assertStringIncludes(
+        await warnings(),
+        "6 of 10 photos have 16 bits a sample, but use only 6.3 % of their range " +
+          "(data/raw/train/images/p2.png, data/raw/train/images/p3.png",
+      );
+      assertStringIncludes(await warnings(), "17 of 256 levels are left");
+      // A dark photo in a set that uses the range.
+      await deep(2, 40000);
+      assert(!(await warnings()).includes("16 bits"));
+    }),
+);
+
+Deno.test(
+  "data: photos that are too small for any network are told, test photos too",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      writeSet(folder);
+      await Deno.writeFile(`${folder}/data/raw/test/images/t7.png`, grayPng((at) => at, 3));
+      const warnings = async (scale: number) =>
+        (await prepareSet(folder, scale)).warnings.join("\n");
+      const always = "1 of 11 photos are smaller than 4 x 4 pixels (data/raw/test/images/t7.png)";
+      const whole = await warnings(1);
+      assertStringIncludes(whole, `${always}, too small for any network; remove them`);
+      assertEquals(whole.match(/smaller/g)?.length, 1);
+      const half = await warnings(0.5);
+      assertStringIncludes(half, always);
+      assertStringIncludes(
+        half,
+        "10 of 11 photos are smaller than 4 x 4 pixels at scale 0.5 (data",
+      );
     }),
 );
 

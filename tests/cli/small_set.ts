@@ -3,6 +3,7 @@
  * @module
  */
 import { encodePng } from "../../src/data/png_write.ts";
+import { type Prepared, prepareDataset } from "../../src/data/prepare.ts";
 
 /** Width and height of its photos. */
 export const SIDE = 6;
@@ -33,4 +34,13 @@ export function writeSet(root: string, values: readonly number[] = [0, 1, 2]): v
   for (let i = 0; i < 2; i++) Deno.writeFileSync(`${raw}/test/images/t${i}.png`, photoPng(90 + i));
   Deno.writeFileSync(`${raw}/test/masks/t0.png`, mask);
   Deno.writeTextFileSync(`${raw}/labels.txt`, "sky\nroad\ntree\n");
+}
+
+/** Prepares it as the command does, without its words and pages. */
+export function prepareSet(folder: string, scale = 0.1): Promise<Prepared> {
+  return prepareDataset({ data: `${folder}/data`, ratio: 0.75, seed: 42, scale }, {
+    info: () => {},
+    warn: () => {},
+    progress: () => ({ advance: () => {}, [Symbol.dispose]: () => {} }),
+  });
 }

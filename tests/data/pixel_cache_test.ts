@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { fillCache } from "../../src/data/check.ts";
 import { valueToClass } from "../../src/data/dataset.ts";
 import { PixelCache } from "../../src/data/pixel_cache.ts";
@@ -104,6 +104,7 @@ Deno.test(
       await Deno.remove(`${folder}/interim`, { recursive: true });
       const small = await fill(0.4, 2.5 * each);
       assertEquals([small.full, small.usedBytes === 2 * each], [true, true]);
+      assertStringIncludes(small.refusal ?? "", "GiB at most");
       assertEquals(await small.has(await small.entry(sources[0] ?? "")), true);
       assertEquals(await small.has(await small.entry(sources[2] ?? "")), false);
     }),
@@ -121,6 +122,12 @@ Deno.test(
       const cache = await PixelCache.open(folder, 0.5);
       await cache.write(await cache.entry(source), image);
       assertEquals([cache.full, await cache.has(await cache.entry(source))], [true, false]);
+      assertMatch(cache.refusal ?? "", /\(os error \d+\)$/);
+      const photo = `${folder}/q.png`;
+      await Deno.writeFile(photo, encodePng({ ...size, channels: 3, data: new Uint8Array(18) }));
+      const filled = await PixelCache.open(folder, 0.5);
+      await fillCache([{ photo }], filled, () => {});
+      assertEquals([filled.failed, filled.refusal], [true, cache.refusal]);
     }),
 );
 
