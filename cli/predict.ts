@@ -132,7 +132,7 @@ export async function run(
         photo: outputs.overlay !== undefined,
         preview: outputs.sample !== undefined,
       }),
-    predict: (job, photo) => predict(model, job, photo, classes.length, asked, bar),
+    predict: (job, photo) => predict(model, job, photo, classes.length, asked, bar, log),
     save: ({ outputs }, { width, height, photo, preview }, ids) =>
       hands.save({ width, height, ids, photo, preview, outputs, look }),
     done: (job, error) => {
@@ -180,7 +180,7 @@ async function ownJobs(
 }
 
 type PredictSettings =
-  & Pick<Values<typeof options>, "maskthreshold" | "tile" | "overlap">
+  & Pick<Values<typeof options>, "maskthreshold" | "tile" | "overlap" | "precision">
   & Pick<PredictOptions, "flips">;
 
 /** The class map of a photo; its probabilities go into their file at once. */
@@ -189,8 +189,9 @@ async function predict(
   { input, outputs }: Job,
   { batch, alsoAt, width, height }: LoadedPhoto,
   classes: number,
-  { maskthreshold, tile, overlap, flips }: PredictSettings,
+  { maskthreshold, tile, overlap, flips, precision }: PredictSettings,
   bar: Bar,
+  log: Log,
 ): Promise<Uint8Array> {
   const npy = outputs.probabilities === undefined
     ? undefined
@@ -212,6 +213,14 @@ async function predict(
   try {
     const ids = await predictPhoto(segmenter, batch, input, wanted);
     await npy?.finish();
+    if (npy && npy.notNumbers > 0) {
+      log.warn(
+        `${npy.notNumbers} probabilities of ${shownPath(input)} are no numbers: what the network ` +
+          (precision === "f16"
+            ? "computes does not fit 16 bits, predict with --precision f32"
+            : "computes or holds is too large, train it anew at a lower rate (-l)"),
+      );
+    }
     return ids;
   } catch (error) {
     await npy?.abandon();

@@ -15,8 +15,14 @@ const HEADER_BYTES = 128;
 export class NpyFile {
   #temporary = "";
   #file: Deno.FsFile | undefined;
+  #notNumbers = 0;
 
   private constructor(readonly path: string, readonly shape: readonly [number, number, number]) {}
+
+  /** Values written that are no numbers (NaN). */
+  get notNumbers(): number {
+    return this.#notNumbers;
+  }
 
   /** Starts a file under a temporary name. @throws {InputError} naming it. */
   static async create(path: string, shape: readonly [number, number, number]): Promise<NpyFile> {
@@ -48,7 +54,11 @@ export class NpyFile {
       for (let plane = 0; plane < planes; plane++) {
         for (let row = 0, to = 0; row < rows; row++) {
           const from = (plane * rows + row) * pitch;
-          for (let x = 0; x < columns; x++, to += 2) view.setUint16(to, values[from + x]!, true);
+          for (let x = 0; x < columns; x++, to += 2) {
+            const bits = values[from + x]!;
+            view.setUint16(to, bits, true);
+            if ((bits & 0x7fff) > 0x7c00) this.#notNumbers++;
+          }
         }
         await this.#writeAt(HEADER_BYTES + (plane * height + firstRow) * columns * 2, packed);
       }

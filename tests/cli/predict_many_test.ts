@@ -1,6 +1,7 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -12,6 +13,12 @@ import { readMask } from "../../src/data/mask.ts";
 import { decodePng } from "../../src/data/png.ts";
 import { encodePng } from "../../src/data/png_write.ts";
 import { InputError, UsageError } from "../../src/errors.ts";
+import {
+  encodeSafetensors,
+  float32Tensor,
+  parseSafetensors,
+  type SafeTensor,
+} from "../../src/io/safetensors.ts";
 import { inFolder, namesIn, noProcesses, runCommand } from "./run_command.ts";
 import { CLASSES, tinyCheckpoint } from "./tiny_model.ts";
 
@@ -106,6 +113,27 @@ Deno.test(
       const nothing = await predict(["-i", "photos/0.png", "-n", "--probabilities"]);
       assertEquals(nothing.code, 0, nothing.err);
       assertEquals(await namesIn(folder), ["m.safetensors", "out", "photos"]);
+    }),
+);
+
+Deno.test(
+  "predict: probabilities that are no numbers are told",
+  { ignore },
+  () =>
+    withPhotos(1, async (folder, predict) => {
+      const { tensors, metadata } = parseSafetensors(tinyCheckpoint(), "tiny");
+      const scaled = [...tensors].map(([name, tensor]): [string, SafeTensor] => {
+        const factors = new Map([["inc.double_conv.0.weight", 300], ["outc.conv.weight", 3e38]]);
+        const factor = factors.get(name);
+        if (factor === undefined) return [name, tensor];
+        const { buffer, byteOffset, byteLength } = tensor.data;
+        const values = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+        return [name, float32Tensor(tensor.shape, values.map((value) => value * factor))];
+      });
+      await Deno.writeFile(`${folder}/m.safetensors`, encodeSafetensors(scaled, metadata));
+      const { code, err } = await predict(["-i", "photos/0.png", "-o", "m.png", "--probabilities"]);
+      assertEquals(code, 0, err);
+      assertMatch(err, /WARNING - \d+ probabilities of photos\/0\.png are no numbers/);
     }),
 );
 
