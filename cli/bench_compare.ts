@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { resolveUserPath, shownPath } from "../src/data/files.ts";
+import { kindOf, readText, resolveUserPath, shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import {
   BEGIN,
@@ -41,7 +41,10 @@ const options = {
     "Python to use, a name or a path (default: /usr/bin/python3 or python3, whichever has torch)",
     { placeholder: "PROGRAM" },
   ),
-  out: path("Markdown file for the table; between its marks, where it has them", { short: "o" }),
+  out: path(
+    "Markdown file for the table, new, empty or with the marks of an earlier table, which it replaces",
+    { short: "o" },
+  ),
 };
 
 type Options = Values<typeof options>;
@@ -262,19 +265,20 @@ async function save(file: string, report: string, log: Log): Promise<void> {
   log.info(`Table written to ${shownPath(file)}`);
 }
 
-/** What the file is to hold. */
+/** What the file is to hold. @throws InputError where a table cannot be put into it. */
 async function placed(file: string, report: string): Promise<string> {
-  let document: string | undefined;
-  try {
-    document = await Deno.readTextFile(file);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const kind = await kindOf(file);
+  if (kind !== undefined && kind !== "file") {
+    const found = kind === "folder" ? "a folder" : kind;
+    throw new InputError(
+      `cannot put a table into ${shownPath(file)}: it is ${found}; name a file with -o`,
+    );
   }
-  const text = placeReport(document, report);
+  const text = placeReport(kind === undefined ? "" : await readText(file), report);
   if (text === undefined) {
     throw new InputError(
-      `cannot put a table into ${shownPath(file)}: it has one of the marks ${BEGIN} and ${END}, ` +
-        "expected both in this order, or none in a file of the table alone",
+      `cannot put a table into ${shownPath(file)}: it holds text, but not the marks ${BEGIN} and ` +
+        `${END} in this order, expected around the table; add them, or name a new file with -o`,
     );
   }
   return text;

@@ -162,12 +162,13 @@ export function median(values: readonly number[]): number {
 export const [BEGIN, END] = ["<!-- bench compare: begin -->", "<!-- bench compare: end -->"];
 
 /**
- * A document with the report between its marks; without marks the report is the document.
- * @returns undefined where it has one mark without the other behind or before it
+ * A document with the report between its marks; an empty one is given them.
+ * @returns undefined where it has text, but not both marks in this order: a report would replace
+ *   what somebody wrote
  */
-export function placeReport(document: string | undefined, report: string): string | undefined {
-  const [begin, end] = [document?.indexOf(BEGIN) ?? -1, document?.indexOf(END) ?? -1];
-  if (document === undefined || (begin < 0 && end < 0)) return `${report}\n`;
+export function placeReport(document: string, report: string): string | undefined {
+  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
+  if (document.trim() === "") return `${BEGIN}\n\n${report}\n\n${END}\n`;
   if (begin < 0 || end < begin) return undefined;
   return `${document.slice(0, begin + BEGIN.length)}\n\n${report}\n\n${document.slice(end)}`;
 }

@@ -90,11 +90,12 @@ Deno.test("compare: a report replaces the one between the marks and nothing else
   const document = `# Title\n${begin}\nold\n${end}\n## History\n`;
   const once = placeReport(document, "new");
   assertEquals(once, `# Title\n${begin}\n\nnew\n\n${end}\n## History\n`);
-  assertEquals(placeReport(once, "new"), once);
-  assertEquals([placeReport(undefined, "new"), placeReport("old\n", "new")], ["new\n", "new\n"]);
-  for (const torn of [`${begin}\n# Title\n`, `# Title\n${end}\n`, `${end}\n${begin}\n`]) {
-    assertEquals(placeReport(torn, "new"), undefined, torn);
-  }
+  assertEquals(placeReport(once ?? "", "new"), once);
+  const first = placeReport(" \n", "old");
+  assertEquals(first, `${begin}\n\nold\n\n${end}\n`);
+  assertEquals(placeReport(first ?? "", "new"), placeReport("", "new"));
+  const foreign = ["# Title\n", `${begin}\n# Title\n`, `# Title\n${end}\n`, `${end}\n${begin}\n`];
+  for (const document of foreign) assertEquals(placeReport(document, "new"), undefined, document);
 });
 
 const PEER = `
@@ -124,13 +125,21 @@ Deno.test({
       assertMatch(out, /- broken: error: Uncaught .*RangeError: too far/);
       assertMatch(out, /- adapter: \S+/);
       if (Deno.build.os !== "windows") assertMatch(out, /- other programs: load average [\d.]+ /);
-      assertEquals(await Deno.readTextFile(`${folder}/table.md`), out);
+      assertEquals(await Deno.readTextFile(`${folder}/table.md`), placeReport("", out.trimEnd()));
 
-      await Deno.writeTextFile(`${folder}/torn.md`, "# Mine\n<!-- bench compare: begin -->\n");
-      const torn = await run("-o", "torn.md");
-      assertEquals([torn.code, torn.out], [1, ""]);
-      assertStringIncludes(torn.err, "cannot put a table into torn.md");
-      assert((await Deno.readTextFile(`${folder}/torn.md`)).startsWith("# Mine"));
+      const mine = "# Mine\n<!-- bench compare: begin -->\n";
+      await Deno.writeTextFile(`${folder}/mine.md`, mine);
+      for (
+        const [name, found] of [["mine.md", "it holds text, but"], ["peers", "it is a folder"]]
+      ) {
+        const refused = await run("-o", name ?? "");
+        assertEquals([refused.code, refused.out], [1, ""]);
+        assert(
+          refused.err.startsWith(`error: cannot put a table into ${name}: ${found}`),
+          refused.err,
+        );
+      }
+      assertEquals(await Deno.readTextFile(`${folder}/mine.md`), mine);
 
       const args = ["bench", "compare", "--peers", "peers", ...size];
       const linked = await runCommand(folder, args, { LD_LIBRARY_PATH: "/usr/local/lib" });
