@@ -6,8 +6,14 @@
 import { InputError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { UNet } from "../nn/unet.ts";
-import { recognise, type UnetConfig, unetTensors } from "../nn/unet_spec.ts";
-import { type CheckpointInfo, DESCRIPTION, parseInfo, plainInfo } from "./checkpoint_info.ts";
+import { describe, recognise, type UnetConfig, unetTensors } from "../nn/unet_spec.ts";
+import {
+  checkInfo,
+  type CheckpointInfo,
+  DESCRIPTION,
+  parseInfo,
+  plainInfo,
+} from "./checkpoint_info.ts";
 import { isResumeTensor, RESUME, type ResumeState, resumeTensors } from "./resume_state.ts";
 import {
   encodeSafetensors,
@@ -56,7 +62,10 @@ export async function checkpointOf(
   return { config: net.config, info: { ...info, kernels: gpu.kernels }, tensors: new Map(tensors) };
 }
 
-/** The bytes of a checkpoint of `net` as it is now on `gpu`, in the safetensors format. */
+/**
+ * The bytes of a checkpoint of `net` as it is now on `gpu`, in the safetensors format.
+ * @throws {InputError} as {@linkcode encodeSafetensorsCheckpoint}
+ */
 export async function encodeCheckpoint(
   gpu: Gpu,
   net: UNet,
@@ -65,8 +74,12 @@ export async function encodeCheckpoint(
   return encodeSafetensorsCheckpoint(await checkpointOf(gpu, net, info));
 }
 
-/** A checkpoint in the safetensors format. */
+/**
+ * A checkpoint in the safetensors format.
+ * @throws {InputError} where {@linkcode decodeCheckpoint} would not read it as it is.
+ */
 export function encodeSafetensorsCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  checkCheckpoint(checkpoint);
   const { config, resume } = checkpoint;
   return encodeSafetensors(
     [...stateDict(checkpoint), ...(resume ? resumeTensors(config, resume) : [])],
@@ -75,6 +88,35 @@ export function encodeSafetensorsCheckpoint(checkpoint: Checkpoint): Uint8Array<
       ...(resume ? { [RESUME]: JSON.stringify(resume.run) } : {}),
     },
   );
+}
+
+/**
+ * Whether a checkpoint will be read as it is: for writers, since a network that was trained for
+ * hours had better not be saved unreadably.
+ * @throws {InputError} naming the tensor or the part of the description that would be refused.
+ */
+export function checkCheckpoint({ config, info, tensors }: Checkpoint): void {
+  checkInfo(info, config.classes);
+  for (const { name, shape, optional } of unetTensors(config)) {
+    const values = tensors.get(name);
+    if (!values && optional) continue;
+    const size = shape.reduce((a, b) => a * b, 1);
+    if (values?.length === size && isUsable(values)) continue;
+    const found = !values
+      ? "which is missing"
+      : values.length === size
+      ? "in which not all values are finite numbers"
+      : `which has ${values.length} values`;
+    throw new InputError(
+      `cannot write a checkpoint of ${describe(config)} with a tensor ${name} ${found}, ` +
+        `expected ${size} finite numbers; use a network of this architecture whose training went well`,
+    );
+  }
+}
+
+/** No network computes anything with other values. */
+function isUsable(values: Float32Array): boolean {
+  return values.every(Number.isFinite);
 }
 
 /** The tensors of a checkpoint in module order, of PyTorch's types. */
@@ -156,7 +198,7 @@ export function makeCheckpoint(
 ): Checkpoint {
   const values = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]));
   for (const [name, numbers] of values) {
-    if (!numbers.every(Number.isFinite)) {
+    if (!isUsable(numbers)) {
       throw new InputError(
         `${file}: tensor ${name} holds values that are no finite numbers; its training went wrong, ` +
           "use an earlier checkpoint",

@@ -91,22 +91,73 @@ export function parseInfo(text: string, classes: number, file: string): Checkpoi
         `${classes}; the file is damaged, use another one`,
     );
   }
-  const { scale, ignore, metrics, kernels, training } = info;
-  return {
-    classes: named,
-    normalization: "divide by 255",
-    epoch: count(info.epoch),
-    step: count(info.step),
-    ...(typeof scale === "number" && scale > 0 ? { scale } : {}),
-    ...(typeof ignore === "number" || ignore === null ? { ignore } : {}),
-    ...(metrics && typeof metrics === "object" ? { metrics } : {}),
-    ...(isKernelChoice(kernels) ? { kernels } : {}),
-    ...(training && typeof training === "object" ? { training } : {}),
-  };
+  // Other programs, and older versions, say less or something else.
+  const usable = Object.entries(RULES)
+    .map(([key, { fits }]) => [key, info[key as keyof typeof RULES], fits] as const)
+    .filter(([, found, fits]) => fits(found))
+    .map(([key, found]) => [key, found]);
+  const rest: Partial<CheckpointInfo> = Object.fromEntries(usable);
+  return { normalization: "divide by 255", epoch: 0, step: 0, ...rest, classes: named };
 }
 
-function count(value: unknown): number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : 0;
+/**
+ * Whether {@linkcode parseInfo} would read a description as it is.
+ * @param classes How many the network has.
+ * @throws {InputError} naming what it would refuse or leave out.
+ */
+export function checkInfo(info: CheckpointInfo, classes: number): void {
+  const refuse = (found: string, expected: string) =>
+    new InputError(`cannot write a checkpoint whose info has ${found}, expected ${expected}`);
+  if (info.classes.length !== classes) {
+    throw refuse(`${info.classes.length} classes`, `the network's ${classes}`);
+  }
+  for (const [k, one] of info.classes.entries()) {
+    if (isClass(one)) continue;
+    const { name, color }: Partial<CheckpointClass> = one ?? {};
+    throw refuse(
+      `a class ${k} of name ${name} and color [${color}]`,
+      "a text and three numbers from 0 to 255",
+    );
+  }
+  for (const [key, { fits, expected, optional }] of Object.entries(RULES)) {
+    const found = info[key as keyof typeof RULES];
+    if (fits(found) || (optional && found === undefined)) continue;
+    const shown = typeof found === "object" ? JSON.stringify(found) : String(found);
+    throw refuse(`${key} ${shown}`, expected);
+  }
+}
+
+/** What fits into a description, beside the classes: for those who read it and who write it. */
+const RULES: Readonly<
+  Record<
+    Exclude<keyof CheckpointInfo, "classes">,
+    { fits: (value: unknown) => boolean; expected: string; optional?: boolean }
+  >
+> = {
+  scale: {
+    fits: (value) => typeof value === "number" && value > 0 && value < Infinity,
+    expected: "a number above 0",
+    optional: true,
+  },
+  normalization: { fits: (value) => value === "divide by 255", expected: "divide by 255" },
+  ignore: {
+    fits: (value) => value === null || Number.isFinite(value),
+    expected: "a number or null",
+    optional: true,
+  },
+  epoch: { fits: isCount, expected: "a whole number of at least 0" },
+  step: { fits: isCount, expected: "a whole number of at least 0" },
+  metrics: { fits: isRecord, expected: "an object", optional: true },
+  kernels: { fits: isKernelChoice, expected: "a family cpu or gpu", optional: true },
+  training: { fits: isRecord, expected: "an object", optional: true },
+};
+
+function isCount(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0;
+}
+
+function isRecord(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isKernelChoice(value: unknown): value is KernelChoice {

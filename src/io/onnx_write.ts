@@ -13,7 +13,7 @@ import {
   unetTensors,
   type UpSpec,
 } from "../nn/unet_spec.ts";
-import { type Checkpoint, describeCheckpoint } from "./checkpoint.ts";
+import { checkCheckpoint, type Checkpoint, describeCheckpoint } from "./checkpoint.ts";
 import { DESCRIPTION } from "./checkpoint_info.ts";
 import { OnnxGraph } from "./onnx_proto.ts";
 
@@ -28,9 +28,10 @@ const MOST_BYTES = 2 ** 31 - 1;
  * stays a node of its own, which runtimes fold. `metadata_props` holds `classes` (names), `palette`
  * (colours), `normalization`, where known `scale`, and the whole description, all but the
  * normalization as JSON.
- * @throws {InputError} at 2 GiB, where ONNX ends.
+ * @throws {InputError} at 2 GiB, where ONNX ends, and where a tensor or the description is no good.
  */
 export function encodeOnnx(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  checkCheckpoint(checkpoint);
   const { config, info: { classes, normalization, scale } } = checkpoint;
   const { encoder, decoder, head } = unetBlocks(config);
   const net = new OnnxUnet(checkpoint);

@@ -7,6 +7,7 @@ import { InputError } from "../errors.ts";
 import { recognise, type UnetConfig } from "../nn/unet_spec.ts";
 import { type ByteSource, memorySource } from "./byte_source.ts";
 import {
+  checkCheckpoint,
   type Checkpoint,
   describeCheckpoint,
   describeNetwork,
@@ -97,9 +98,10 @@ async function findNetwork(source: ByteSource, file: string): Promise<FoundNetwo
  * A network as a file of `torch.save` that `torch.load(..., weights_only=True)` reads: its
  * state_dict as a plain OrderedDict. The description of classes and training lies in the container
  * beside it, where PyTorch does not look and {@linkcode decodePth} does.
- * @throws {InputError} at 4 GiB.
+ * @throws {InputError} at 4 GiB, and where {@linkcode decodePth} would not read it as it is.
  */
 export function encodePth(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  checkCheckpoint(checkpoint);
   const description = new TextEncoder().encode(describeCheckpoint(checkpoint));
   return encodePthTensors(stateDict(checkpoint), [{
     name: DESCRIPTION_MEMBER,

@@ -2,12 +2,16 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../../src/errors.ts";
 import { requestGpu } from "../../src/gpu/device.ts";
 import {
+  type Checkpoint,
   type CheckpointInfo,
   decodeCheckpoint,
   encodeCheckpoint,
+  encodeSafetensorsCheckpoint,
   networkOf,
 } from "../../src/io/checkpoint.ts";
 import { readCheckpointFile, writeCheckpointFile } from "../../src/io/checkpoint_file.ts";
+import { encodeOnnx } from "../../src/io/onnx_write.ts";
+import { encodePth } from "../../src/io/pth_checkpoint.ts";
 import {
   encodeSafetensors,
   float32Tensor,
@@ -195,4 +199,38 @@ Deno.test("checkpoint: numbers that are none are refused by tensor", () => {
     InputError,
     "a.safetensors: tensor outc.conv.bias holds values that are no finite numbers",
   );
+});
+
+Deno.test("checkpoint: what could not be read again is not written, in any format", () => {
+  const good = decodeCheckpoint(tinyCheckpoint(), "a.safetensors");
+  const [first, second, third] = good.info.classes;
+  assert(first && second && third);
+  const withInfo = (info: Partial<CheckpointInfo>): Checkpoint => ({
+    ...good,
+    info: { ...good.info, ...info },
+  });
+  const withTensor = (name: string, values?: Float32Array<ArrayBuffer>): Checkpoint => {
+    const tensors = new Map(good.tensors);
+    if (values) tensors.set(name, values);
+    else tensors.delete(name);
+    return { ...good, tensors };
+  };
+  const loud = { ...third, color: [300, -1, NaN] as const };
+  const cases: [Checkpoint, string][] = [
+    [withInfo({ classes: [first, second] }), "info has 2 classes, expected the network's 3"],
+    [withInfo({ classes: [first, second, loud] }), "a class 2 of name"],
+    [withInfo({ epoch: NaN }), "epoch NaN, expected a whole number"],
+    [withInfo({ step: 1.5 }), "step 1.5, expected a whole number"],
+    [withInfo({ scale: Infinity }), "scale Infinity, expected a number above 0"],
+    [withInfo({ ignore: NaN }), "ignore NaN, expected a number or null"],
+    [withTensor("outc.conv.weight"), "a tensor outc.conv.weight which is missing"],
+    [withTensor("outc.conv.bias", new Float32Array(4)), "which has 4 values, expected 3 finite"],
+    [withTensor("outc.conv.bias", Float32Array.of(0, NaN, 0)), "not all values are finite"],
+  ];
+  for (const encode of [encodeSafetensorsCheckpoint, encodePth, encodeOnnx]) {
+    encode(withTensor("inc.double_conv.0.bias"));
+    for (const [checkpoint, message] of cases) {
+      assertThrows(() => encode(checkpoint), InputError, message);
+    }
+  }
 });
