@@ -6,11 +6,12 @@ import {
   peersOf,
   placeReport,
 } from "../../src/bench/peers.ts";
+import { variable } from "../../cli/environment.ts";
 import { inFolder, noProcesses, runCommand } from "../cli/run_command.ts";
 
 /** Deno lets no program start others then that may not start all; the last lines below say so. */
 const hasLinkerVariable = ["LD_LIBRARY_PATH", "LD_PRELOAD"].some((name) =>
-  (Deno.env.get(name) ?? "") !== ""
+  variable(name) !== undefined
 );
 
 Deno.test("compare: peers are scripts by their names, in all known variants", () => {

@@ -1,9 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { chooseDriverThreads } from "../../cli/driver_threads.ts";
+import { settable } from "../../cli/environment.ts";
 
 const NAME = "LP_NUM_THREADS";
 
-Deno.test("driver threads: twice the processors, unless the user has said how many", () => {
+Deno.test("driver threads: twice the processors, unless the user has said how many", {
+  ignore: !settable(NAME),
+}, () => {
   const before = Deno.env.get(NAME);
   const chosen = (own: string | undefined, processors: number) => {
     if (own === undefined) Deno.env.delete(NAME);
