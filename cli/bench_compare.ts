@@ -34,7 +34,10 @@ const options = {
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 128, min: 4 }),
   width: int("pixels of a row", { default: 192, min: 4 }),
-  steps: int("timed steps of a run", { default: 5, min: 1 }),
+  steps: int("timed steps of a run; of ours, times as deno task bench step takes them", {
+    default: 5,
+    min: 1,
+  }),
   rounds: int("runs of each, in turns with ours", { default: 3, min: 1 }),
   seconds: int("a run that takes longer is stopped", { default: 600, min: 1 }),
   python: text(

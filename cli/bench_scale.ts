@@ -10,7 +10,7 @@ const options = {
   mode: choice("what to measure", ["train", "infer"], { default: "train" }),
   model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
   "first-level": int("channels of the first level", { default: 64, min: 1 }),
-  steps: int("timed steps after the first one", { default: 2, min: 1 }),
+  steps: int("times taken of each size, as by deno task bench step", { default: 2, min: 1 }),
   seconds: int("time only what is expected to take no longer, each", { default: 60, min: 0 }),
   json: flag("print one line of JSON instead of a table"),
 };

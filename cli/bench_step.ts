@@ -8,17 +8,14 @@ import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 
-/** What the line of JSON means where it says nothing of channels. */
-const USUAL_CHANNELS = 64;
-
 const options = {
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 128, min: 4 }),
   width: int("pixels of a row", { default: 192, min: 4 }),
   model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
-  channels: int("channels of the first level", { default: USUAL_CHANNELS, min: 1 }),
+  channels: int("channels of the first level", { default: 64, min: 1 }),
   mode: choice("what to time", ["train", "infer"], { default: "train" }),
-  steps: int("timed steps after the first one", { default: 5, min: 1 }),
+  steps: int("times taken after the first step, for median and least", { default: 5, min: 1 }),
   precision: choice("how images are kept on the GPU; sums are made in 32 bits", ["f32", "f16"], {
     default: "f32",
   }),
@@ -44,8 +41,9 @@ export async function run(o: Values<typeof options>, context: Context): Promise<
     adapter: gpu.description,
     mode: o.mode,
     model: o.model,
-    ...(o.channels === USUAL_CHANNELS ? {} : { channels: o.channels }),
-    ...(o.precision === "f32" ? {} : { precision: o.precision }),
+    channels: o.channels,
+    precision: o.precision,
+    kernels: gpu.kernelFamily,
     batch: o.batch,
     height: o.height,
     width: o.width,
@@ -119,7 +117,9 @@ export const command: Command = defineCommand({
   summary:
     "Times UNetSmall (width 64, 23 classes) or another network on fixed weights and data, the " +
     "same that other frameworks can be given. The first step, which plans and compiles, is timed " +
-    "apart.",
+    "apart. Each further time is that of one step: the mean of a group of steps that takes one to " +
+    "two seconds without a wait in between, as in training; a longer step is a group of its own. " +
+    "Losses are those of the first steps.",
   options,
   gpu: true,
   examples: [

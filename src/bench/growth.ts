@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { LowerTarget } from "../graph/lower.ts";
 import { lowerTarget, planProgram } from "../graph/program_plan.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
+import { stepsQueuedMs } from "./queued.ts";
 import { benchStep, recordStep, type StepOptions } from "./step.ts";
 
 /** What to measure. */
@@ -69,7 +70,9 @@ export async function benchGrowth(gpu: Gpu, options: GrowthOptions): Promise<Gro
     const row: GrowthRow = { ...shape, ...planGrowth(shape, options, lowerTarget(gpu)) };
     rows.push(row);
     if (row.plannedBytes === undefined) continue;
-    const expectedMs = msPerPixel * pixelsOf(shape) * (options.steps + 1);
+    // Of the first one nothing is known yet.
+    const stepMs = msPerPixel * pixelsOf(shape);
+    const expectedMs = stepMs > 0 ? Math.max(stepMs, stepsQueuedMs(gpu)) * (options.steps + 1) : 0;
     if (row.plannedBytes > gpu.memoryBudgetBytes) {
       row.note = "does not fit the memory budget";
     } else if (expectedMs > options.limitMs) {

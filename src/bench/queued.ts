@@ -8,12 +8,15 @@ import type { Gpu } from "../gpu/device.ts";
 /** Runs of about so long are queued before one waits for the device. */
 const QUEUED_MS = 500;
 
+/** The same of whole steps: of this the wait at the end is 1 %. */
+const STEPS_QUEUED_MS = 1000;
+
 /** No more than this, so that what is queued stays small. */
-const MOST_QUEUED = 4096;
+export const MOST_QUEUED = 4096;
 
 /** For how long to queue train steps: at least as long as training does. */
-export function stepsQueuedMs({ fenceMs }: Gpu): number {
-  return Math.max(QUEUED_MS, fenceMs);
+export function stepsQueuedMs({ fenceMs }: Pick<Gpu, "fenceMs">): number {
+  return Math.max(STEPS_QUEUED_MS, fenceMs);
 }
 
 /** How many runs of that time to queue. */
@@ -23,7 +26,7 @@ export function queueLength(runMs: number, queuedMs = QUEUED_MS): number {
 
 /** Runs `count` times, waits, and returns the time of one run in milliseconds. */
 export async function timeQueued(
-  gpu: Gpu,
+  gpu: Pick<Gpu, "idle">,
   count: number,
   run: (index: number) => void,
 ): Promise<number> {
@@ -31,4 +34,30 @@ export async function timeQueued(
   for (let index = 0; index < count; index++) run(index);
   await gpu.idle();
   return (performance.now() - started) / count;
+}
+
+/**
+ * Times of a step, each the mean of a group of steps that take about as long as training queues. A
+ * group of less than half of that says only how many steps the next one needs: too much of it was
+ * the wait at its end.
+ * @param count how many times to take
+ * @param run of a step by its number, from 0 over all groups
+ * @param onGroup called after each wait for the device, with the steps since the last one
+ */
+export async function timeSteps(
+  gpu: Pick<Gpu, "fenceMs" | "idle">,
+  count: number,
+  run: (index: number) => void,
+  onGroup: (steps: number) => void | Promise<void> = () => {},
+): Promise<number[]> {
+  const queuedMs = stepsQueuedMs(gpu);
+  const times: number[] = [];
+  for (let first = 0, steps = 1; times.length < count;) {
+    const stepMs = await timeQueued(gpu, steps, (i) => run(first + i));
+    await onGroup(steps);
+    if (stepMs * steps >= queuedMs / 2 || steps === MOST_QUEUED) times.push(stepMs);
+    first += steps;
+    steps = queueLength(stepMs, queuedMs);
+  }
+  return times;
 }

@@ -18,7 +18,7 @@ import { crossEntropy } from "../ops/cross_entropy.ts";
 import type { BatchShape } from "../nn/batch_shape.ts";
 import { median } from "./peers.ts";
 import { medianRun } from "./profile_table.ts";
-import { queueLength, stepsQueuedMs, timeQueued } from "./queued.ts";
+import { MOST_QUEUED, timeSteps } from "./queued.ts";
 
 const WEIGHT_SEED = 1234;
 const NOISE_SEED = 99;
@@ -28,7 +28,7 @@ const LEARNING_RATE = 0.01;
 /** What to measure. */
 export interface StepOptions extends BatchShape {
   mode: "train" | "infer";
-  /** Timed steps after the first, cold one. */
+  /** Times taken after the first, cold step; each is that of one step, see `queued.ts`. */
   steps: number;
   /** Channels of the first level. */
   firstLevel: number;
@@ -53,7 +53,7 @@ export interface StepResult {
   gflops: number;
   plannedBytes: number;
   dispatches: number;
-  /** One a step, the cold one first; training only. */
+  /** Of the first `steps + 1` steps, the cold one first; training only. */
   losses?: number[];
   /** Mean |logit|; inference only. */
   checksum?: number;
@@ -128,8 +128,8 @@ export function recordStep(options: Omit<StepOptions, "steps">): RecordedStep {
 }
 
 /**
- * Runs the step `options.steps + 1` times. The cold time includes planning and compiling; short steps
- * are timed several at once (`queued.ts`), each with its share.
+ * Runs the step once, which includes planning and compiling, and then until `options.steps` times are
+ * taken.
  */
 export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepResult> {
   const started = performance.now();
@@ -138,7 +138,7 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   using program = await compile(gpu, graph, {
     outputs,
     stores: [net.store],
-    ...(training ? { historyOf: "loss", historyLength: options.steps + 1 } : {}),
+    ...(training ? { historyOf: "loss", historyLength: MOST_QUEUED } : {}),
   });
   const { image, labels } = benchBatch(options);
   program.write("image", image);
@@ -153,16 +153,13 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
   await gpu.idle();
   const coldMs = performance.now() - started;
   const sinceStartMs = Date.now() - performance.timeOrigin;
-  options.onStep?.();
-  const times: number[] = [];
-  for (let together = 1; times.length < options.steps;) {
-    const first = times.length + 1;
-    const count = Math.min(together, options.steps - times.length);
-    const stepMs = await timeQueued(gpu, count, (i) => runStep(first + i));
-    times.push(...Array<number>(count).fill(stepMs));
-    together = queueLength(stepMs, stepsQueuedMs(gpu));
+  const losses: number[] = [];
+  const onGroup = async (steps: number) => {
+    if (training && losses.length <= options.steps) losses.push(...await program.history(steps));
     options.onStep?.();
-  }
+  };
+  await onGroup(1);
+  const times = await timeSteps(gpu, options.steps, (i) => runStep(1 + i), onGroup);
   const medianMs = median(times);
   // By convention a train step counts three times the forward pass.
   const flops = convolutionFlops(net, options) * (training ? 3 : 1);
@@ -175,7 +172,7 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRes
     plannedBytes: program.plannedBytes,
     dispatches: program.dispatches,
   };
-  if (training) result.losses = Array.from(await program.history(options.steps + 1));
+  if (training) result.losses = losses.slice(0, options.steps + 1);
   else result.checksum = meanAbsolute(await program.read("logits"));
   const runs: ProfileEntry[][] = [];
   for (let run = 0; run < (options.profiledSteps ?? 0); run++) runs.push(await program.profile());

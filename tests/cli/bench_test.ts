@@ -30,6 +30,9 @@ Deno.test({
         "adapter",
         "mode",
         "model",
+        "channels",
+        "precision",
+        "kernels",
         "batch",
         "height",
         "width",
@@ -45,6 +48,8 @@ Deno.test({
         "sinceStartMs",
         "losses",
       ]);
+      assertEquals([train.channels, train.precision], [64, "f32"]);
+      assert(["cpu", "gpu"].includes(train.kernels));
       // The process has to start and find its adapter before the first step begins.
       assert(train.sinceStartMs > train.coldMs);
       assertEquals(train.losses.length, 2);
