@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { isFile, isFolder, shownPath, userFolder } from "../src/data/files.ts";
 import { type AdapterChoice, isSoftwareAdapter } from "../src/gpu/adapter.ts";
 import { type Gpu, type KernelFamily, requestGpu } from "../src/gpu/device.ts";
+import { keysOf } from "../src/gpu/tuning.ts";
 import type { Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { driverAdvice, findAdapter, memoryBudget, systemMemory } from "./gpu.ts";
@@ -102,7 +103,10 @@ async function selfTest(
       kernels,
       ...(budget === undefined ? {} : { memoryBudgetBytes: budget }),
     });
-    const rows = await selfTestRows(gpu, Object.keys(await readTuning(info) ?? {}).length);
+    const rows = await selfTestRows(
+      gpu,
+      keysOf(await readTuning(info) ?? {}, gpu.kernelFamily).length,
+    );
     section(`Self-test (${choice})`, rows.map(({ name, text }) => [name, text]));
     const isRight = rows.every(({ right }) => right);
     if (!isRight) {
@@ -149,7 +153,7 @@ async function selfTestRows(
       name: "kernels",
       text: `those for ${FAMILIES[gpu.kernelFamily]}, ` +
         (tunedShapes > 0
-          ? `${tunedShapes} shapes tuned`
+          ? `${tunedShapes} ${tunedShapes === 1 ? "shape" : "shapes"} tuned`
           : "no shapes tuned (deno task bench tune)"),
       right: true,
     },

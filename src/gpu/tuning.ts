@@ -50,3 +50,8 @@ export function isTuning(value: unknown): value is Tuning {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     Object.values(value).every((name) => typeof name === "string");
 }
+
+/** Keys of a tuning for kernels of one family; the others wait for a device that uses those. */
+export function keysOf(tuning: Tuning, family: "gpu" | "cpu"): string[] {
+  return Object.keys(tuning).filter((key) => /\bconv2d_gemm_/.test(key) === (family === "gpu"));
+}

@@ -259,6 +259,15 @@ Deno.test("bench tune: what it remembers, other commands use", {
     assertEquals(used.code, 0, used.err);
     assertEquals(JSON.parse(used.out).kernels, { family: "cpu", tuning: saved[adapter].tuning });
 
+    // Those of the other family are remembered, too, but of no use here.
+    Object.assign(saved[adapter].tuning, {
+      "conv2d_gemm_forward 1x3x8x12>4 3x3": "8x8",
+      "f16 conv2d_gemm_weight_grad 1x3x8x12>4 3x3": "8x8",
+    });
+    await Deno.writeTextFile(file, JSON.stringify(saved));
+    const { out: told } = await runCommand(folder, ["doctor", ...kernels], env);
+    assertMatch(told, /kernels +those for processors \(cpu\), 1 shape tuned\n/);
+
     const forgotten = await runCommand(folder, ["bench", "tune", "--forget"], env);
     assertStringIncludes(forgotten.err, "Removed webgpu-unet/tuning.json");
   }));
