@@ -18,6 +18,7 @@ import {
 import { writeFileAtomic } from "../src/io/atomic_file.ts";
 import { choice, int, list, path, text, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
+import { INTERRUPTED_STATUS, Interrupts } from "./interrupt.ts";
 import type { Log } from "./log.ts";
 import { type Printed, runProgram } from "./run_program.ts";
 import { systemMemory } from "./gpu.ts";
@@ -41,7 +42,8 @@ const options = {
   rounds: int("runs of each, in turns with ours", { default: 3, min: 1 }),
   seconds: int("a run that takes longer is stopped", { default: 600, min: 1 }),
   python: text(
-    "Python to use, a name or a path (default: /usr/bin/python3 or python3, whichever has torch)",
+    "Python to use, a name or a path (default: /usr/bin/python3 or python3, whichever has torch); " +
+      "another one than these two takes deno run -A cli/main.ts bench compare in place of deno task",
     { placeholder: "PROGRAM" },
   ),
   out: path(
@@ -56,39 +58,59 @@ type Options = Values<typeof options>;
 export async function run(o: Options, context: Context): Promise<number> {
   const { log } = context;
   const peers = await findPeers(o);
-  const limitMs = o.seconds * 1000;
   // Whatever is wrong with the file is better known before minutes of measuring.
   if (o.out !== undefined) await placed(o.out, "");
+  using interrupts = new Interrupts(
+    log,
+    "Stopping what runs, without a table; Ctrl-C again ends at once",
+  );
+  const { signal } = interrupts;
   const load = systemLoad();
   const temporary = await Deno.makeTempDir({ prefix: "unet-compare-" });
   try {
-    const bench = new Bench(o, context, await findPython(o), join(temporary, "unet.onnx"));
-    const comparisons: Comparison[] = peers.map((peer) => ({
-      name: peer.name,
-      version: "",
-      pairs: [],
-      result: undefined,
-    }));
-    for (let round = 1; round <= o.rounds; round++) {
-      for (const [i, peer] of peers.entries()) {
-        const before = comparisons[i];
-        if (before === undefined || before.problem !== undefined) continue;
-        log.info(`Round ${round} of ${o.rounds}: webgpu-unet, then ${peer.name}`);
-        comparisons[i] = await compareOnce(bench, peer, before);
-        const { problem } = comparisons[i] ?? {};
-        if (problem !== undefined) log.warn(`${peer.name}: ${problem}`);
-      }
-    }
-    const report = comparisonReport(
-      await settingOf(o, bench.latest, load, limitMs),
-      comparisons,
+    const python = await findPython(o, signal);
+    const onnxFile = join(temporary, "unet.onnx");
+    const { report, ran } = await compareAll(
+      new Bench(o, context, { python, onnxFile, signal }),
+      peers,
+      load,
     );
     console.log(report);
     if (o.out !== undefined) await save(o.out, report, log);
-    return comparisons.some(({ pairs }) => pairs.length > 0) ? 0 : 1;
+    return ran ? 0 : 1;
+  } catch (error) {
+    if (interrupts.requested) return INTERRUPTED_STATUS;
+    throw error;
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }
+}
+
+/** Runs all peers in turns. @returns the table, and whether any of them ran */
+async function compareAll(
+  bench: Bench,
+  peers: readonly Peer[],
+  load: string,
+): Promise<{ report: string; ran: boolean }> {
+  const { o, context: { log } } = bench;
+  const comparisons: Comparison[] = peers.map((peer) => ({
+    name: peer.name,
+    version: "",
+    pairs: [],
+    result: undefined,
+  }));
+  for (let round = 1; round <= o.rounds; round++) {
+    for (const [i, peer] of peers.entries()) {
+      const before = comparisons[i];
+      if (before === undefined || before.problem !== undefined) continue;
+      log.info(`Round ${round} of ${o.rounds}: webgpu-unet, then ${peer.name}`);
+      comparisons[i] = await compareOnce(bench, peer, before);
+      const { problem } = comparisons[i] ?? {};
+      if (problem !== undefined) log.warn(`${peer.name}: ${problem}`);
+    }
+  }
+  const report = comparisonReport(await settingOf(o, bench.latest, load), comparisons);
+  return { report, ran: comparisons.some(({ pairs }) => pairs.length > 0) };
 }
 
 async function compareOnce(bench: Bench, peer: Peer, before: Comparison): Promise<Comparison> {
@@ -125,8 +147,12 @@ class Bench {
   constructor(
     readonly o: Options,
     readonly context: Context,
-    readonly python: string | undefined,
-    readonly onnxFile: string,
+    readonly means: {
+      readonly python: string | undefined;
+      readonly onnxFile: string;
+      /** Ends what runs. */
+      readonly signal: AbortSignal;
+    },
   ) {}
 
   get #shape(): string[] {
@@ -155,7 +181,7 @@ class Bench {
       this.#onnx ??= this.#python("torch_peer.py", [
         ...this.#shape,
         "--onnx",
-        this.onnxFile,
+        this.means.onnxFile,
       ]);
       const made = await this.#onnx;
       if ("problem" in made) return { problem: `no ONNX file: ${made.problem}` };
@@ -163,7 +189,7 @@ class Bench {
     const args = [
       ...this.#shape,
       ...peer.args,
-      ...(peer.onnx ? ["--model", this.onnxFile] : []),
+      ...(peer.onnx ? ["--model", this.means.onnxFile] : []),
     ];
     return peer.script.endsWith(".py")
       ? await this.#python(peer.script, args)
@@ -179,12 +205,14 @@ class Bench {
   }
 
   async #python(script: string, args: readonly string[]): Promise<Printed> {
-    if (this.python === undefined) return { problem: "no Python with torch was found" };
-    return await this.#run(this.python, [join(this.o.peers, script), ...args]);
+    const { python } = this.means;
+    if (python === undefined) return { problem: "no Python with torch was found" };
+    return await this.#run(python, [join(this.o.peers, script), ...args]);
   }
 
   async #run(program: string, args: readonly string[]): Promise<Printed> {
-    return await runProgram(program, args, { limitMs: this.o.seconds * 1000 });
+    const { signal } = this.means;
+    return await runProgram(program, args, { limitMs: this.o.seconds * 1000, signal });
   }
 }
 
@@ -198,24 +226,43 @@ async function findPeers({ peers: folder, only }: Options): Promise<Peer[]> {
   const found = peersOf(names);
   const wanted = only.length === 0 ? found : found.filter(({ name }) => only.includes(name));
   const missing = only.filter((name) => !found.some((peer) => peer.name === name));
-  if (missing.length > 0 || wanted.length === 0) {
-    const known = found.length === 0
-      ? "nothing: scripts are called NAME_peer.py or NAME_peer.ts"
-      : found.map(({ name }) => name).join(", ");
+  if (found.length === 0) {
     throw new InputError(
-      `${shownPath(folder)} has no ${missing.join(", ") || "scripts"}; it has ${known}`,
+      `cannot compare with what is in ${shownPath(folder)}: of its ${names.length} files and ` +
+        "folders none is called NAME_peer.py or NAME_peer.ts; name the folder of such scripts with " +
+        "--peers",
+    );
+  }
+  if (missing.length > 0) {
+    throw new InputError(
+      `cannot compare with ${missing.join(", ")}, which --only names: ${shownPath(folder)} has ` +
+        `${found.map(({ name }) => name).join(", ")}; name one of these`,
     );
   }
   return wanted;
 }
 
-async function findPython({ python }: Options): Promise<string | undefined> {
-  if (python !== undefined) return /[\\/]/.test(python) ? resolveUserPath(python) : python;
+async function findPython(
+  { python }: Options,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (python !== undefined) return startable(python);
   for (const program of ["/usr/bin/python3", "python3"]) {
-    const printed = await runProgram(program, ["-c", "import torch"], { limitMs: 60_000 });
+    const printed = await runProgram(program, ["-c", "import torch"], { limitMs: 60_000, signal });
     if ("out" in printed) return program;
   }
   return undefined;
+}
+
+/** The Python that the user named. @throws InputError where Deno may not start it. */
+function startable(python: string): string {
+  const command = /[\\/]/.test(python) ? resolveUserPath(python) : python;
+  if (Deno.permissions.querySync({ name: "run", command }).state === "granted") return command;
+  throw new InputError(
+    `cannot start --python ${python}: deno task lets Deno start /usr/bin/python3 and the python3 ` +
+      "that is first on PATH; put its folder first on PATH and say --python python3, or say " +
+      "deno run -A cli/main.ts in place of deno task",
+  );
 }
 
 /** Programs that wait for a processor before ours start: what the figures suffered from. */
@@ -230,12 +277,11 @@ async function settingOf(
   o: Options,
   own: OwnLine | undefined,
   load: string,
-  limitMs: number,
 ): Promise<ComparisonSetting> {
   const { default: config } = await import("../deno.json", { with: { type: "json" } });
   const told = async (program: string, ...args: string[]): Promise<string> => {
     const cwd = fileOf("../");
-    const printed = await runProgram(program, args, { limitMs, cwd });
+    const printed = await runProgram(program, args, { limitMs: o.seconds * 1000, cwd });
     return "out" in printed ? printed.out.trim() : "";
   };
   const changes = await told("git", "status", "--porcelain", "--untracked-files=no");

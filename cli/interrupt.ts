@@ -10,8 +10,7 @@ export const INTERRUPTED_STATUS = 130;
 
 /** Listens until it is disposed of. */
 export class Interrupts {
-  /** Whether to stop. */
-  requested = false;
+  readonly #asked = new AbortController();
   readonly #signals: readonly Deno.Signal[];
   readonly #onSignal: () => void;
 
@@ -21,10 +20,20 @@ export class Interrupts {
     this.#signals = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
     this.#onSignal = () => {
       if (this.requested) Deno.exit(INTERRUPTED_STATUS);
-      this.requested = true;
       log.info(message);
+      this.#asked.abort();
     };
     for (const signal of this.#signals) Deno.addSignalListener(signal, this.#onSignal);
+  }
+
+  /** Whether to stop. */
+  get requested(): boolean {
+    return this.signal.aborted;
+  }
+
+  /** For what can be told to stop. */
+  get signal(): AbortSignal {
+    return this.#asked.signal;
   }
 
   [Symbol.dispose](): void {

@@ -8,25 +8,36 @@ import { stripVTControlCharacters as stripAnsiCode } from "node:util";
 /** What a program printed, or why there is nothing. */
 export type Printed = { readonly out: string } | { readonly problem: string };
 
-/** Runs a program to its end. */
+/** How a program is run. */
+export interface RunOptions {
+  readonly limitMs: number;
+  readonly cwd?: string;
+  /** Ends the program; {@linkcode runProgram} then throws. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs a program to its end. @throws the reason of a signal that ended it. */
 export async function runProgram(
   program: string,
   args: readonly string[],
-  { limitMs, cwd }: { readonly limitMs: number; readonly cwd?: string },
+  { limitMs, cwd, signal }: RunOptions,
 ): Promise<Printed> {
-  const stopped = AbortSignal.timeout(limitMs);
+  const late = AbortSignal.timeout(limitMs);
+  signal?.throwIfAborted();
   try {
     const { success, code, stdout, stderr } = await new Deno.Command(program, {
       args: [...args],
       ...(cwd === undefined ? {} : { cwd }),
       stdin: "null",
-      signal: stopped,
+      signal: signal ? AbortSignal.any([late, signal]) : late,
     }).output();
-    if (stopped.aborted) return { problem: `stopped after ${Math.round(limitMs / 1000)} s` };
+    signal?.throwIfAborted();
+    if (late.aborted) return { problem: `stopped after ${Math.round(limitMs / 1000)} s` };
     const text = new TextDecoder();
     if (success) return { out: text.decode(stdout) };
     return { problem: lastWords(text.decode(stderr)) || `ended with status ${code}` };
   } catch (error) {
+    signal?.throwIfAborted();
     if (error instanceof Deno.errors.NotFound) return { problem: `there is no ${program}` };
     if (error instanceof Deno.errors.NotCapable) {
       return { problem: whyNotStarted(program, error.message) };

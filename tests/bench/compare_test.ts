@@ -7,7 +7,7 @@ import {
   placeReport,
 } from "../../src/bench/peers.ts";
 import { variable } from "../../cli/environment.ts";
-import { inFolder, noProcesses, runCommand } from "../cli/run_command.ts";
+import { inFolder, namesIn, noProcesses, runCommand, startCommand } from "../cli/run_command.ts";
 
 /** Deno lets no program start others then that may not start all; the last lines below say so. */
 const hasLinkerVariable = ["LD_LIBRARY_PATH", "LD_PRELOAD"].some((name) =>
@@ -150,8 +150,59 @@ Deno.test({
         "while LD_LIBRARY_PATH is set; unset it, or run deno run -A",
       );
 
+      const python = await run("--python", `${folder}/venv/bin/python`);
+      assertEquals([python.code, python.out], [1, ""]);
+      assertMatch(
+        python.err,
+        /^error: cannot start --python .*first on PATH and say --python python3/,
+      );
+
       const unknown = await run("--only", "tensorflow");
       assertEquals(unknown.code, 1);
-      assertStringIncludes(unknown.err, "peers has no tensorflow; it has broken, fake");
+      assertStringIncludes(unknown.err, "tensorflow, which --only names: peers has broken, fake");
+    }),
+});
+
+/** Runs until it is ended, and shows that by a file that grows. */
+const ENDLESS_PEER = `
+setInterval(() => Deno.writeTextFileSync("alive", ".", { append: true }), 20);
+`;
+
+Deno.test({
+  name: "bench compare: Ctrl-C ends the peer that runs and leaves nothing behind",
+  ignore: noProcesses || hasLinkerVariable || Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (folder) => {
+      const sizeOf = () => Deno.stat(`${folder}/alive`).then(({ size }) => size, () => 0);
+      const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+      await Deno.mkdir(`${folder}/peers`);
+      await Deno.mkdir(`${folder}/temporary`);
+      await Deno.writeTextFile(`${folder}/peers/endless_peer.ts`, ENDLESS_PEER);
+      const size = ["--height", "16", "--width", "20", "--steps", "1"];
+      const args = ["bench", "compare", "--peers", "peers", "-o", "table.md", ...size];
+      await using child = startCommand(folder, args, { TMPDIR: `${folder}/temporary` });
+      const ended = child.output();
+      while (await sizeOf() === 0) await pause(20);
+      assertEquals((await namesIn(`${folder}/temporary`)).length, 1);
+      child.kill("SIGINT");
+      const { code, stdout } = await ended;
+      assertEquals([code, stdout.length], [130, 0]);
+      const last = await sizeOf();
+      await pause(200);
+      assertEquals(await sizeOf(), last);
+      assertEquals(await namesIn(`${folder}/temporary`), []);
+      assertEquals((await namesIn(folder)).includes("table.md"), false);
+    }),
+});
+
+Deno.test({
+  name: "bench compare: a folder without scripts is told apart from an empty one",
+  ignore: noProcesses,
+  fn: () =>
+    inFolder(async (folder) => {
+      await Deno.writeTextFile(`${folder}/mine.py`, "");
+      const { code, err } = await runCommand(folder, ["bench", "compare", "--peers", "."]);
+      assertEquals(code, 1);
+      assertStringIncludes(err, "of its 1 files and folders none is called NAME_peer.py");
     }),
 });

@@ -33,8 +33,12 @@ export async function runCommand(
 }
 
 /** Starts what {@linkcode runCommand} runs, for commands that end when they are told to. */
-export function startCommand(folder: string, args: readonly string[]): Deno.ChildProcess {
-  return commandOf(folder, args, {}).spawn();
+export function startCommand(
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Deno.ChildProcess {
+  return commandOf(folder, args, env).spawn();
 }
 
 function commandOf(
