@@ -163,8 +163,9 @@ Deno.test({
     }),
 });
 
-/** Runs until it is ended, and shows that by a file that grows. */
+/** Runs until it is ended, which takes a moment, and shows that by a file that grows. */
 const ENDLESS_PEER = `
+Deno.addSignalListener("SIGTERM", () => setTimeout(Deno.exit, 300));
 setInterval(() => Deno.writeTextFileSync("alive", ".", { append: true }), 20);
 `;
 
@@ -184,6 +185,9 @@ Deno.test({
       const ended = child.output();
       while (await sizeOf() === 0) await pause(20);
       assertEquals((await namesIn(`${folder}/temporary`)).length, 1);
+      // As from a terminal: to the command, and by deno task to the command once more.
+      child.kill("SIGINT");
+      await pause(100);
       child.kill("SIGINT");
       const { code, stdout } = await ended;
       assertEquals([code, stdout.length], [130, 0]);
