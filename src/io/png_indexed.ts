@@ -30,7 +30,12 @@ const ROWS_AT_ONCE = 256;
  */
 export async function encodeIndexedPng(image: IndexedImage): Promise<Uint8Array<ArrayBuffer>> {
   const { width, height, data, palette } = image;
-  if (width < 1 || height < 1 || data.length !== width * height) {
+  if (![width, height].every((side) => Number.isSafeInteger(side) && side >= 1)) {
+    throw new RangeError(
+      `a mask of ${width}x${height} cannot be a PNG, sides must be whole numbers of at least 1`,
+    );
+  }
+  if (data.length !== width * height) {
     throw new RangeError(
       `a mask of ${width}x${height} needs ${width * height} ids, there are ${data.length}`,
     );

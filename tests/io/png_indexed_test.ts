@@ -32,7 +32,11 @@ Deno.test("encodeIndexedPng refuses what does not fit together", async () => {
       message,
     );
   await refused({ height: 2 }, "a mask of 2x2 needs 4 ids, there are 2");
-  await refused({ width: 0, data: new Uint8Array(0) }, "a mask of 0x1");
+  const sides = "cannot be a PNG, sides must be whole numbers of at least 1";
+  for (const [width, height] of [[0, 2], [2, -1], [2.5, 2], [NaN, 1]] as const) {
+    const data = new Uint8Array(Math.max(0, width * height || 0));
+    await refused({ width, height, data }, `a mask of ${width}x${height} ${sides}`);
+  }
   await refused({ palette: [] }, "1 to 256 colours, this one has 0");
   await refused({ palette: PALETTE.slice(0, 2) }, "class 2 has no colour in a palette of 2");
 });
