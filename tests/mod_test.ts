@@ -2,7 +2,7 @@
  * The public face as its users meet it: by URL, by its documentation, by name.
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import * as unet from "../mod.ts";
 import { CLASSES, tinyCheckpoint } from "./cli/tiny_model.ts";
 import { canListen, canRead, canRun, canWrite } from "./support.ts";
@@ -206,5 +206,30 @@ Deno.test("mod.ts: a network loaded from a saved checkpoint classifies raw RGBA 
   const net = unet.networkOf(checkpoint, "saved");
   using segmenter = new unet.Segmenter(gpu, net);
   assertEquals(await segmenter.predict({ ...PHOTOS, pixels }), ids);
+  net.store.destroy();
+});
+
+Deno.test("mod.ts: names that the compiler would refuse are refused at run time, too", async () => {
+  // As from JavaScript.
+  const foo = JSON.parse('"foo"');
+  using gpu = await unet.requestGpu();
+  const net = new unet.UNet({ classes: 2, width: 2 });
+  const optimizer = unet.rmsprop();
+  using trainer = new unet.Trainer(gpu, net, { optimizer, learningRate: 0.1, loss: foo });
+  const batch = { batch: 1, height: 8, width: 8 };
+  const attempts: [string, string, () => unknown][] = [
+    ["model", "unet-small, unet", () => new unet.UNet({ classes: 2, model: foo })],
+    ["upsample", "bilinear, transposed", () => new unet.UNet({ classes: 2, upsample: foo })],
+    ["adapter", "high, low, software", () => unet.requestGpu({ adapter: foo })],
+    ["kernels", "auto, gpu, cpu", () => unet.requestGpu({ kernels: foo })],
+    ["loss", "ce, dice, ce+dice, focal", () => trainer.prepare(batch)],
+  ];
+  for (const [option, names, attempt] of attempts) {
+    await assertRejects(
+      async () => await attempt(),
+      unet.InputError,
+      `the option ${option} was given 'foo', expected one of ${names}`,
+    );
+  }
   net.store.destroy();
 });

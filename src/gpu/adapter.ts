@@ -2,6 +2,7 @@
  * Adapters: which there are, what they say of themselves, and opening a device on one.
  * @module
  */
+import { checkChoice } from "../choices.ts";
 
 /** Which adapter to ask for: the fast one, the frugal one, or a processor-only one. */
 export type AdapterChoice = "high" | "low" | "software";
@@ -25,8 +26,12 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
-/** The adapter of that choice; `undefined` where the system offers none. */
+/**
+ * The adapter of that choice; `undefined` where the system offers none.
+ * @throws {InputError} for an unknown choice.
+ */
 export async function requestAdapter(choice: AdapterChoice): Promise<GPUAdapter | undefined> {
+  checkChoice("adapter", choice, Object.keys(ADAPTER_REQUESTS));
   return await navigator.gpu?.requestAdapter(ADAPTER_REQUESTS[choice]) ?? undefined;
 }
 

@@ -2,6 +2,7 @@
  * The GPU: adapter choice, limits, errors and lifetime.
  * @module
  */
+import { checkChoice } from "../choices.ts";
 import { DeviceError } from "../errors.ts";
 import {
   type AdapterChoice,
@@ -20,6 +21,8 @@ import { warmUp } from "./warm_up.ts";
 
 /** Which convolution kernels to use: by adapter type, or forced. */
 export type KernelFamily = "auto" | "gpu" | "cpu";
+
+const KERNEL_FAMILIES: readonly KernelFamily[] = ["auto", "gpu", "cpu"];
 
 /** The convolution kernels in use: what decides how their results are rounded. */
 export interface KernelChoice {
@@ -66,6 +69,7 @@ const MOST_UNFENCED = 8;
  * Asks for a GPU and prepares it.
  *
  * @throws {DeviceError} where WebGPU or a matching adapter is missing.
+ * @throws {InputError} for options of unknown names.
  * @example
  * ```ts ignore
  * using gpu = await requestGpu({ adapter: "high" });
@@ -73,6 +77,7 @@ const MOST_UNFENCED = 8;
  * ```
  */
 export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
+  checkChoice("kernels", options.kernels ?? "auto", KERNEL_FAMILIES);
   if (typeof navigator === "undefined" || !navigator.gpu) {
     throw new DeviceError(
       "Asked for a GPU, but this runtime has no WebGPU (navigator.gpu); use Deno 2.9 or newer, or " +

@@ -6,6 +6,7 @@
  * Structure: O. Ronneberger et al., "U-Net" (2015), in the form of milesial/Pytorch-UNet.
  * @module
  */
+import { checkChoice } from "../choices.ts";
 import { InputError, UsageError } from "../errors.ts";
 
 /** `unet` has four levels below the first, `unet-small` two. */
@@ -13,6 +14,9 @@ export type UnetModel = "unet-small" | "unet";
 
 /** How the decoder doubles the size: a fixed bilinear filter or a learned transposed convolution. */
 export type Upsample = "bilinear" | "transposed";
+
+const MODELS: readonly UnetModel[] = ["unet-small", "unet"];
+const UPSAMPLES: readonly Upsample[] = ["bilinear", "transposed"];
 
 /** Everything that decides the shapes of a U-Net's parameters. */
 export interface UnetConfig {
@@ -92,8 +96,11 @@ export function smallestSize(model: UnetModel): number {
 /**
  * The blocks of a U-Net with their channel counts.
  * @throws {UsageError} If a count of the configuration is not a positive whole number.
+ * @throws {InputError} If it has an unknown name.
  */
 export function unetBlocks(config: UnetConfig): UnetBlocks {
+  checkChoice("model", config.model, MODELS);
+  checkChoice("upsample", config.upsample, UPSAMPLES);
   for (const key of ["width", "channels", "classes"] as const) {
     if (!Number.isSafeInteger(config[key]) || config[key] < 1) {
       throw new UsageError(

@@ -2,6 +2,7 @@
  * The losses that training can minimise.
  * @module
  */
+import { checkChoice } from "../choices.ts";
 import type { Tensor } from "../graph/graph.ts";
 import { crossEntropy, focalLoss } from "../ops/cross_entropy.ts";
 import { add } from "../ops/elementwise.ts";
@@ -22,6 +23,7 @@ export type LossName = typeof LOSSES[number];
  * @param ids flat u32 [N, H, W]
  * @param classWeights by class id; Dice, which weighs classes alike already, has none
  * @returns flat [1]
+ * @throws {InputError} for an unknown name.
  */
 export function recordLoss(
   name: LossName,
@@ -29,6 +31,7 @@ export function recordLoss(
   ids: Tensor,
   classWeights?: Float32Array,
 ): Tensor {
+  checkChoice("loss", name, LOSSES);
   const weight = classWeights &&
     logits.graph.constant("classWeights", [classWeights.length], classWeights);
   const options = { ignoreIndex: IGNORED, weight };
