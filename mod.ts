@@ -17,7 +17,6 @@
  * pixels, and save it:
  *
  * ```ts
- * import { assert } from "@std/assert";
  * import * as unet from "./mod.ts";
  *
  * using gpu = await unet.requestGpu();
@@ -46,7 +45,7 @@
  *   losses.push(...await program.read("loss"));
  * }
  * const [first = NaN, last = NaN] = [losses.at(0), losses.at(-1)];
- * assert(last < first / 2, `the loss went from ${first} to ${last}`);
+ * if (!(last < first / 2)) throw new Error(`the loss went from ${first} to ${last}`);
  *
  * // Saving: plain safetensors, readable by PyTorch and others.
  * const values = await store.read(gpu);
@@ -56,7 +55,8 @@
  *     unet.float32Tensor(shape, Float32Array.from(values.get(name) ?? [])),
  *   ]),
  * );
- * assert(unet.parseSafetensors(file, "bright.safetensors").tensors.has("conv.weight"));
+ * const { tensors } = unet.parseSafetensors(file, "bright.safetensors");
+ * if (!tensors.has("conv.weight")) throw new Error("the weight was not saved");
  * ```
  *
  * @module

@@ -86,6 +86,25 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "mod.ts: the example of its documentation runs as it stands, without a configuration",
+  ignore: !canRead || !canWrite || !canRun,
+  async fn() {
+    const source = await Deno.readTextFile(new URL("mod.ts", ROOT));
+    const [, block = ""] = /^ \* ```ts\n([^]*?)^ \* ```$/m.exec(source) ?? [];
+    const example = block.replace(/^ \* ?/gm, "");
+    const folder = await Deno.makeTempDir({ prefix: "unet-test-" });
+    try {
+      const script = example.replace('"./mod.ts"', `"${new URL("mod.ts", ROOT)}"`);
+      await Deno.writeTextFile(`${folder}/main.ts`, script);
+      await output(["run", "--no-config", "--no-prompt", "main.ts"], { cwd: folder });
+      assert(script.includes("parseSafetensors"), "another example was found");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
 interface ModuleInfo {
   specifier: string;
   error?: string;
