@@ -117,9 +117,9 @@ export const command: Command = defineCommand({
   summary:
     "Times UNetSmall (width 64, 23 classes) or another network on fixed weights and data, the " +
     "same that other frameworks can be given. The first step, which plans and compiles, is timed " +
-    "apart. Each further time is that of one step: the mean of a group of steps that takes one to " +
-    "two seconds without a wait in between, as in training; a longer step is a group of its own. " +
-    "Losses are those of the first steps.",
+    "apart. Each further time is that of one step: the mean of a group of steps that takes " +
+    "about a second, on llvmpipe two, without a wait in between, as in training; a longer step is a " +
+    "group of its own. Losses are those of the first steps.",
   options,
   gpu: true,
   examples: [
