@@ -178,7 +178,7 @@ async function scoreWithProgress(
   model: Model,
   samples: readonly Sample[],
   how: Pick<EvaluateOptions, "scale" | "disk" | "alsoAt" | "flips">,
-  { info }: Dataset,
+  { info, folder }: Dataset,
   split: SplitName,
   gallery: Gallery | undefined,
 ): Promise<Evaluation> {
@@ -187,6 +187,7 @@ async function scoreWithProgress(
     ...how,
     valueMap: valueToClass(info),
     classes: info.classes.length,
+    folder,
     onProgress: () => bar.advance(1),
     onPrediction: gallery &&
       ((image) => gallery.offer({ ...image, name: shownPath(image.name) })),

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { dirname, join } from "node:path";
 import { dataCommand, type Dataset, type Sample, valueToClass } from "../src/data/dataset.ts";
-import { kindOf, type PathKind, shownPath, tablePath } from "../src/data/files.ts";
+import { shownPath, tablePath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
 import { SampleSource } from "../src/data/samples.ts";
 import { DeviceError, InputError } from "../src/errors.ts";
@@ -14,7 +13,7 @@ import type { Gpu } from "../src/gpu/device.ts";
 import type { ImageType } from "../src/graph/layout.ts";
 import { mib } from "../src/graph/memory.ts";
 import { lowerTarget } from "../src/graph/program_plan.ts";
-import { openTemporary } from "../src/io/atomic_file.ts";
+import { checkWritable } from "../src/io/atomic_file.ts";
 import type { CheckpointInfo } from "../src/io/checkpoint.ts";
 import type { Clipping, Optimizer } from "../src/nn/optimizers.ts";
 import { UNet } from "../src/nn/unet.ts";
@@ -100,34 +99,6 @@ export interface TrainingData {
 /** What `auto` takes at most: larger batches learn less from as many images. */
 const LARGEST_AUTO_BATCH = 32;
 
-/**
- * Hours of training are no time to find out that nothing can be saved. Leaves no trace: of a folder
- * that is still to be made, the one that it will lie in tells.
- */
-async function checkFolder(folder: string, what: string, flag: string): Promise<void> {
-  let nearest = folder;
-  let kind: PathKind | undefined;
-  while ((kind = await kindOf(nearest)) === undefined) nearest = dirname(nearest);
-  const reason = kind === "folder"
-    ? await whyUnwritable(nearest)
-    : `${shownPath(nearest)} is ${kind === "file" ? "a file" : kind}, no folder`;
-  if (reason === undefined) return;
-  throw new InputError(
-    `cannot write ${what} to ${shownPath(folder)}: ${reason}; choose another with ${flag}`,
-  );
-}
-
-async function whyUnwritable(folder: string): Promise<string | undefined> {
-  try {
-    const { temporary, file } = await openTemporary(join(folder, "try"));
-    file.close();
-    await Deno.remove(temporary);
-  } catch (error) {
-    // Behind a colon stands the name of the temporary file.
-    return error instanceof Error ? error.message.replace(/: open .*/, "") : String(error);
-  }
-}
-
 /** One photo that the network cannot take would end the run at its first batch, or its last. */
 function checkSizes(
   { sizes }: SampleSource,
@@ -203,8 +174,9 @@ export async function openTrainingData(
   const { dataset, scale, checkpoints, crop, logs } = settings;
   // Decoding and scaling all photos can take long; what is certain to fail afterwards fails here.
   checkPrecision(gpu, settings.precision ?? "f32");
-  await checkFolder(checkpoints, "checkpoints", "--checkpoints");
-  if (logs) await checkFolder(logs.runs, "the run's logs", "--runs");
+  // Hours of training are no time to find out that nothing can be saved.
+  await checkWritable(checkpoints, "--checkpoints");
+  if (logs) await checkWritable(logs.runs, "--runs");
   const values = valueToClass(dataset.info);
   const disk = await PixelCache.open(dataset.folder, scale);
   const { folder } = dataset;

@@ -45,7 +45,7 @@ export class SampleSource {
   readonly #values: ValueMap;
   readonly #cache = new Map<number, Promise<ScaledPair>>();
   readonly #disk: PixelCache | undefined;
-  readonly #command: string;
+  readonly #folder: string | undefined;
   #room: number;
 
   private constructor(
@@ -53,14 +53,14 @@ export class SampleSource {
     sizes: readonly ImageSize[],
     scale: number,
     values: ValueMap,
-    { disk, memoryBytes = DEFAULT_MEMORY_BYTES, folder = "data" }: SampleOptions,
+    { disk, memoryBytes = DEFAULT_MEMORY_BYTES, folder }: SampleOptions,
   ) {
     this.#samples = samples;
     this.sizes = sizes;
     this.#scale = scale;
     this.#values = values;
     this.#disk = disk;
-    this.#command = dataCommand(folder);
+    this.#folder = folder;
     this.#room = memoryBytes;
   }
 
@@ -143,7 +143,7 @@ export class SampleSource {
       return this.#values.labelsOf(kept, name);
     }
     const mask = decodeMask(await readBytes(path), name);
-    await checkMaskFits(image, mask, name);
+    await checkMaskFits(image, mask, name, this.#folder);
     const small = resizeNearest(mask, width, height);
     await this.#disk?.write(entry, small);
     return this.#values.labelsOf(small, name);
@@ -174,14 +174,20 @@ export async function scaledPhoto(
  * Either may have been replaced since `deno task data` compared them.
  * @param image looked at by its header only
  * @param mask as stored, not scaled
+ * @param folder the data folder that they belong to, for advice
  * @throws {InputError} naming both where their sizes differ.
  */
-export async function checkMaskFits(image: string, mask: ImageSize, name: string): Promise<void> {
+export async function checkMaskFits(
+  image: string,
+  mask: ImageSize,
+  name: string,
+  folder = "data",
+): Promise<void> {
   const photo = await sizeOf(image);
   if (mask.width === photo.width && mask.height === photo.height) return;
   throw new InputError(
     `${shownPath(image)} is ${photo.width} x ${photo.height}, but its mask ${name} is ` +
-      `${mask.width} x ${mask.height}; both must have one size, run deno task data again`,
+      `${mask.width} x ${mask.height}; both must have one size, run ${dataCommand(folder)} again`,
   );
 }
 

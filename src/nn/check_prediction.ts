@@ -3,6 +3,7 @@
  * end in a wrong class map instead of an error.
  * @module
  */
+import { checkChoice } from "../choices.ts";
 import { InputError } from "../errors.ts";
 import type { PhotoBatch, PredictOptions } from "./segmenter.ts";
 import { FLIPS } from "./window_plan.ts";
@@ -12,13 +13,12 @@ import { FLIPS } from "./window_plan.ts";
  * @throws {InputError} naming what is wrong.
  */
 export function checkPrediction(photos: PhotoBatch, options: PredictOptions): void {
-  const { threshold, window, flips, alsoAt = [] } = options;
+  const { threshold, window, flips = "none", alsoAt = [] } = options;
   for (const view of [photos, ...alsoAt]) checkPixels(view);
   expect("threshold", threshold, "a number from 0 to 1", (t) => t >= 0 && t <= 1);
   expect("window.side", window?.side, "a whole number of pixels, or 0", isSide);
   expect("window.overlap", window?.overlap, "a number from 0 to below 1", (o) => o >= 0 && o < 1);
-  const names = Object.keys(FLIPS);
-  expect("flips", flips, `one of ${names.join(", ")}`, (f) => names.includes(f));
+  checkChoice("flips", flips, Object.keys(FLIPS));
 }
 
 const isSide = (side: number) => Number.isInteger(side) && side >= 0;

@@ -34,6 +34,8 @@ export interface EvaluateOptions extends ScaledPhotos {
   readonly valueMap: ValueMap;
   /** Classes of the network. */
   readonly classes: number;
+  /** The data folder that the samples belong to, for advice; default `data`. */
+  readonly folder?: string;
   /** Average the probabilities of each photo and its flips; default none. */
   readonly flips?: Flips;
   /** Called after each image. */
@@ -75,7 +77,6 @@ interface Truth {
 
 /**
  * Predicts every sample and compares it with its mask.
- * @throws {InputError} naming the file that cannot be read, has no mask or one of another size, holds a
  * @throws {InputError} naming the file that cannot be read, has no mask or one of another size,
  *   holds a value that is no class, or does not fit the network or memory.
  */
@@ -84,7 +85,7 @@ export async function evaluateSamples(
   samples: readonly Sample[],
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { alsoAt = [], valueMap, classes, flips = "none", onProgress, onPrediction } = options;
+  const { alsoAt = [], classes, flips = "none", onProgress, onPrediction } = options;
   // Masks are scored at their own size; what is kept of them at other scales is for training.
   const masks = [options, ...alsoAt].find(({ disk }) => disk?.scale === 1)?.disk;
   const matrix = new ConfusionMatrix(classes);
@@ -94,7 +95,7 @@ export async function evaluateSamples(
       image,
       photo: await scaled(image, options),
       alsoAt: await Promise.all(alsoAt.map((photos) => scaled(image, photos))),
-      truth: await readTruth(image, mask, valueMap, masks),
+      truth: await readTruth({ image, mask }, options, masks),
     };
   };
   for await (const { image, photo, alsoAt, truth } of prefetch(samples, load)) {
@@ -200,9 +201,8 @@ function inTermsOfScale(
 }
 
 async function readTruth(
-  image: string,
-  mask: string | undefined,
-  valueMap: ValueMap,
+  { image, mask }: Pick<Sample, "image" | "mask">,
+  { valueMap, folder }: EvaluateOptions,
   masks: PixelCache | undefined,
 ): Promise<Truth> {
   if (mask === undefined) {
@@ -212,6 +212,6 @@ async function readTruth(
   const kept = await masks?.read(await masks.entry(mask));
   const stored = kept && kept.kind !== "photo" ? kept : decodeMask(await readBytes(mask), name);
   const { width, height } = stored;
-  await checkMaskFits(image, { width, height }, name);
+  await checkMaskFits(image, { width, height }, name, folder);
   return { width, height, labels: valueMap.labelsOf(stored, name) };
 }

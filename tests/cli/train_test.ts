@@ -161,20 +161,11 @@ Deno.test({
       await fails(1, "pixels at scale 0.1, but unet-small needs at least 4 x 4", "-s", "0.1");
       await fails(2, "--scale", "-s", "0");
       Deno.writeTextFileSync(`${folder}/file`, "no folder");
-      const [checkpoints, runs] = [
-        "cannot write checkpoints to ",
-        "cannot write the run's logs to ",
-      ];
       const dry = [...SMALL, "--dry-run"];
-      await fails(
-        1,
-        `${checkpoints}file: file is a file, no folder`,
-        ...dry,
-        "--checkpoints",
-        "file",
-      );
-      await fails(1, `${checkpoints}file/a/b: file is a f`, ...SMALL, "--checkpoints", "file/a/b");
-      await fails(1, `${runs}file: file is a file, no folder; choose an`, ...dry, "--runs", "file");
+      const cannot = (flag: string) => `cannot write into ${flag} file: it is no folder`;
+      await fails(1, cannot("--checkpoints"), ...dry, "--checkpoints", "file");
+      await fails(1, "file/a/b: file is no folder", ...SMALL, "--checkpoints", "file/a/b");
+      await fails(1, cannot("--runs"), ...dry, "--runs", "file");
       await fails(1, "what would fit", ...SMALL, "--width", "40000");
 
       // Weights of 1e15 overflow in the second step; what was saved before stays.

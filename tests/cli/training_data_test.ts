@@ -103,7 +103,7 @@ Deno.test({
       const settings = settingsOf(folder, `${folder}/photo.png`, `${folder}/mask.png`);
       const opened = await openTrainingData(gpu, settings);
       const { message } = await assertRejects(() => opened.train.pair(0), InputError);
-      assert(message.endsWith(` run deno task data --data ${folder} again.`), message);
+      assert(message.endsWith(` run deno task data --data ${folder} again`), message);
     }),
 });
 

@@ -206,7 +206,9 @@ Deno.test("segmenter: wrong pixels and options are refused, whole and by windows
   for (const overlap of [NaN, -1, 1]) {
     await refuses("window.overlap", { window: { side: 9, overlap } });
   }
-  await refuses("flips foo, expected one of none, horizontal, all", { flips: "foo" as Flips });
+  await refuses("flips was given 'foo', expected one of none, horizontal, all", {
+    flips: "foo" as Flips,
+  });
 });
 
 Deno.test("segmenter: pixels may be a canvas's, and may start at any byte", async () => {

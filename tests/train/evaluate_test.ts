@@ -92,7 +92,7 @@ Deno.test("evaluateSamples: scaled photos in, class maps of the masks' own size 
     const seen: Uint8Array[] = [];
     const looking = {
       predict: ({ pixels }: PhotoBatch) => {
-        seen.push(pixels.slice());
+        seen.push(Uint8Array.from(pixels));
         return Promise.resolve(new Uint8Array(48));
       },
     };
