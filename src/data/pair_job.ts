@@ -6,11 +6,12 @@
 
 import { createHash } from "node:crypto";
 import { InputError } from "../errors.ts";
+import { reasonOf } from "../io/atomic_file.ts";
 import { readBytes, shownPath } from "./files.ts";
 import { countValues, decodeMask, type StoredMask } from "./mask.ts";
 import { decodePhoto, type Photo, photoHeader } from "./photo.ts";
 import type { CacheEntry } from "./pixel_cache.ts";
-import { encodePixels, type Pixels, reasonOf, writePixels } from "./pixel_file.ts";
+import { encodePixels, type Pixels, writePixels } from "./pixel_file.ts";
 import type { Rgb } from "./png.ts";
 import type { Orientation } from "./exif.ts";
 import { resizeArea, resizeNearest, scaledSize } from "./resize.ts";

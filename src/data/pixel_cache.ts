@@ -11,6 +11,7 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { reasonOf } from "../io/atomic_file.ts";
 import { tablePath } from "./files.ts";
 import {
   encodePixels,
@@ -18,7 +19,6 @@ import {
   PIXEL_FORMAT,
   type Pixels,
   readPixels,
-  reasonOf,
   writePixels,
 } from "./pixel_file.ts";
 

@@ -106,9 +106,3 @@ export async function writePixels(path: string, bytes: Uint8Array): Promise<void
     throw error;
   }
 }
-
-/** Why {@linkcode writePixels} failed, without the temporary name that Deno appends. */
-export function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/: \w+ '.*'$/, "");
-}

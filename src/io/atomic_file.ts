@@ -143,10 +143,11 @@ function unwritable(path: string, error: unknown): InputError {
   return new InputError(`cannot write ${shownPath(path)}: ${reasonOf(error)}`);
 }
 
-function reasonOf(error: unknown): string {
+/** Why something could not be written, without the temporary name that Deno's messages end with. */
+export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.PermissionDenied) return "its permissions forbid it";
   if (error instanceof Deno.errors.NotCapable) {
     return "Deno was started without --allow-write for it";
   }
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).replace(/: \w+ '.*'$/, "");
 }
