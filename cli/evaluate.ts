@@ -11,7 +11,7 @@ import {
 import { shownPath } from "../src/data/files.ts";
 import { PixelCache } from "../src/data/pixel_cache.ts";
 import { InputError } from "../src/errors.ts";
-import { checkWritable, writeFileAtomic } from "../src/io/atomic_file.ts";
+import { checkFileWritable, writeFileAtomic } from "../src/io/atomic_file.ts";
 import type { Checkpoint } from "../src/io/checkpoint.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import { evaluationPage } from "../src/report/evaluation_page.ts";
@@ -89,9 +89,9 @@ export async function run(
   const dataset = await loadDataset(data, [split]);
   checkClasses(checkpoint, file, dataset);
   const samples = samplesWithMasks(dataset, split, log);
-  if (json !== undefined) await checkWritable(dirname(json), "--json");
+  if (json !== undefined) await checkFileWritable(json, "--json");
   const target = page === undefined ? undefined : pageFile(page);
-  if (target !== undefined) await checkWritable(dirname(target), "--report");
+  if (target !== undefined) await checkFileWritable(target, "--report");
   using model = await Model.open(checkpoint, file, context, { precision });
   const used = scalesOf(scale, checkpoint);
   log.info(`Scoring ${samples.length} images (${split}) at ${scalesText(used)}`);

@@ -1,7 +1,7 @@
 /** `deno task export`: a network in another format. @module */
 
 import { extname } from "node:path";
-import { shownPath } from "../src/data/files.ts";
+import { isFile, shownPath } from "../src/data/files.ts";
 import { UsageError } from "../src/errors.ts";
 import { type Checkpoint, encodeSafetensorsCheckpoint } from "../src/io/checkpoint.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
@@ -11,7 +11,7 @@ import { encodePth } from "../src/io/pth_checkpoint.ts";
 import { describe } from "../src/nn/unet_spec.ts";
 import { flag, path, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
-import { modelOption, writeModel } from "./model.ts";
+import { backupOf, modelOption, writeModel } from "./model.ts";
 
 /** A format by its ending: how it is made and, in Python, read. */
 interface Format {
@@ -54,8 +54,11 @@ export async function run(
 ): Promise<number> {
   const format = FORMATS[extname(output).toLowerCase()];
   if (format === undefined) throw new Error(`no format ends like ${output}, which was let through`);
-  if (await isSameFile(file, output)) {
-    throw new UsageError(`${shownPath(output)} would overwrite the network itself`);
+  const replaced = await isFile(output) ? [output, backupOf(output)] : [];
+  for (const path of replaced) {
+    if (await isSameFile(file, path)) {
+      throw new UsageError(`${shownPath(path)} would overwrite the network itself`);
+    }
   }
   const read = await readCheckpointFile(file, "--model");
   const checkpoint = dropBias ? withoutConvBias(read) : read;

@@ -89,13 +89,16 @@ export async function readModel(file: string): Promise<Checkpoint> {
   return checkpoint;
 }
 
+/** Where {@linkcode writeModel} keeps what it replaces. */
+export const backupOf = (path: string): string => `${path}.backup`;
+
 /**
  * Writes a network in some format; a file that is there already is kept beside it as `.backup`.
  * @throws {InputError} naming the file that cannot be written.
  */
 export async function writeModel(path: string, bytes: Uint8Array, log: Log): Promise<void> {
   if (await isFile(path)) {
-    const backup = `${path}.backup`;
+    const backup = backupOf(path);
     await writeFileAtomic(backup, await readBytes(path));
     log.info(`The model so far is kept as ${shownPath(backup)}`);
   }

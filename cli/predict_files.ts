@@ -187,16 +187,16 @@ async function checkOutputs(jobs: readonly Job[]): Promise<void> {
 
 /**
  * A name that was mistyped may be that of any photo; masks of earlier runs are indexed PNGs.
- * @throws {UsageError} naming the first other PNG that a mask would overwrite.
+ * @throws {UsageError} naming the first other file that a mask would overwrite.
  */
 export async function checkOverwritten(jobs: readonly Job[]): Promise<void> {
   for (const { outputs: { mask } } of jobs) {
     if (mask === undefined || !await isFile(mask)) continue;
     const head = await readHead(mask, PNG_KIND_BYTES);
-    if (!isPng(head) || isIndexedPng(head)) continue;
+    if (head.length === 0 || isIndexedPng(head)) continue;
     throw new UsageError(
-      `the mask ${shownPath(mask)} would overwrite a PNG that is no mask of predict's (those are ` +
-        "indexed); remove it, or give another name or folder",
+      `the mask ${shownPath(mask)} would overwrite a ${isPng(head) ? "PNG" : "file"} that is no ` +
+        "mask of predict's (those are indexed PNGs); remove it, or give another name or folder",
     );
   }
 }

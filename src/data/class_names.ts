@@ -114,9 +114,16 @@ const SEPARATORS = [",", ";", "\t"];
  */
 function rowsOf(text: string, file: string): string[][] {
   const start = lines(text).find((line) => line !== "") ?? "";
-  const possible = SEPARATORS.filter((separator) => start.includes(separator));
+  const cellsBy = (separator: string): string[] => {
+    try {
+      return (parse(start, { separator })[0] ?? []).map((cell) => cell.trim());
+    } catch {
+      return [];
+    }
+  };
+  const possible = SEPARATORS.filter((separator) => cellsBy(separator).length > 1);
   const makesSense = (separator: string) => {
-    const cells = start.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
+    const cells = cellsBy(separator);
     return cells.some((cell) => CALLED.includes(cell.toLowerCase())) ||
       cells.length > 3 && cells.slice(1, 4).every((cell) => /^\d+$/.test(cell));
   };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, extname, join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { InputError } from "../errors.ts";
 import { few } from "./classes.ts";
 import { masksOf } from "./dataset.ts";
@@ -32,7 +32,7 @@ export const PHOTO_ENDINGS: readonly string[] = [".jpg", ".jpeg", ".png"];
 /** What stands between a photo's name and `.png` in the name of a mask that `predict` chose. */
 export const OUTPUT_SUFFIX = "_OUT";
 
-const OWN_OUTPUT = new RegExp(`${OUTPUT_SUFFIX}(_color|_overlay)?$`);
+const OWN_OUTPUT = new RegExp(`^(.*)${OUTPUT_SUFFIX}(_color|_overlay)?$`);
 
 /** Whether a file is called like a photo, and not like what `predict` leaves beside one. */
 export function isPhotoName(file: string): boolean {
@@ -77,14 +77,24 @@ export async function findTestPhotos(folder: string, reporter: Reporter): Promis
   return firstOfName((await photosIn(folder, reporter)).files);
 }
 
-/** Photos of a folder, without what `predict` left among them, and names of other files. */
+/**
+ * Photos of a folder, without what `predict` left beside some of them, and names of other files. A
+ * photo that is called so has a mask, or there is no other that it could belong to.
+ */
 async function photosIn(folder: string, reporter: Reporter): Promise<Listing> {
   const { files, others } = await listFiles(folder, PHOTO_ENDINGS);
-  const outputs = files.filter((file) => !isPhotoName(file)).map((file) => basename(file));
+  const masks = await masksOf(join(dirname(folder), "masks"));
+  const stems = new Set(files.map(stem));
+  const isOutput = (file: string) => {
+    const [, photo] = OWN_OUTPUT.exec(stem(file)) ?? [];
+    return photo !== undefined && stems.has(photo) && !masks.has(stem(file)) &&
+      extname(file).toLowerCase() === ".png";
+  };
+  const outputs = files.filter(isOutput).map((file) => basename(file));
   if (outputs.length > 0) {
     reporter.warn(`left out of ${shownPath(folder)}, named as predict's masks: ${few(outputs, 3)}`);
   }
-  return { files: files.filter(isPhotoName), others };
+  return { files: files.filter((file) => !isOutput(file)), others };
 }
 
 /** The masks of test photos by name, with a warning about each file that is none of theirs. */

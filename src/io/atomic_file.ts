@@ -40,11 +40,13 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
  */
 export async function checkWritable(folder: string, flag: string): Promise<void> {
   let there = folder;
-  while (await kindOf(there) === undefined && dirname(there) !== there) there = dirname(there);
-  if (await kindOf(there) !== "folder") {
+  while (!await isTaken(there) && dirname(there) !== there) there = dirname(there);
+  const kind = await kindOf(there);
+  if (kind !== "folder") {
     const it = there === folder ? "it" : shownPath(there);
+    const found = kind === undefined ? "a link that leads nowhere" : "no folder";
     throw new InputError(
-      `cannot write into ${flag} ${shownPath(folder)}: ${it} is no folder; name another one`,
+      `cannot write into ${flag} ${shownPath(folder)}: ${it} is ${found}; name another one`,
     );
   }
   try {
@@ -55,6 +57,25 @@ export async function checkWritable(folder: string, flag: string): Promise<void>
     throw new InputError(
       `cannot write into ${flag} ${shownPath(folder)}: ${reasonOf(error)}; name another folder`,
     );
+  }
+}
+
+/** The same for the folder of a file. */
+export async function checkFileWritable(file: string, flag: string): Promise<void> {
+  if (await kindOf(file) === "folder") {
+    throw new InputError(`cannot write ${flag} ${shownPath(file)}: it is a folder; name a file`);
+  }
+  await checkWritable(dirname(file), flag);
+}
+
+/** Whether something is called so, be it a link that leads nowhere. */
+async function isTaken(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch {
+    // Missing, or below a file; whatever else is the matter, the folder above it tells.
+    return false;
   }
 }
 

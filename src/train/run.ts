@@ -88,6 +88,7 @@ export async function runTraining(options: RunOptions, observer: RunObserver): P
   if (state.epoch === state.firstEpoch && state.batch === 0) {
     state.freezeEpoch = epochToFreeze(run, shapes);
   }
+  trainer.shortStrides = keepsStatistics(state);
   const end = async (reason: RunEnd["reason"]): Promise<RunEnd> => {
     const ended = { reason, state };
     await events.ended(ended);
@@ -202,14 +203,20 @@ function epochToFreeze(
   return firstEpoch + 1 + (loaded ? 0 : Math.ceil((lastEpoch - firstEpoch) / 2));
 }
 
+/** Whether a run, resumed or not, began with a loaded network: only that one freezes in its first epoch. */
+function keepsStatistics({ firstEpoch, freezeEpoch }: RunState): boolean {
+  return freezeEpoch === firstEpoch + 1;
+}
+
 /**
  * Goes on with the statistics of the whole set. That changes what every layer sees, and the
  * optimizer's running moments no longer fit: it starts afresh, with small steps. Loaded weights keep
  * the statistics that they came with: with others they would be another network.
  */
-async function freezeStatistics({ trainer, batches, schedule, events, loaded = false }: Run) {
-  events.freezing({ gathering: !loaded });
-  if (!loaded) {
+async function freezeStatistics({ trainer, batches, state, schedule, events }: Run) {
+  const gathering = !keepsStatistics(state);
+  events.freezing({ gathering });
+  if (gathering) {
     await trainer.gatherStatistics(async function* () {
       for (const plan of batches.plan(0)) yield await batches.plain(plan);
     }());

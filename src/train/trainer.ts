@@ -210,6 +210,13 @@ export class Trainer {
     return this.#frozen;
   }
 
+  /**
+   * Whether steps with frozen statistics go no further than Adam's would ({@linkcode Optimizer}'s
+   * `stride`): a trained network loses in RMSprop's first ones what it has learnt, one that has yet to
+   * get used to the statistics needs them. Default false.
+   */
+  shortStrides = false;
+
   /** From now on {@linkcode frozenStatistics}; the optimizer starts afresh. */
   freezeStatistics(): void {
     this.#frozen = true;
@@ -342,8 +349,7 @@ export class Trainer {
     if (!isLast) return program;
     const { optimizer, average } = this.#options;
     const update = this.#optimizerStep + 1;
-    // Weights that no batch's statistics normalise bear no strides, such as RMSprop's first ones.
-    const stride = this.#frozen ? optimizer.stride(update) : 1;
+    const stride = this.#frozen && this.shortStrides ? optimizer.stride(update) : 1;
     program.write("optimizer", optimizer.stepState(this.learningRate / stride, update));
     if (average) {
       // The first weights are far from what later ones average to, so the memory grows slowly.

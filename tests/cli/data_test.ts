@@ -11,6 +11,25 @@ const unet = (folder: string, ...args: string[]) => runCommand(folder, args);
 const lines = (text: string): string[] => text.trimEnd().split("\n");
 
 Deno.test(
+  "data: photos may be called like predict's masks",
+  { ignore },
+  () =>
+    inFolder(async (folder) => {
+      writeSet(folder);
+      const train = `${folder}/data/raw/train`;
+      // p0_OUT lies beside p0, but has a mask; there is no q to which q_OUT could belong.
+      for (const [from, to] of [["p1", "p0_OUT"], ["p2", "q_OUT"]]) {
+        for (const part of ["images", "masks"]) {
+          await Deno.rename(`${train}/${part}/${from}.png`, `${train}/${part}/${to}.png`);
+        }
+      }
+      const { code, err } = await unet(folder, "data");
+      assertEquals(code, 0, err);
+      assertStringIncludes(err, "-INFO - 6 images for training, 2 for validation, 2 for testing");
+    }),
+);
+
+Deno.test(
   "data: prepares a sound set, and the loader reads it back",
   { ignore },
   () =>

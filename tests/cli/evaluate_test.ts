@@ -270,6 +270,9 @@ Deno.test(
         );
       }
 
+      await Deno.mkdir(`${folder}/s.json`);
+      await refused(["-m", "m.safetensors", "--json", "s.json"], "--json s.json: it is a folder");
+
       const { valid: [first] } = await loadDataset(`${folder}/data`, ["valid"]);
       assert(first?.mask);
       const data = new Uint8Array(PIXELS).fill(77);

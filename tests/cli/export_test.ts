@@ -77,6 +77,7 @@ Deno.test(
       await Deno.symlink(`${folder}/m.safetensors`, `${folder}/link.safetensors`);
       await Deno.writeFile(`${folder}/cut.pth`, foreignPth(CLASSES).slice(0, 5000));
       await Deno.writeFile(`${folder}/kept.pth`, Uint8Array.of(1, 2, 3));
+      await Deno.writeFile(`${folder}/kept.pth.backup`, bytes);
       for (
         const [status, args, message] of [
           [2, ["-m", "m.safetensors"], "--output must be given"],
@@ -86,6 +87,7 @@ Deno.test(
             ["-m", "m.safetensors", "-o", "link.safetensors"],
             "would overwrite the network itself",
           ],
+          [2, ["-m", "kept.pth.backup", "-o", "kept.pth"], "kept.pth.backup would overwrite the"],
           [2, ["-m", "m.safetensors", "-o", "x.txt"], ".safetensors, .pth or .onnx, got 'x.txt'"],
           [1, ["-o", "kept.pth"], "checkpoints/best.safetensors does not exist"],
           [1, ["-m", "cut.pth", "-o", "kept.pth"], "cut.pth: could not be read as a PyTorch file"],
@@ -98,7 +100,7 @@ Deno.test(
       assertEquals(await Deno.readFile(`${folder}/m.safetensors`), bytes);
       assertEquals(await Deno.readFile(`${folder}/kept.pth`), Uint8Array.of(1, 2, 3));
       assertEquals(await namesIn(folder), [
-        ...["cut.pth", "kept.pth", "link.safetensors", "m.safetensors"],
+        ...["cut.pth", "kept.pth", "kept.pth.backup", "link.safetensors", "m.safetensors"],
       ]);
     }),
 );

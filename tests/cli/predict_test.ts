@@ -224,6 +224,7 @@ Deno.test(
         await Deno.mkdir(`${folder}/${part}`);
         await Deno.copyFile(`${folder}/a.png`, `${folder}/${part}/c.png`);
       }
+      await Deno.writeTextFile(`${folder}/images/d.png`, "\xff\xd8 as a camera writes it");
       for (
         const [args, message] of [
           [["-i", "a.png", "b.png", "-o", "b.png", "x.png"], "b.png would overwrite a photo"],
@@ -231,6 +232,7 @@ Deno.test(
           [["-i", "a.png", "--out", "."], "a.png would overwrite a photo"],
           [["-i", "images/c.png", "--out", "masks"], "masks/c.png would overwrite the true one"],
           [["-i", "a.png", "-o", "images/c.png"], "images/c.png would overwrite a PNG that is no"],
+          [["-i", "a.png", "-o", "images/d.png"], "images/d.png would overwrite a file that is no"],
           [["-i", "a.png", "b.png", "-o", "x.png"], "names 1 mask, but --input gives 2 photos"],
           [["-i", "a.png", "b.png", "-o", "x.png", "x.png"], "would both be x.png"],
           [["-i", "a.png", "-o", "x.jpg"], "'x.jpg' does not end with .png"],

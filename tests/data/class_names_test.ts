@@ -39,6 +39,8 @@ Deno.test(
       }
       await Deno.writeTextFile(`${folder}/names.csv`, "name\nroad\nsky\n");
       assertEquals((await readClassNames(`${folder}/names.csv`)).colours, undefined);
+      await Deno.writeTextFile(`${folder}/quoted.csv`, '"road; wet"\nsky\n');
+      assertEquals((await readClassNames(`${folder}/quoted.csv`)).names, ["road; wet", "sky"]);
       await Deno.writeTextFile(`${folder}/labels.txt`, "name;r\nroad, wet\n");
       const plain = await readClassNames(`${folder}/labels.txt`);
       assertEquals(plain.names, ["name;r", "road, wet"]);

@@ -43,6 +43,12 @@ Deno.test("whether a folder can be written to is told before there is anything t
     await Deno.writeTextFile(`${folder}/file`, "mine");
     for (const inside of ["", "/new", "/new/one"]) await checkWritable(folder + inside, "--out");
     assertEquals(await namesIn(folder), ["file"]);
+    await Deno.symlink(`${folder}/gone`, `${folder}/link`);
+    await assertRejects(
+      () => checkWritable(`${folder}/link`, "--out"),
+      InputError,
+      "it is a link that leads nowhere",
+    );
     for (const inside of ["file", "file/new"]) {
       await assertRejects(
         () => checkWritable(`${folder}/${inside}`, "--out"),

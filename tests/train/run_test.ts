@@ -99,11 +99,12 @@ Deno.test({
       });
       const kept = await statistics() === before;
       net.store.destroy();
-      return { events, kept };
+      return { events, kept, short: trainer.shortStrides };
     };
     const [half, own] = [{ gathering: true }, { gathering: false }];
-    assertEquals(await told(false, 16, 24), { events: [[4, 0.1], half, [5, 0.01]], kept: false });
-    assertEquals(await told(true, 16, 24), { events: [own, [4, 0.01], [5, 0.01]], kept: true });
-    assertEquals(await told(true, 16), { events: [[4, 0.1], [5, 0.1]], kept: false });
+    const [fresh, loaded] = [{ kept: false, short: false }, { kept: true, short: true }];
+    assertEquals(await told(false, 16, 24), { events: [[4, 0.1], half, [5, 0.01]], ...fresh });
+    assertEquals(await told(true, 16, 24), { events: [own, [4, 0.01], [5, 0.01]], ...loaded });
+    assertEquals(await told(true, 16), { events: [[4, 0.1], [5, 0.1]], ...fresh });
   },
 });
