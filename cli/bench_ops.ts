@@ -4,6 +4,7 @@ import { type OpProgram, recordExtras, recordTrainStep } from "../src/bench/op_p
 import { benchOps, type OpResult } from "../src/bench/ops.ts";
 import { measurePeaks } from "../src/bench/peaks.ts";
 import { textTable } from "../src/bench/tables.ts";
+import { UPSAMPLES } from "../src/nn/unet_spec.ts";
 import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
@@ -19,7 +20,7 @@ const options = {
     { default: "all" },
   ),
   "first-level": int("channels of the first level", { default: 16, min: 1 }),
-  upsample: choice("upsampling", ["bilinear", "transposed"], { default: "bilinear" }),
+  upsample: choice("upsampling", UPSAMPLES, { default: "bilinear" }),
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 64, min: 16 }),
   width: int("pixels of a row", { default: 96, min: 16 }),

@@ -2,13 +2,14 @@
 
 import { benchGrowth, type GrowthRow, pixelsOf } from "../src/bench/growth.ts";
 import { textTable } from "../src/bench/tables.ts";
+import { MODELS } from "../src/nn/unet_spec.ts";
 import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
 
 const options = {
   mode: choice("what to measure", ["train", "infer"], { default: "train" }),
-  model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
+  model: choice("network", MODELS, { default: "unet-small" }),
   "first-level": int("channels of the first level", { default: 64, min: 1 }),
   steps: int("times taken of each size, as by deno task bench step", { default: 2, min: 1 }),
   seconds: int("time only what is expected to take no longer, each", { default: 60, min: 0 }),

@@ -4,6 +4,7 @@ import { benchStep } from "../src/bench/step.ts";
 import { profileRows, totalMs } from "../src/bench/profile_table.ts";
 import { textTable } from "../src/bench/tables.ts";
 import type { ProfileEntry } from "../src/graph/profile.ts";
+import { MODELS } from "../src/nn/unet_spec.ts";
 import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { openGpu } from "./gpu.ts";
@@ -12,7 +13,7 @@ const options = {
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 128, min: 4 }),
   width: int("pixels of a row", { default: 192, min: 4 }),
-  model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
+  model: choice("network", MODELS, { default: "unet-small" }),
   channels: int("channels of the first level", { default: 64, min: 1 }),
   mode: choice("what to time", ["train", "infer"], { default: "train" }),
   steps: int("times taken after the first step, for median and least", { default: 5, min: 1 }),

@@ -4,6 +4,7 @@ import { shownPath } from "../src/data/files.ts";
 import { InputError } from "../src/errors.ts";
 import { type TunedShape, tuneStep } from "../src/bench/tune.ts";
 import { textTable } from "../src/bench/tables.ts";
+import { MODELS, UPSAMPLES } from "../src/nn/unet_spec.ts";
 import { choice, flag, int, type Values } from "./args.ts";
 import { type Command, type Context, defineCommand } from "./command.ts";
 import { findAdapter, openGpu } from "./gpu.ts";
@@ -11,9 +12,9 @@ import { forgetTuning, saveTuning, tuningFile } from "./tuning_file.ts";
 
 const options = {
   mode: choice("step to tune for", ["train", "infer"], { default: "train" }),
-  model: choice("network", ["unet-small", "unet"], { default: "unet-small" }),
+  model: choice("network", MODELS, { default: "unet-small" }),
   "first-level": int("channels of the first level", { default: 64, min: 1 }),
-  upsample: choice("upsampling", ["bilinear", "transposed"], { default: "bilinear" }),
+  upsample: choice("upsampling", UPSAMPLES, { default: "bilinear" }),
   classes: int("classes of the network", { default: 23, min: 1 }),
   batch: int("images in a batch", { default: 1, min: 1 }),
   height: int("rows of an image", { default: 128, min: 4 }),

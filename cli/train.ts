@@ -6,7 +6,7 @@ import { InputError, UsageError } from "../src/errors.ts";
 import type { Gpu } from "../src/gpu/device.ts";
 import { readCheckpointFile } from "../src/io/checkpoint_file.ts";
 import { UNet } from "../src/nn/unet.ts";
-import { describe, type UnetConfig } from "../src/nn/unet_spec.ts";
+import { describe, MODELS, type UnetConfig } from "../src/nn/unet_spec.ts";
 import { suggestWidth } from "../src/train/fit.ts";
 import type { RunEnd } from "../src/train/run.ts";
 import { isRunName } from "../src/train/run_folder.ts";
@@ -49,7 +49,7 @@ const options = {
   resume: optionalPath(
     "go on with a run as if it had never stopped (default: from last or INTERRUPTED, the newer)",
   ),
-  model: choice("network (default: the checkpoint's, else unet-small)", ["unet-small", "unet"]),
+  model: choice("network (default: the checkpoint's, else unet-small)", MODELS),
   width: int("channels of the first level (default: the checkpoint's, else 64)", { min: 1 }),
   upsample: choice("upsampling (default: the checkpoint's, else bilinear)", [
     "bilinear",

@@ -5,9 +5,7 @@
  */
 import { InputError } from "./errors.ts";
 
-/**
- * Refuses what is none of the names.
- */
+/** Refuses what is none of the names. @throws {InputError} listing them. */
 export function checkChoice(option: string, value: string, names: readonly string[]): void {
   if (names.includes(value)) return;
   throw new InputError(

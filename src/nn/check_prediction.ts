@@ -28,7 +28,7 @@ function checkPixels({ batch, height, width, pixels }: PhotoBatch): void {
   if (pixels.length === bytes && pixels.BYTES_PER_ELEMENT === 1) return;
   throw new InputError(
     `Predicting ${batch} photo${batch === 1 ? "" : "s"} of ${height} x ${width} pixels got ` +
-      `${pixels.length} values of ${pixels.BYTES_PER_ELEMENT} bytes, expected ${bytes} bytes, four ` +
+      `${pixels.length} values, expected ${bytes} bytes in a Uint8Array or Uint8ClampedArray, four ` +
       "(RGBA) a pixel.",
   );
 }

@@ -15,8 +15,10 @@ export type UnetModel = "unet-small" | "unet";
 /** How the decoder doubles the size: a fixed bilinear filter or a learned transposed convolution. */
 export type Upsample = "bilinear" | "transposed";
 
-const MODELS: readonly UnetModel[] = ["unet-small", "unet"];
-const UPSAMPLES: readonly Upsample[] = ["bilinear", "transposed"];
+/** All of them. */
+export const MODELS: readonly UnetModel[] = ["unet-small", "unet"];
+/** All of them. */
+export const UPSAMPLES: readonly Upsample[] = ["bilinear", "transposed"];
 
 /** Everything that decides the shapes of a U-Net's parameters. */
 export interface UnetConfig {

@@ -203,7 +203,10 @@ function epochToFreeze(
   return firstEpoch + 1 + (loaded ? 0 : Math.ceil((lastEpoch - firstEpoch) / 2));
 }
 
-/** Whether a run, resumed or not, began with a loaded network: only that one freezes in its first epoch. */
+/**
+ * Whether a run, resumed or not, began with a loaded network: only such a run freezes in its first
+ * epoch.
+ */
 function keepsStatistics({ firstEpoch, freezeEpoch }: RunState): boolean {
   return freezeEpoch === firstEpoch + 1;
 }

@@ -146,9 +146,9 @@ export class RunLog implements RunObserver {
 
   /** The loss of a step is known. */
   stepDone({ step, epoch, loss, learningRate }: StepResult): void {
+    if (this.#failure) return;
     this.#fresh.push({ step, epoch, loss, learningRate });
     const waitedMs = performance.now() - this.#wroteMs;
-    if (this.#failure) return;
     if (this.#fresh.length < STEPS_AT_ONCE && waitedMs <= STEPS_EVERY_MS) return;
     try {
       this.#timed(() => this.#writeSteps());

@@ -69,6 +69,13 @@ function settingsOf(folder: string, image: string, mask = image): OpenTrainingSe
   };
 }
 
+/** Writes a gray image of zeros; its path. */
+async function blackPng(path: string, width: number, height: number): Promise<string> {
+  const data = new Uint8Array(width * height);
+  await Deno.writeFile(path, encodePng({ width, height, channels: 1, data }));
+  return path;
+}
+
 Deno.test({
   name: "a validation image that does not fit is found before training, though its crops fit",
   ignore: !canWrite,
@@ -77,10 +84,7 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       using gpu = await requestGpu({ memoryBudgetBytes: 8 * 2 ** 20 });
-      const [width, height] = [640, 480];
-      const image = `${folder}/photo.png`;
-      const data = new Uint8Array(width * height);
-      await Deno.writeFile(image, encodePng({ width, height, channels: 1, data }));
+      const image = await blackPng(`${folder}/photo.png`, 640, 480);
       const settings = { ...settingsOf(folder, image), crop: { width: 16, height: 16 } };
       const { message } = await assertRejects(() => openTrainingData(gpu, settings), InputError);
       assertMatch(message, /^A validation image of 640 x 480 pixels at scale 1 .* 8 MiB .* \(-s\)/);
@@ -95,12 +99,9 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       using gpu = await requestGpu();
-      for (const [name, width] of [["photo", 16], ["mask", 17]] as const) {
-        const data = new Uint8Array(width * 16);
-        const png = encodePng({ width, height: 16, channels: 1, data });
-        await Deno.writeFile(`${folder}/${name}.png`, png);
-      }
-      const settings = settingsOf(folder, `${folder}/photo.png`, `${folder}/mask.png`);
+      const photo = await blackPng(`${folder}/photo.png`, 16, 16);
+      const mask = await blackPng(`${folder}/mask.png`, 17, 16);
+      const settings = settingsOf(folder, photo, mask);
       const opened = await openTrainingData(gpu, settings);
       const { message } = await assertRejects(() => opened.train.pair(0), InputError);
       assert(message.endsWith(` run deno task data --data ${folder} again`), message);
@@ -115,9 +116,7 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       using gpu = await requestGpu();
-      const image = `${folder}/photo.png`;
-      const data = new Uint8Array(16 * 16);
-      await Deno.writeFile(image, encodePng({ width: 16, height: 16, channels: 1, data }));
+      const image = await blackPng(`${folder}/photo.png`, 16, 16);
       const settings = {
         ...{ ...settingsOf(folder, image), batchSize: 1, checkpoints: `${folder}/c` },
         logs: { runs: `${folder}/runs`, options: {} },
